@@ -1,0 +1,1 @@
+"""Benchmarks of shipgen, one a stage."""

@@ -1,0 +1,32 @@
+"""Fast muon source for the SHiP experiment.
+
+>>> from shipgen import MuonGenerator
+>>> for batch in MuonGenerator(n=1e6, seed=1):
+...     print(len(batch), batch["px"].mean())
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shipgen.batch import Batch
+    from shipgen.bundle import Bundle
+    from shipgen.generator import MuonGenerator
+
+__all__ = ["Batch", "Bundle", "MuonGenerator", "__version__"]
+
+_HOMES = {"Batch": "shipgen.batch", "Bundle": "shipgen.bundle", "MuonGenerator": "shipgen.generator"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `shipgen --help` and the version cost nothing."""
+    import importlib
+
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("shipgen")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'shipgen' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The commands of ``shipgen``, a module each; loaded only when called."""

@@ -1,0 +1,165 @@
+"""Layouts as data: a ROOT tree's name, branches, types and units. Writers and readers know no other names.
+
+Sources of the rules: FairShip's ``MuonBackGenerator`` for `MUONBACK` (flat trees are bound as ``Float_t``,
+at most 16 leaves, metres, and the reader adds 70.845 m to z).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shipgen.columns import Array, Columns
+
+#: Name of the JSON object (TObjString) that says how a file was made.
+PROVENANCE_KEY = "shipgen"
+
+#: Name of the JSON object (TObjString) that FairShip merges into the header of its own output.
+FILE_SUMMARY_KEY = "FileSummary"
+
+#: z where the target starts in the frame of the 2018 production and of `shipgen simulate`, cm.
+TARGET_START_2018 = -7084.5
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One branch and the column it is filled from.
+
+    Attributes
+    ----------
+    name : str
+        The branch's name in the file.
+    column : str
+        The column, or the constant, that fills it.
+    dtype : str
+        NumPy type in the file.
+    unit : str
+        Unit in the file, ``""`` for pure numbers.
+    scale : float
+        File value = column x scale.
+    """
+
+    name: str
+    column: str
+    dtype: str = "f4"
+    unit: str = ""
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A flat ROOT tree with one muon an entry.
+
+    Attributes
+    ----------
+    name : str
+        What ``--layout`` takes.
+    tree : str
+        The tree's name.
+    branches : tuple of Branch
+        In the order of the file.
+    target_start : float, optional
+        z of the target's start in the file, in the unit of its z branch; ``None`` keeps the columns' frame.
+    defaults : mapping of str to float
+        Constants for columns that a batch may lack.
+    """
+
+    name: str
+    tree: str
+    branches: tuple[Branch, ...]
+    target_start: float | None = None
+    defaults: Mapping[str, float] | None = None
+
+    def branch_types(self) -> dict[str, np.dtype[np.generic]]:
+        """Return the tree's branches and their NumPy types, as uproot's ``mktree`` takes them."""
+        return {branch.name: np.dtype(branch.dtype) for branch in self.branches}
+
+    def fill(self, columns: Columns, constants: Mapping[str, float], target_start: float) -> dict[str, Array]:
+        """Turn `columns` (cm, GeV, z in a frame with the target at `target_start` cm) into branches.
+
+        Parameters
+        ----------
+        columns : mapping of str to array[n]
+            What varies from muon to muon.
+        constants : mapping of str to float
+            Columns with one value for the whole file; columns win over them, they win over the defaults.
+        target_start : float
+            z of the target's start in the frame of ``columns["z"]``, cm.
+
+        Returns
+        -------
+        dict of str to array[n]
+            A branch each, of the branch's type and unit.
+
+        Raises
+        ------
+        KeyError
+            A column is neither given nor constant.
+        """
+        length = len(next(iter(columns.values())))
+        values = {**(self.defaults or {}), **constants}
+        return {
+            branch.name: self._convert(branch, columns[branch.column], target_start)
+            if branch.column in columns
+            else np.full(length, values[branch.column] * branch.scale, branch.dtype)
+            for branch in self.branches
+        }
+
+    def _convert(self, branch: Branch, column: Array, target_start: float) -> Array:
+        if branch.column == "z" and self.target_start is not None:
+            # In float64: the offsets are a hundred times larger than the target.
+            shifted = (column.astype(np.float64) - target_start) * branch.scale + self.target_start
+            return shifted.astype(branch.dtype)
+        if branch.scale != 1.0:
+            column = column * np.asarray(branch.scale, column.dtype)  # type: ignore[operator]
+        return np.ascontiguousarray(column, dtype=branch.dtype)
+
+
+#: What `shipgen simulate` writes and `shipgen prepare` reads: weighted muons, per proton on target.
+TRAINING = Layout(
+    name="training",
+    tree="muons",
+    branches=(
+        Branch("pdg", "pdg", "i4"),
+        Branch("x", "x", unit="cm"),
+        Branch("y", "y", unit="cm"),
+        Branch("z", "z", unit="cm"),
+        Branch("px", "px", unit="GeV"),
+        Branch("py", "py", unit="GeV"),
+        Branch("pz", "pz", unit="GeV"),
+        Branch("weight", "weight", "f8", "muons per POT"),
+        Branch("parent", "parent", "i4"),
+        Branch("process", "process", "i4"),
+        Branch("proton", "proton", "i8"),
+    ),
+)
+
+#: The flat tree that FairShip reads with ``--MuonBack``.
+MUONBACK = Layout(
+    name="muonback",
+    tree="pythia8-Geant4",
+    branches=(
+        Branch("id", "pdg"),
+        Branch("parentid", "parent"),
+        Branch("pythiaid", "pdg"),
+        Branch("ecut", "energy_cut", unit="GeV"),
+        Branch("w", "weight"),
+        Branch("x", "x", unit="m", scale=0.01),
+        Branch("y", "y", unit="m", scale=0.01),
+        Branch("z", "z", unit="m", scale=0.01),
+        Branch("px", "px", unit="GeV"),
+        Branch("py", "py", unit="GeV"),
+        Branch("pz", "pz", unit="GeV"),
+    ),
+    target_start=-70.845,
+    # The reader takes ``parentid`` as the weight of an untracked mother: 0 keeps it out of every sum.
+    defaults={"parent": 0.0},
+)
+
+#: The layouts `shipgen produce` can write.
+OUTPUT_LAYOUTS = {layout.name: layout for layout in (MUONBACK,)}
