@@ -135,7 +135,10 @@ class PreparedSample:
             with np.load(file, allow_pickle=False) as arrays:
                 return CategorySample(
                     category,
-                    *(arrays[key] for key in ("features", "weights", "group", "split")),
+                    features=arrays["features"],
+                    weights=arrays["weights"],
+                    group=arrays["group"],
+                    split=arrays["split"],
                     normalisation=Normalisation.from_json(entry["normalisation"]),
                 )
         except (BadZipFile, KeyError, ValueError) as error:
@@ -152,7 +155,8 @@ def write_sample(folder: Path, samples: list[CategorySample], facts: dict[str, A
     samples : list of CategorySample
         One a category that has muons.
     facts : dict
-        What goes into ``prepared.json`` beside the categories: sources, POT, weight unit, frame, cut, dropped.
+        What goes into ``prepared.json`` beside the categories: sources, POT, weight unit, frame, cut,
+        what was dropped.
     """
     categories = {}
     for sample in samples:

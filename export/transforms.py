@@ -1,4 +1,4 @@
-"""The published normalisation in NumPy, forward and back: the reference that exported graphs are compared with.
+"""The published normalisation in NumPy, forward and back: what exported graphs are compared with.
 
 Source: A. M. Marshall, "GANs and VAEs testing" (2018), section 2. Each feature is scaled to [-span, span] by
 its minimum and maximum. StartX and StartY, sharply peaked at one value, are broadened first: the signed
@@ -126,4 +126,5 @@ class Normalisation:
             raise InputError(f"the normalisation cannot be read: {error!r}") from error
         if any(array.shape != (len(features),) for array in arrays):
             raise InputError(f"the normalisation does not have one value for each of {', '.join(features)}")
-        return cls(features, *arrays, span=span)
+        minimum, maximum, mean, broad_minimum, broad_maximum = arrays
+        return cls(features, minimum, maximum, mean, broad_minimum, broad_maximum, span)

@@ -2,7 +2,7 @@
 
 >>> from shipgen import MuonGenerator
 >>> for batch in MuonGenerator(n=1e6, seed=1):
-...     print(len(batch), batch["px"].mean())
+...     print(len(batch), batch.px.mean())
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def run(arguments: list[str]) -> int:
     except ShipgenError as error:
         if debug:
             raise
-        click.echo(f"shipgen: {error}", err=True)
+        # Messages quote other libraries, whose own may span lines.
+        click.echo(f"shipgen: {' '.join(str(error).split())}", err=True)
         return error.exit_code
     except click.UsageError as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""

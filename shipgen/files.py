@@ -11,19 +11,19 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def check_output(path: Path, *, force: bool = False) -> None:
-    """Raise `InputError` when `path` cannot become an output: taken, or in a folder that cannot be written."""
+    """Raise `InputError` when `path` cannot become an output: taken, or its folder missing or read-only."""
     if path.exists() and not force:
         raise InputError(f"{path} exists: choose another name, or --force to replace it")
     folder = path.absolute().parent

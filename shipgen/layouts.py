@@ -116,7 +116,7 @@ class Layout:
             shifted = (column.astype(np.float64) - target_start) * branch.scale + self.target_start
             return shifted.astype(branch.dtype)
         if branch.scale != 1.0:
-            column = column * np.asarray(branch.scale, column.dtype)  # type: ignore[operator]
+            column = column * np.asarray(branch.scale, column.dtype)
         return np.ascontiguousarray(column, dtype=branch.dtype)
 
 

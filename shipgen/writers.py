@@ -71,6 +71,8 @@ class RootWriter:
         z of the target's start in the frame of the columns, cm.
     compression : str
         ``ALGORITHM:LEVEL``, see `COMPRESSIONS`, or ``none``.
+    baskets : int
+        Expected number of calls of `extend`; room for them is made in the tree's header beforehand.
     force : bool
         Replace an existing file (at the end, so that a failed run loses nothing).
 
@@ -90,6 +92,7 @@ class RootWriter:
         constants: Mapping[str, float] | None = None,
         target_start: float,
         compression: str = DEFAULT_COMPRESSION,
+        baskets: int = 10,
         force: bool = False,
     ) -> None:
         self._path = path
@@ -97,6 +100,7 @@ class RootWriter:
         self._constants = dict(constants or {})
         self._target_start = target_start
         self._compression = parse_compression(compression)
+        self._baskets = baskets
         self._force = force
         self._stack = ExitStack()
 
@@ -110,7 +114,9 @@ class RootWriter:
                 self._file = stack.enter_context(uproot.recreate(part, compression=self._compression))
                 # Not by assignment: that writes an RNTuple, which FairShip's reader cannot open.
                 self._tree = self._file.mktree(
-                    self._layout.tree, self._layout.branch_types(), initial_basket_capacity=1000
+                    self._layout.tree,
+                    self._layout.branch_types(),
+                    initial_basket_capacity=max(self._baskets, 10),
                 )
             except OSError as error:
                 raise output_error(self._path, error) from error

@@ -24,7 +24,7 @@ class Count(click.ParamType[int]):
             self.fail(f"{value!r} is not a whole number", param, ctx)
         if number <= 0:
             self.fail(f"{value!r} is not above zero", param, ctx)
-        if number > 10**18:  # noqa: PLR2004
+        if number > 10**18:
             self.fail(f"{value!r} is more than 1e18", param, ctx)
         return int(number)
 

@@ -1,0 +1,275 @@
+"""The model bundle: a folder with ``bundle.json`` and one ONNX network a category.
+
+It is all that passes from training to generation. Reading it checks everything before the first muon:
+format and version, categories and rates, the networks' hashes, their inputs and outputs, a trial run.
+Networks are ONNX graphs without custom operators or outside data, loaded from the bytes whose hash was
+checked; nothing in a bundle is executed by Python.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from shipgen.categories import CATEGORIES, FEATURE_UNITS, Category
+from shipgen.errors import BundleError, InputError
+from shipgen.files import read_json, sha256, write_json
+from shipgen.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FORMAT = "shipgen-bundle"
+FORMAT_VERSION = 1
+INDEX = "bundle.json"
+
+#: The bundle that comes with the package.
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One category of a bundle.
+
+    Attributes
+    ----------
+    category : Category
+        Which one.
+    rate : float
+        Muons per proton on target: the training sample's sum of weights per POT.
+    latent_size : int
+        Width of the network's input.
+    file : str
+        Name of the ONNX file in the bundle's folder.
+    sha256 : str
+        Hash of that file.
+    details : dict
+        What else ``bundle.json`` says of it: training range of each feature, training, figure of merit.
+    """
+
+    category: Category
+    rate: float
+    latent_size: int
+    file: str
+    sha256: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Four networks with rates, units and provenance.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    name, label : str
+        What it is called and what it was trained on.
+    target_start : float
+        z of the target's start in the frame of the networks' z, cm.
+    energy_cut : float
+        The training sample's cut, GeV.
+    entries : tuple of Entry
+        One a category, in the order of `shipgen.categories.CATEGORIES`.
+    sha256 : str
+        Hash of ``bundle.json``, which holds the networks' hashes: it identifies the bundle.
+    provenance : dict
+        How it was made.
+    """
+
+    path: Path
+    name: str
+    label: str
+    target_start: float
+    energy_cut: float
+    entries: tuple[Entry, ...]
+    sha256: str
+    provenance: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str | None = None) -> Self:
+        """Read the bundle at `path` (the default bundle when ``None``) and check all of it.
+
+        Raises
+        ------
+        BundleError
+            Anything is missing, damaged, of another version, or contradicts the categories.
+        """
+        folder = DEFAULT_BUNDLE if path is None else Path(path)
+        if not (folder / INDEX).is_file():
+            raise BundleError(
+                f"{folder} is no bundle (no {INDEX} in it): give a folder that `shipgen export` wrote"
+            )
+        try:
+            index = read_json(folder / INDEX)
+        except InputError as error:
+            raise BundleError(str(error)) from error
+        if index.get("format") != FORMAT or index.get("format_version") != FORMAT_VERSION:
+            raise BundleError(
+                f"{folder / INDEX} is {index.get('format')!r} version {index.get('format_version')!r}; "
+                f"this shipgen reads {FORMAT!r} version {FORMAT_VERSION}: export the networks again"
+            )
+        try:
+            bundle = cls(
+                path=folder,
+                name=str(index["name"]),
+                label=str(index["label"]),
+                target_start=_finite(index["target_start"], "target_start"),
+                energy_cut=_finite(index["energy_cut"], "energy_cut"),
+                entries=tuple(_read_entry(category, index["categories"]) for category in CATEGORIES),
+                sha256=sha256(folder / INDEX),
+                provenance=dict(index["provenance"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{folder / INDEX} cannot be used: {_reason(error)}") from error
+        if not bundle.rate > 0:
+            raise BundleError(f"{folder / INDEX} cannot be used: its rates sum to {bundle.rate}")
+        bundle.check_networks()
+        return bundle
+
+    @property
+    def rate(self) -> float:
+        """Muons per proton on target, all categories."""
+        return math.fsum(entry.rate for entry in self.entries)
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """The networks, ready to run, in the order of the entries."""
+        return tuple(
+            Network.load(
+                self.path / entry.file,
+                digest=entry.sha256,
+                latent_size=entry.latent_size,
+                features=len(entry.category.features),
+            )
+            for entry in self.entries
+        )
+
+    def check_networks(self) -> None:
+        """Load every network and let it make a few muons; raise `BundleError` if one cannot."""
+        for network in self.networks:
+            network.try_out()
+
+
+def _finite(value: Any, what: str) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{what} is {number}")
+    return number
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Entry:
+    """Take the entry of `category` from ``bundle.json``'s list; raise ValueError, KeyError, TypeError."""
+    found = [item for item in content if item.get("name") == category.name]
+    if len(found) != 1:
+        raise ValueError(f"it has {len(found)} entries for category {category.name}, not 1")
+    item = dict(found[0])
+    if item.pop("pdg") != category.pdg or tuple(item.pop("features")) != category.features:
+        raise ValueError(f"PDG code or features of {category.name} are not those of the category")
+    file = str(item.pop("file"))
+    if Path(file).name != file:
+        raise ValueError(f"the network of {category.name} lies outside the folder: {file}")
+    rate = _finite(item.pop("rate"), f"the rate of {category.name}")
+    latent_size = int(item.pop("latent_size"))
+    if rate < 0 or latent_size < 1:
+        raise ValueError(f"rate {rate} or latent size {latent_size} of {category.name} is out of range")
+    digest = str(item.pop("sha256"))
+    return Entry(category, rate, latent_size, file, digest, details=item)
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What the training side knows of one network, for `write_bundle`.
+
+    Attributes
+    ----------
+    category : Category
+        Which one.
+    model : bytes
+        The serialised ONNX graph: input ``latent`` float32[N, L], output ``muons`` float32[N, d] in cm, GeV.
+    latent_size : int
+        L.
+    rate : float
+        Muons per POT.
+    details : dict
+        Stored as they are: training range of each feature, training, figure of merit.
+    """
+
+    category: Category
+    model: bytes
+    latent_size: int
+    rate: float
+    details: dict[str, Any]
+
+
+def write_bundle(
+    folder: Path,
+    networks: Sequence[NetworkFacts],
+    *,
+    name: str,
+    label: str,
+    target_start: float,
+    energy_cut: float,
+    provenance: Mapping[str, Any],
+) -> Bundle:
+    """Write a bundle into the existing empty `folder` and read it back, which checks it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; make it with `shipgen.files.complete_folder`.
+    networks : sequence of NetworkFacts
+        One a category, all four.
+    name, label : str
+        What the bundle is called and what it was trained on, in a few words.
+    target_start : float
+        z of the target's start in the frame of the networks' z, cm.
+    energy_cut : float
+        The training sample's cut, GeV.
+    provenance : mapping
+        How it was made; plain JSON values.
+
+    Raises
+    ------
+    BundleError
+        What was written does not pass the checks of `Bundle.open`.
+    """
+    entries = []
+    for network in networks:
+        file = folder / f"{network.category.name}.onnx"
+        file.write_bytes(network.model)
+        entries.append(
+            {
+                "name": network.category.name,
+                "number": network.category.number,
+                "pdg": network.category.pdg,
+                "features": list(network.category.features),
+                "rate": network.rate,
+                "latent_size": network.latent_size,
+                "file": file.name,
+                "sha256": sha256(file),
+                **network.details,
+            }
+        )
+    write_json(
+        folder / INDEX,
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "label": label,
+            "units": {**FEATURE_UNITS, "rate": "muons per POT", "energy_cut": "GeV", "target_start": "cm"},
+            "target_start": target_start,
+            "energy_cut": energy_cut,
+            "categories": entries,
+            "provenance": dict(provenance),
+        },
+    )
+    return Bundle.open(folder)

@@ -1,0 +1,20 @@
+"""``shipgen info``: what a bundle or a file is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shipgen.commands.options import PATH
+
+
+@click.command("info")
+@click.argument("path", type=PATH, required=False, metavar="[FILE|BUNDLE]")
+def command(path: Path | None) -> None:
+    """Say what a bundle, ROOT file, prepared sample or run is; the default bundle if none is given."""
+    from shipgen.bundle import DEFAULT_BUNDLE
+    from shipgen.describe import describe
+
+    for line in describe(path or DEFAULT_BUNDLE):
+        click.echo(line)

@@ -1,0 +1,93 @@
+"""What a bundle, a ROOT file or a prepared sample is, in lines of text."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from shipgen.bundle import INDEX, Bundle
+from shipgen.errors import InputError
+from shipgen.files import read_json
+from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
+from shipgen.provenance import read_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+#: Index of a prepared sample and of a run folder; the training side, which writes them, may not be installed.
+_PREPARED, _RUN = "prepared.json", "run.json"
+
+
+def describe(path: Path) -> Iterator[str]:
+    """Yield lines that say what `path` holds and how it was made.
+
+    Raises
+    ------
+    InputError
+        It does not exist or is nothing that shipgen reads or writes.
+    BundleError
+        It is a bundle that cannot be used.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give a ROOT file, a bundle, a prepared sample or a run")
+    if not path.is_dir():
+        yield from _describe_root(path)
+    elif (path / INDEX).exists():
+        yield from describe_bundle(Bundle.open(path))
+    elif (path / _PREPARED).exists():
+        yield from _describe_prepared(read_json(path / _PREPARED))
+    elif (path / _RUN).exists():
+        yield f"run folder; `shipgen export {path} -o BUNDLE` makes a bundle of it"
+        yield json.dumps(read_json(path / _RUN), indent=2)
+    else:
+        raise InputError(f"{path} is no bundle, prepared sample or run (no {INDEX}, {_PREPARED} or {_RUN})")
+
+
+def describe_bundle(bundle: Bundle) -> Iterator[str]:
+    """Yield a bundle's rates, networks, figures of merit and provenance."""
+    yield f"bundle {bundle.name}: {bundle.label}"
+    yield f"  {bundle.rate:.4e} muons per proton on target, energy cut {bundle.energy_cut:g} GeV"
+    yield f"  target starts at z = {bundle.target_start:g} cm, sha256 {bundle.sha256}"
+    yield f"  {'category':16} {'muons/POT':>11} {'share':>7} {'latent':>7} {'AUC':>15}"
+    for entry in bundle.entries:
+        merit = entry.details.get("figure_of_merit") or {}
+        auc = f"{merit['auc']:.3f} +- {merit['auc_error']:.3f}" if "auc" in merit else "not measured"
+        share = entry.rate / bundle.rate
+        yield (f"  {entry.category.name:16} {entry.rate:11.4e} {share:7.2%} {entry.latent_size:7} {auc:>15}")
+    yield "  AUC: a classifier's power to tell generated from simulated muons; 0.5 is none, 1 is all"
+    yield from _provenance(bundle.provenance)
+
+
+def _describe_root(path: Path) -> Iterator[str]:
+    import uproot
+
+    try:
+        file = uproot.open(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no ROOT file that can be read: {error}") from error
+    with file:
+        provenance = read_object(file, PROVENANCE_KEY)
+        what = (provenance or {}).get("kind", "not made by shipgen")
+        yield f"ROOT file {path}: {what}"
+        for name, kind in file.classnames(cycle=False).items():
+            if kind in {"TTree", "TNtuple"}:
+                tree = file[name]
+                yield f"  {kind} {name}: {tree.num_entries:,} entries, {len(tree.keys())} branches"
+            elif name not in {PROVENANCE_KEY, FILE_SUMMARY_KEY}:
+                yield f"  {kind} {name}"
+        if summary := read_object(file, FILE_SUMMARY_KEY):
+            yield f"  {FILE_SUMMARY_KEY}: {json.dumps(summary)}"
+        yield from _provenance(provenance or {})
+
+
+def _describe_prepared(index: Mapping[str, Any]) -> Iterator[str]:
+    yield f"prepared sample, weights {index.get('weight_unit', 'of unknown unit')}"
+    for name, entry in index["categories"].items():
+        yield f"  {name:16} {entry['muons']:12,} muons, weight {entry['weight']:.6g}"
+    yield from _provenance({key: value for key, value in index.items() if key != "categories"})
+
+
+def _provenance(content: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in content.items():
+        yield f"  {key}: {value if isinstance(value, str) else json.dumps(value)}"

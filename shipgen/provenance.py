@@ -1,0 +1,36 @@
+"""What files say of themselves: versions, and reading the JSON objects back."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from platform import python_version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python and of those `packages` that are installed."""
+    found = {"python": python_version()}
+    for package in packages:
+        # The GPU build of ONNX Runtime is a distribution of its own.
+        for name in (package, f"{package}-gpu"):
+            try:
+                found[name] = metadata.version(name)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+    return found
+
+
+def read_object(file: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the JSON object called `name` of an open uproot file, ``None`` when there is none."""
+    if name not in file:
+        return None
+    try:
+        content = json.loads(str(file[name]))
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None

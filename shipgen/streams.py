@@ -1,0 +1,28 @@
+"""Random streams: one for every (seed, chunk, purpose), so that results depend on nothing else.
+
+A stream is NumPy's SFC64 seeded by ``SeedSequence(seed, spawn_key=(chunk, purpose))``. Both algorithms are
+specified and kept stable by NumPy. Latents are drawn as float32 normals by its ziggurat method.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+
+#: Purposes. Latents of category number k use ``LATENT + k``.
+COUNTS, MIXING, LATENT = 0, 1, 16
+
+#: Seeds are whole numbers below this.
+SEED_LIMIT = 2**63
+
+
+def stream(seed: int, chunk: int, purpose: int) -> np.random.Generator:
+    """Return the generator for `purpose` in chunk number `chunk` of a run with `seed`."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(chunk, purpose))
+    return np.random.Generator(np.random.SFC64(sequence))
+
+
+def draw_seed() -> int:
+    """Return a new seed from the operating system, for runs that name none; it is recorded and printed."""
+    return secrets.randbelow(SEED_LIMIT)
