@@ -57,25 +57,41 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; return its exit code (0 is success)."""
+    """Run one command of ``shipgen``; return its exit code (0 is success)."""
+    return run_command(shipgen, "shipgen", arguments)
+
+
+def run_command(program: click.Command, name: str, arguments: list[str]) -> int:
+    """Run `program`, called `name`; turn failures into one line on stderr and an exit code."""
     # A batch system's SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    debug = "--debug" in arguments or "SHIPGEN_DEBUG" in os.environ
     try:
-        code = shipgen.main(arguments, prog_name="shipgen", standalone_mode=False)
-    except ShipgenError as error:
-        if debug:
+        # Not by `program.main`, which answers Ctrl-C with an empty line of its own.
+        with program.make_context(name, list(arguments)) as context:
+            program.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except BrokenPipeError:
+        # The reader of the output, `head` perhaps, has had enough; nothing can be told to it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ShipgenError, click.UsageError, KeyboardInterrupt, OSError) as error:
+        if "--debug" in arguments or "SHIPGEN_DEBUG" in os.environ:
             raise
+        message, code = _explain(error)
         # Messages quote other libraries, whose own may span lines.
-        click.echo(f"shipgen: {' '.join(str(error).split())}", err=True)
-        return error.exit_code
-    except click.UsageError as error:
+        click.echo(f"{name}: {' '.join(message.split())}", err=True)
+        return code
+    return 0
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return what to tell of an error and the exit code."""
+    if isinstance(error, ShipgenError):
+        return str(error), error.exit_code
+    if isinstance(error, click.UsageError):
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        click.echo(f"shipgen: {error.format_message()}{hint}", err=True)
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        if debug:
-            raise
-        click.echo("shipgen: interrupted; nothing was left under the output's name", err=True)
-        return 130
-    return code if isinstance(code, int) else 0
+        return error.format_message() + hint, error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted; {str(error) or 'nothing was left under the name of the output'}", 130
+    return str(error), 1

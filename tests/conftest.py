@@ -1,0 +1,42 @@
+"""Fixtures that several test modules use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from bundles import write_test_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from shipgen.bundle import Bundle
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of known muons."""
+    return write_test_bundle(tmp_path_factory.mktemp("bundles") / "known")
+
+
+@pytest.fixture
+def shipgen(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the installed command line in an empty folder."""
+
+    def run(*arguments: object, timeout: float = 300, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "shipgen", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            timeout=timeout,
+            env={**os.environ, "PYTHONWARNINGS": "error"},
+            **options,  # type: ignore[call-overload]
+        )
+
+    return run

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from bundles import parameters
+
+from shipgen import MuonGenerator
+from shipgen.batch import Batch
+from shipgen.errors import InputError
+from shipgen.plan import CHUNK_SIZE
+from shipgen.streams import LATENT, stream
+
+if TYPE_CHECKING:
+    from shipgen.bundle import Bundle
+
+N = 3 * CHUNK_SIZE
+
+
+def concatenate(generator: MuonGenerator) -> dict[str, np.ndarray]:
+    batches = [batch.columns() for batch in generator]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+@pytest.fixture(scope="module")
+def muons(bundle: Bundle) -> dict[str, np.ndarray]:
+    return concatenate(MuonGenerator(bundle, n=N, seed=1))
+
+
+def test_counts_and_weights(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    for entry in bundle.entries:
+        on_axis = (muons["x"] == 0) & (muons["y"] == 0)
+        count = np.sum((muons["pdg"] == entry.category.pdg) & (on_axis == entry.category.on_axis))
+        expected = N * entry.rate / bundle.rate
+        assert abs(count - expected) < 5 * np.sqrt(expected)
+    assert muons["weight"].sum() == len(muons["pdg"])
+    assert muons["weight"].dtype == muons["x"].dtype == np.float32
+
+
+def test_muons_are_the_networks(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    """Every muon of the first chunk is what NumPy makes of the latents of its category's stream."""
+    plan = MuonGenerator(bundle, n=N, seed=1).plan
+    chunk = plan.chunk(0)
+    for entry, count in zip(bundle.entries, chunk.counts, strict=True):
+        offset, scale = parameters(entry.category)
+        rng = stream(1, 0, LATENT + entry.category.number)
+        latent = rng.standard_normal((count, entry.latent_size), np.float32)
+        expected = offset + scale * np.tanh(latent)
+        first = {name: column[: chunk.size] for name, column in muons.items()}
+        chosen = first["pdg"] == entry.category.pdg
+        chosen &= ((first["x"] == 0) & (first["y"] == 0)) == entry.category.on_axis
+        made = np.stack([first[name][chosen] for name in entry.category.features], axis=1)
+        # Mixed within the chunk: compare sorted by pz.
+        made, expected = made[np.argsort(made[:, -1])], expected[np.argsort(expected[:, -1])]
+        assert made.shape == expected.shape
+        np.testing.assert_allclose(made[:, -1], expected[:, -1], atol=1e-5 * 38)
+
+
+def test_same_muons_for_any_number_of_workers(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    for workers in (1, 2, 5):
+        again = concatenate(MuonGenerator(bundle, n=N, seed=1, workers=workers))
+        for name, column in muons.items():
+            np.testing.assert_array_equal(again[name], column)
+
+
+def test_seeds_differ(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    other = concatenate(MuonGenerator(bundle, n=N, seed=2))
+    assert not np.isin(other["pz"], muons["pz"]).all()
+    assert len(other["pz"]) != len(muons["pz"])
+
+
+def test_chunks_and_categories_do_not_share_latents(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    del bundle
+    # 786 k float32 draws below 49: chance doubles are common, a repeated stream would double them all.
+    assert len(np.unique(muons["px"])) > 0.9 * len(muons["px"])
+
+
+def test_categories_are_mixed(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    del bundle
+    share = (muons["pdg"] == 13).mean()
+    for part in np.array_split(muons["pdg"][:100_000], 20):
+        # Any 5000 consecutive muons are a fair sample: 5 binomial standard deviations.
+        assert abs((part == 13).mean() - share) < 5 * np.sqrt(share * (1 - share) / len(part))
+
+
+def test_seed_is_drawn_when_not_given(bundle: Bundle) -> None:
+    seeds = {MuonGenerator(bundle, n=10).plan.seed for _ in range(3)}
+    assert len(seeds) == 3
+
+
+def test_batch_as_awkward(bundle: Bundle) -> None:
+    batch = next(iter(MuonGenerator(bundle, n=1000, seed=1, exact=True)))
+    assert isinstance(batch, Batch)
+    array = batch.to_awkward()
+    assert len(array) == 1000
+    np.testing.assert_array_equal(array.pz, batch.pz)
+
+
+def test_workers_must_be_positive(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match="workers = 0"):
+        MuonGenerator(bundle, n=10, workers=0)
