@@ -132,7 +132,8 @@ class PreparedSample:
                 f"{file} is missing or not the file that {INDEX} names: prepare the sample again"
             )
         try:
-            with np.load(file, allow_pickle=False) as arrays:
+            # Opened here: `np.load` leaks a file whose archive is truncated.
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return CategorySample(
                     category,
                     features=arrays["features"],

@@ -9,6 +9,7 @@ from shipgen.bundle import INDEX, Bundle
 from shipgen.errors import InputError
 from shipgen.files import read_json
 from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
+from shipgen.prepared import describe_prepared
 from shipgen.provenance import read_object
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def describe(path: Path) -> Iterator[str]:
     elif (path / INDEX).exists():
         yield from describe_bundle(Bundle.open(path))
     elif (path / _PREPARED).exists():
-        yield from _describe_prepared(read_json(path / _PREPARED))
+        yield from describe_prepared(read_json(path / _PREPARED))
     elif (path / _RUN).exists():
         yield f"run folder; `shipgen export {path} -o BUNDLE` makes a bundle of it"
         yield json.dumps(read_json(path / _RUN), indent=2)
@@ -79,13 +80,6 @@ def _describe_root(path: Path) -> Iterator[str]:
         if summary := read_object(file, FILE_SUMMARY_KEY):
             yield f"  {FILE_SUMMARY_KEY}: {json.dumps(summary)}"
         yield from _provenance(provenance or {})
-
-
-def _describe_prepared(index: Mapping[str, Any]) -> Iterator[str]:
-    yield f"prepared sample, weights {index.get('weight_unit', 'of unknown unit')}"
-    for name, entry in index["categories"].items():
-        yield f"  {name:16} {entry['muons']:12,} muons, weight {entry['weight']:.6g}"
-    yield from _provenance({key: value for key, value in index.items() if key != "categories"})
 
 
 def _provenance(content: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,122 @@
+"""One block of protons: cascade, forced decays, heavy flavours, momentum cut and survival.
+
+A block depends on (seed, block number, its protons, settings) alone: it starts Pythia afresh, and every
+random number comes from generators seeded by ``SeedSequence(seed, spawn_key=(block,))``.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shipgen.layouts import TRAINING
+from shipgen_export.cascade import Cascade
+from shipgen_export.conversion import photon_conversions
+from shipgen_export.decays import decays_in_flight, muon_pairs
+from shipgen_export.heavy_flavour import heavy_flavour_muons
+from shipgen_export.muon_range import MuonRange
+from shipgen_export.muons import Muons
+from shipgen_export.pythia import LARGEST_SEED, start_cascade
+
+if TYPE_CHECKING:
+    from shipgen.columns import Array, Float64
+    from shipgen_export.target import Target
+
+#: Hadrons are followed down to the muons' momentum cut plus this, GeV.
+ENERGY_MARGIN = 0.3
+
+#: Protons whose parents are held before they are turned into muons: bounds the memory.
+_PORTION = 500
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all blocks of a run have in common: seed, momentum cut (GeV), target, protons in a full block."""
+
+    seed: int
+    momentum_cut: float
+    target: Target
+    block_protons: int
+
+    @property
+    def energy_cut(self) -> float:
+        """Hadrons and photons below this total energy are not followed, GeV."""
+        return self.momentum_cut + ENERGY_MARGIN
+
+
+@dataclass(frozen=True)
+class Block:
+    """The muons of some protons.
+
+    Attributes
+    ----------
+    number : int
+        Which block.
+    protons : int
+        How many protons it had.
+    columns : dict of str to array[n]
+        As in the training layout, but `weight` is for the block's protons together.
+    heavy_events : dict of str to int
+        Heavy-flavour events made, by kind.
+    """
+
+    number: int
+    protons: int
+    columns: dict[str, Array]
+    heavy_events: dict[str, int]
+
+    @property
+    def weight(self) -> Float64:
+        """Weights for the block's protons together, float64[n]."""
+        return np.asarray(self.columns["weight"], dtype=np.float64)
+
+
+def simulate_block(settings: Settings, number: int, protons: int) -> Block:
+    """Simulate `protons` protons as block `number` of a run."""
+    words = np.random.SeedSequence(settings.seed, spawn_key=(number,)).generate_state(8, np.uint64)
+    # Scalars for the cascade's loop, columns for the rest, and the two engines of Pythia.
+    scalars = random.Random(int(words[0]) << 64 | int(words[1]))  # noqa: S311
+    rng = np.random.Generator(np.random.SFC64([int(word) for word in words[2:6]]))
+    engine, collision_engine = (int(word % LARGEST_SEED) + 1 for word in words[6:8])
+    cascade = Cascade(start_cascade(engine, collision_engine), settings.target, scalars, settings.energy_cut)
+    muon_range = MuonRange(settings.target)
+    parts: list[Muons] = []
+    vertices: list[tuple[int, float]] = []
+    for first in range(0, protons, _PORTION):
+        output = cascade.run(first, min(first + _PORTION, protons))
+        vertices += output.vertices
+        made = (
+            decays_in_flight(output.in_flight, rng),
+            muon_pairs(output.pairs, rng),
+            photon_conversions(output.photons, settings.target, rng),
+        )
+        parts += [_kept(muons, settings.momentum_cut, muon_range) for muons in made]
+    heavy, events = heavy_flavour_muons(vertices, protons, settings.momentum_cut, rng)
+    parts.append(_kept(heavy, settings.momentum_cut, muon_range))
+    offset = number * settings.block_protons
+    return Block(number, protons, _columns(Muons.join(parts), offset), events)
+
+
+def _kept(muons: Muons, momentum_cut: float, muon_range: MuonRange) -> Muons:
+    """Apply the momentum cut, and the probability to get through the absorber as a weight."""
+    # As the file will have it, so that the cut is exact there too.
+    momentum = muons.momentum.astype(np.float32).astype(np.float64)
+    muons = muons.select(np.square(momentum).sum(axis=1) >= momentum_cut**2)
+    survival = muon_range.survival(muons.position[:, 2], muons.momentum)
+    return muons.weighted(survival).select(survival > 0)
+
+
+def _columns(muons: Muons, offset: int) -> dict[str, Array]:
+    values: dict[str, Array] = {
+        "pdg": muons.pdg,
+        **{name: muons.position[:, axis] for axis, name in enumerate("xyz")},
+        **{f"p{name}": muons.momentum[:, axis] for axis, name in enumerate("xyz")},
+        "weight": muons.weight,
+        "parent": muons.parent,
+        "process": muons.process,
+        "proton": muons.proton + offset,
+    }
+    return {branch.column: values[branch.column].astype(branch.dtype) for branch in TRAINING.branches}

@@ -1,0 +1,176 @@
+"""Opening and reading files of simulated muons, whatever kind they are.
+
+A kind is an entry of `KINDS`: the tree and branches that mark it, how its header is read, how a step of the
+tree becomes columns. `open_source` finds the kind by looking into the file; `read_steps` reads any kind.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.errors import InputError
+from shipgen.layouts import PROVENANCE_KEY, TRAINING
+from shipgen.provenance import read_object
+from shipgen_export.cbmsim import CBMSIM
+from shipgen_export.sources import FileKind, Header, Source, Step, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: How much of a tree is read at once, uncompressed.
+STEP = "64 MB"
+
+_FEATURES = ("x", "y", "z", "px", "py", "pz")
+_TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
+
+
+def _training_header(file: Any) -> Header:
+    """Read the provenance; weights mean nothing without its ``pot``."""
+    provenance = read_object(file, PROVENANCE_KEY)
+    if provenance is None:
+        raise InputError(
+            f"no object {PROVENANCE_KEY} says how the muons were made: simulate again with `shipgen simulate`"
+        )
+    if provenance.get("kind") != TRAINING_SAMPLE.name:
+        raise InputError(
+            f"its provenance says {provenance.get('kind')!r}, not {TRAINING_SAMPLE.name!r}: "
+            "give an output of `shipgen simulate`"
+        )
+    pot = number(provenance, "pot")
+    if pot is None or pot <= 0:
+        raise InputError(f"the provenance gives {provenance.get('pot')!r} protons on target: simulate again")
+    return Header(pot, number(provenance, "energy_cut"), number(provenance, "target_start"), provenance)
+
+
+def _training_step(arrays: Any, first: int) -> Step:  # noqa: ARG001 - protons are numbered in the file
+    columns = {name: np.asarray(arrays[name]) for name in ("pdg", *_FEATURES, "weight")}
+    columns["group"] = np.asarray(arrays["proton"]).astype(np.int64)
+    return Step(columns, entries=len(arrays))
+
+
+#: Files of `shipgen simulate`; ``kind`` in their provenance is its name.
+TRAINING_SAMPLE = FileKind(
+    name="training-sample",
+    title="a sample of `shipgen simulate`",
+    tree=TRAINING.tree,
+    branches=("pdg", *_FEATURES, "weight", "proton"),
+    per_pot=True,
+    header=_training_header,
+    step=_training_step,
+)
+
+#: Every kind of file that can be read; of kinds with the same tree the first with all its branches is taken.
+KINDS = (TRAINING_SAMPLE, CBMSIM)
+
+
+def open_source(path: Path) -> Source:
+    """Look into a file: find its kind, check its branches, read its header.
+
+    Raises
+    ------
+    InputError
+        The file is missing, no ROOT file, damaged, of no known kind, or lacks a branch or its provenance.
+    """
+    with _open(path) as file:
+        with _readable(path):
+            kind = _recognise(path, file)
+            entries = int(file[kind.tree].num_entries)
+        try:
+            header = kind.header(file)
+            json.dumps(header.provenance, allow_nan=False)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except ValueError as error:
+            raise InputError(f"{path}: a number in its provenance is NaN or infinite") from error
+    return Source(path, kind, entries, header)
+
+
+def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
+    """Read a source from its first entry to its last in steps.
+
+    Parameters
+    ----------
+    source : Source
+        From `open_source`.
+    step : int or str
+        Entries, or uncompressed size such as ``"64 MB"``: what is in memory at a time.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    first = 0
+    with _open(source.path) as file, _readable(source.path):
+        branches = list(source.kind.branches)
+        for arrays in file[source.kind.tree].iterate(branches, step_size=step, library="ak"):
+            result = source.kind.step(arrays, first)
+            yield result
+            first += result.entries
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """Open a ROOT file without caches, which would keep what was read."""
+    import uproot
+
+    if not path.is_file():
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: give a ROOT file")
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"root":
+        raise InputError(f"{path} is no ROOT file: give the output of `shipgen simulate` or of FairShip")
+    with _readable(path):
+        file = uproot.open({path: None}, object_cache=None, array_cache=None)
+    with file:
+        if path.stat().st_size < file.file.fEND:
+            raise InputError(
+                f"{path} is damaged or truncated, get it again "
+                f"({path.stat().st_size:,} bytes are there of {file.file.fEND:,})"
+            )
+        yield file
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what uproot, awkward and the decompressors raise on a damaged file into one line."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(",")
+        raise InputError(
+            f"{path} is damaged or truncated, get it again ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _recognise(path: Path, file: Any) -> FileKind:
+    """Find the kind whose tree and branches are all there."""
+    classes = file.classnames(cycle=False)
+    trees = [name for name, class_name in classes.items() if class_name in _TREE_CLASSES]
+    kinds = [kind for kind in KINDS if kind.tree in trees]
+    if not kinds:
+        other = [name for name, class_name in classes.items() if "RNTuple" in class_name]
+        there = ", ".join(trees + [f"{name} (an RNTuple)" for name in other]) or "none"
+        expected = " or ".join(f"{kind.tree} ({kind.title})" for kind in KINDS)
+        raise InputError(f"{path} has no tree that can be read: it has {there}; expected {expected}")
+    missing = {}
+    for kind in kinds:
+        names = file[kind.tree].keys(full_paths=False)
+        missing[kind.name] = [branch for branch in kind.branches if branch not in names]
+        if not missing[kind.name]:
+            return kind
+    nearest = min(kinds, key=lambda kind: len(missing[kind.name]))
+    branch = missing[nearest.name][0]
+    close = get_close_matches(branch, file[nearest.tree].keys(full_paths=False), n=3)
+    hint = f"nearest: {', '.join(close)}" if close else "nothing there has a similar name"
+    raise InputError(
+        f"{path}: tree {nearest.tree} has no branch {branch} ({hint}); needed for {nearest.title}"
+    )

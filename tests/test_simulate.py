@@ -1,0 +1,247 @@
+"""Simulated samples: the same whatever the cores, sound muons, readable files, clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import uproot
+from test_workers import children, gone
+
+from shipgen.errors import InputError
+from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY, TARGET_START_2018, TRAINING
+from shipgen_export.muons import Process
+from shipgen_export.sample import effective_size
+from shipgen_export.simulate import GENERATOR, KIND, Report, simulate
+from shipgen_export.tally import parent_name
+from shipgen_export.target import read_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: Small blocks, the last one smaller still; settings of most runs here.
+BLOCK, PROTONS = 60, 150
+
+Columns = dict[str, np.ndarray]
+
+
+def read(path: Path) -> Columns:
+    with uproot.open(path) as file:
+        return dict(file[TRAINING.tree].arrays(library="np"))
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """A run on one core."""
+    path = tmp_path_factory.mktemp("samples") / "one.root"
+    return path, simulate(path, protons=PROTONS, seed=7, cores=1, block_protons=BLOCK, command="the command")
+
+
+@pytest.fixture(scope="module")
+def columns(sample: tuple[Path, Report]) -> Columns:
+    return read(sample[0])
+
+
+def test_cores_make_no_difference(columns: Columns, tmp_path: Path) -> None:
+    simulate(tmp_path / "two.root", protons=PROTONS, seed=7, cores=2, block_protons=BLOCK)
+    again = read(tmp_path / "two.root")
+    assert again.keys() == columns.keys()
+    for name, column in columns.items():
+        np.testing.assert_array_equal(again[name], column, err_msg=name)
+
+
+def test_asking_for_muons_takes_the_shortest_run_of_blocks(columns: Columns, tmp_path: Path) -> None:
+    """As many as the first block has, and one more: two blocks, whatever ran beside them."""
+    first, second = (int((columns["proton"] < n * BLOCK).sum()) for n in (1, 2))
+    report = simulate(tmp_path / "some.root", muons=first + 1, seed=7, cores=2, block_protons=BLOCK)
+    assert (report.protons, report.tally.muons) == (2 * BLOCK, second)
+    some = read(tmp_path / "some.root")
+    for name in set(columns) - {"weight"}:
+        np.testing.assert_array_equal(some[name], columns[name][:second], err_msg=name)
+    # Per proton on target: there are fewer of these.
+    np.testing.assert_allclose(some["weight"], columns["weight"][:second] * PROTONS / (2 * BLOCK), rtol=1e-12)
+
+
+def test_another_seed_gives_other_muons(columns: Columns, tmp_path: Path) -> None:
+    simulate(tmp_path / "other.root", protons=BLOCK, seed=8, cores=1, block_protons=BLOCK)
+    assert not np.isin(read(tmp_path / "other.root")["px"], columns["px"]).any()
+
+
+def test_muons_are_sound(columns: Columns) -> None:
+    assert len(columns["pdg"]) > 8 * PROTONS
+    assert set(np.unique(columns["pdg"])) == {-13, 13}
+    for name, column in columns.items():
+        assert np.isfinite(column).all(), name
+    assert (columns["weight"] > 0).all()
+    momentum = np.sqrt(sum(columns[name].astype(np.float64) ** 2 for name in ("px", "py", "pz")))
+    assert momentum.min() >= 10
+    assert momentum.max() < 400
+    assert (columns["pz"] > 0).all()
+    assert set(np.unique(columns["proton"])) <= set(range(PROTONS))
+    assert set(np.unique(columns["process"])) <= set(Process)
+
+
+def test_muons_start_inside_the_slabs(columns: Columns) -> None:
+    target = read_target()
+    assert columns["z"].min() >= TARGET_START_2018
+    assert columns["z"].max() <= target.end
+    assert np.hypot(columns["x"], columns["y"]).max() < 50
+
+
+def test_prompt_muons_start_exactly_on_the_axis(columns: Columns) -> None:
+    on_axis = (columns["x"] == 0) & (columns["y"] == 0)
+    # A single zero coordinate does not happen.
+    assert ((columns["x"] == 0) == on_axis).all()
+    assert ((columns["y"] == 0) == on_axis).all()
+    heavy = np.isin(columns["process"], [Process.CHARM, Process.BEAUTY, Process.JPSI])
+    late = np.isin(columns["process"], [Process.DECAY, Process.PHOTON_CONVERSION])
+    assert on_axis[heavy].all()
+    assert not on_axis[late].any()
+    assert 0.15 < columns["weight"][on_axis].sum() / columns["weight"].sum() < 0.30
+    # All of a proton's prompt muons share its vertex.
+    protons, z = columns["proton"][on_axis], columns["z"][on_axis]
+    for proton in np.unique(protons):
+        assert len(np.unique(z[protons == proton])) == 1
+
+
+def test_weights_are_per_proton_and_none_is_huge(columns: Columns) -> None:
+    weight = columns["weight"]
+    assert weight.sum() == pytest.approx(1.53e-3, rel=0.25)
+    assert effective_size(weight) > 0.5 * len(weight)
+    assert weight.max() < 20 * weight.mean()
+
+
+def test_shares_of_processes_and_parents_are_right(columns: Columns) -> None:
+    """Shares in a run of 250,000 protons; tolerances are three times the errors of this small one."""
+    weight = columns["weight"] / columns["weight"].sum()
+    expected = {Process.DECAY: (0.69, 0.08), Process.CHARM: (0.07, 0.03), Process.DIMUON: (0.084, 0.03)}
+    for process, (share, error) in expected.items():
+        assert weight[columns["process"] == process].sum() == pytest.approx(share, abs=error), process
+    kind = np.abs(columns["parent"])
+    assert set(kind[columns["process"] == Process.DECAY]) == {211, 321, 130}
+    assert set(kind[columns["process"] == Process.PHOTON_CONVERSION]) == {22}
+    charm = {parent_name(int(code)) for code in kind[columns["process"] == Process.CHARM]}
+    assert charm == {"charm"}
+
+
+def test_the_file_says_how_it_was_made(sample: tuple[Path, Report]) -> None:
+    path, report = sample
+    with uproot.open(path) as file:
+        provenance = json.loads(str(file[PROVENANCE_KEY]))
+        summary = json.loads(str(file[FILE_SUMMARY_KEY]))
+        tree = file[TRAINING.tree]
+        types = {branch.name: branch.interpretation.from_dtype.newbyteorder("=") for branch in tree.branches}
+        weight = tree["weight"].array(library="np").sum()
+    assert types == TRAINING.branch_types()
+    assert (provenance["kind"], provenance["generator"]) == (KIND, GENERATOR)
+    assert (provenance["pot"], provenance["weight_unit"]) == (PROTONS, "per POT")
+    assert provenance["target_start"] == TARGET_START_2018
+    assert (provenance["momentum_cut"], provenance["energy_cut"]) == (10.0, 10.0)
+    assert (provenance["seed"], provenance["command"]) == (7, "the command")
+    assert {"shipgen", "pythia8mc", "numpy", "python"} <= set(provenance["versions"])
+    assert provenance["sum_of_weights"] == pytest.approx(weight)
+    for group in ("by_category", "by_process", "by_parent"):
+        assert sum(entry["muons"] for entry in provenance[group].values()) == report.tally.muons
+        assert sum(entry["weight"] for entry in provenance[group].values()) == pytest.approx(weight)
+    # 1.5 events a proton, rounded in each of three blocks; a few may fail.
+    assert 215 <= provenance["normalisation"]["CHARM"]["events"] <= 225
+    assert provenance["normalisation"]["BEAUTY"]["rate"] == 1.6e-7
+    assert summary == {"PoT": PROTONS, "EnergyCut": 10.0, "prodSite": "shipgen simulate"}
+
+
+@pytest.mark.parametrize("amount", [{}, {"protons": 1, "muons": 1}])
+def test_how_much_is_said_once(tmp_path: Path, amount: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="how much"):
+        simulate(tmp_path / "none.root", **amount)
+
+
+def test_no_muon_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no muon came out of 1 protons"):
+        simulate(tmp_path / "none.root", protons=1, momentum_cut=399.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_prints_a_table(
+    shipgen: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    result = shipgen("simulate", "-o", "a.root", "--protons", "50", "--pmin", "20", "--cores", "1")
+    assert (result.returncode, result.stderr) == (0, "")
+    for word in (
+        "of 50 protons on target",
+        "muons per proton",
+        "effective",
+        "muplus_offaxis",
+        "pi ",
+        "muons/s a core",
+    ):
+        assert word in result.stdout
+    columns = read(tmp_path / "a.root")
+    assert np.sqrt(sum(columns[name].astype(np.float64) ** 2 for name in ("px", "py", "pz"))).min() >= 20
+    with uproot.open(tmp_path / "a.root") as file:
+        provenance = json.loads(str(file[PROVENANCE_KEY]))
+    assert provenance["hadron_energy_cut"] == pytest.approx(20.3)
+    assert provenance["command"].endswith("simulate -o a.root --protons 50 --pmin 20 --cores 1")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ([], 2, "--protons N or --muons N"),
+        (["--protons", "10", "--muons", "10"], 2, "--protons N or --muons N"),
+        (["--protons", "10", "--pmin", "0.5"], 3, "0.5 GeV is below 1 GeV"),
+        (["--protons", "10", "--pmin", "nan"], 2, "finite"),
+        (["--protons", "0"], 2, "above zero"),
+        (["--protons", "10", "--cores", "0"], 2, "cores"),
+        (["--protons", "10", "-o", "there.root"], 3, "there.root exists"),
+        (["--protons", "10", "-o", "no/folder.root"], 3, "does not exist"),
+        (["--protons", "10", "--target", "none.toml"], 3, "none.toml"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    shipgen: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    options: list[str],
+    code: int,
+    said: str,
+) -> None:
+    (tmp_path / "there.root").touch()
+    result = shipgen("simulate", "-o", "out.root", *options)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["there.root"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+    arguments = ["simulate", "-o", "a.root", "--protons", "1e6", "--cores", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "shipgen", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        start_new_session=True,
+    ) as process:
+        until = time.monotonic() + 20
+        while len(workers := children(process.pid)) < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        # In the middle of their start, the moment with most to clean up.
+        time.sleep(1.0)
+        # As a terminal does it: to all at once. A batch system's SIGTERM goes to the parent alone.
+        (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+        out, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert out == ""
+    assert errors.startswith("shipgen: interrupted")
+    assert len(errors.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert gone(workers)
