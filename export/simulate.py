@@ -24,13 +24,13 @@ from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY, TRAINING
 from shipgen.progress import progress
 from shipgen.provenance import versions
 from shipgen.writers import RootWriter
-from shipgen_export.block import Block, Settings, simulate_block
-from shipgen_export.heavy_flavour import HEAVY_FLAVOURS
-from shipgen_export.muons import Process
-from shipgen_export.pythia import import_pythia
-from shipgen_export.tally import Tally
-from shipgen_export.target import read_target
-from shipgen_export.workers import in_order
+from shipgen_export.simulation.block import Block, Settings, simulate_block
+from shipgen_export.simulation.heavy_flavour import HEAVY_FLAVOURS
+from shipgen_export.simulation.muons import Process
+from shipgen_export.simulation.pythia import import_pythia
+from shipgen_export.simulation.tally import Tally
+from shipgen_export.simulation.target import read_target
+from shipgen_export.simulation.workers import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

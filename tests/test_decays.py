@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shipgen.categories import MUON_MASS
-from shipgen_export.conversion import pair_cross_section, photon_conversions
-from shipgen_export.decays import (
+from shipgen_export.simulation.conversion import pair_cross_section, photon_conversions
+from shipgen_export.simulation.decays import (
     DALITZ,
     DIMUON,
     LARGEST_DALITZ_DENSITY,
@@ -15,9 +15,15 @@ from shipgen_export.decays import (
     kaon_dalitz_density,
     muon_pairs,
 )
-from shipgen_export.kinematics import around_axis, boost, by_rejection, isotropic, two_body_momentum
-from shipgen_export.muons import Muons, Parents, Process
-from shipgen_export.target import Element, read_target
+from shipgen_export.simulation.kinematics import (
+    around_axis,
+    boost,
+    by_rejection,
+    isotropic,
+    two_body_momentum,
+)
+from shipgen_export.simulation.muons import Muons, Parents, Process
+from shipgen_export.simulation.target import Element, read_target
 
 MASSES = {
     211: 0.13957, 321: 0.49368, 130: 0.49761, 113: 0.7755, 223: 0.78266, 333: 1.0195, 221: 0.547862,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from shipgen.categories import MUON_MASS
-from shipgen_export.muon_range import LEAST_SURVIVAL, MuonRange, stopping_power
-from shipgen_export.target import Element, Material, Target, read_target
+from shipgen_export.simulation.muon_range import LEAST_SURVIVAL, MuonRange, stopping_power
+from shipgen_export.simulation.target import Element, Material, Target, read_target
 
 #: The PDG's standard rock; its b is 1.9e-6 at 10 GeV and 3.0e-6 cm2/g at 100 GeV.
 ROCK = Material(

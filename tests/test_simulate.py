@@ -17,11 +17,11 @@ from test_workers import children, gone
 
 from shipgen.errors import InputError
 from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY, TARGET_START_2018, TRAINING
-from shipgen_export.muons import Process
 from shipgen_export.sample import effective_size
 from shipgen_export.simulate import GENERATOR, KIND, Report, simulate
-from shipgen_export.tally import parent_name
-from shipgen_export.target import read_target
+from shipgen_export.simulation.muons import Process
+from shipgen_export.simulation.tally import parent_name
+from shipgen_export.simulation.target import read_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ import pytest
 
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
-from shipgen_export.nuclei import TABULATED, CrossSections, neighbours
-from shipgen_export.pythia import start_cascade
-from shipgen_export.target import Target, read_target
+from shipgen_export.simulation.nuclei import TABULATED, CrossSections, neighbours
+from shipgen_export.simulation.pythia import start_cascade
+from shipgen_export.simulation.target import Target, read_target
 
 if TYPE_CHECKING:
     from pathlib import Path

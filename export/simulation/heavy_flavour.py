@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen_export.cascade import BEAM_MOMENTUM
-from shipgen_export.muons import Muons, Process
-from shipgen_export.pythia import LARGEST_SEED, start_pythia
+from shipgen_export.simulation.cascade import BEAM_MOMENTUM
+from shipgen_export.simulation.muons import Muons, Process
+from shipgen_export.simulation.pythia import LARGEST_SEED, start_pythia
 
 if TYPE_CHECKING:
     from shipgen.columns import Float64

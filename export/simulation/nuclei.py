@@ -12,13 +12,13 @@ import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from shipgen_export.pythia import import_pythia
+from shipgen_export.simulation.pythia import import_pythia
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from shipgen_export.target import Material
+    from shipgen_export.simulation.target import Material
 
 #: Mass number -> atomic number of the nuclei that Pythia has tables for.
 TABULATED = {

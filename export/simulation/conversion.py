@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.categories import MUON_MASS
-from shipgen_export.kinematics import around_axis, by_rejection
-from shipgen_export.muons import Muons, Parents, Process
+from shipgen_export.simulation.kinematics import around_axis, by_rejection
+from shipgen_export.simulation.muons import Muons, Parents, Process
 
 if TYPE_CHECKING:
     from shipgen.columns import Float64, Int64
-    from shipgen_export.target import Element, Target
+    from shipgen_export.simulation.target import Element, Target
 
 _FINE_STRUCTURE = 1 / 137.035999
 _ELECTRON_MASS = 0.51099895e-3  # GeV

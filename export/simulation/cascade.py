@@ -14,15 +14,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shipgen_export.decays import K_LONG, KAON, PAIR_PARENTS, PION
-from shipgen_export.muons import Parents
-from shipgen_export.nuclei import CrossSections
-from shipgen_export.pythia import import_pythia
+from shipgen_export.simulation.decays import K_LONG, KAON, PAIR_PARENTS, PION
+from shipgen_export.simulation.muons import Parents
+from shipgen_export.simulation.nuclei import CrossSections
+from shipgen_export.simulation.pythia import import_pythia
 
 if TYPE_CHECKING:
     import random
 
-    from shipgen_export.target import Flight, Target
+    from shipgen_export.simulation.target import Flight, Target
 
 #: Momentum of the protons, GeV.
 BEAM_MOMENTUM = 400.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.categories import CATEGORIES
-from shipgen_export.muons import Process
+from shipgen_export.simulation.muons import Process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

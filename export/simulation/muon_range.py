@@ -16,7 +16,7 @@ from shipgen.categories import MUON_MASS
 
 if TYPE_CHECKING:
     from shipgen.columns import Float64
-    from shipgen_export.target import Material, Target
+    from shipgen_export.simulation.target import Material, Target
 
 _ELECTRON_MASS = 0.51099895e-3  # GeV
 _BETHE = 0.307075e-3  # 4 pi N_A r_e^2 m_e c^2, GeV cm2/mol

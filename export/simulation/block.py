@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.layouts import TRAINING
-from shipgen_export.cascade import Cascade
-from shipgen_export.conversion import photon_conversions
-from shipgen_export.decays import decays_in_flight, muon_pairs
-from shipgen_export.heavy_flavour import heavy_flavour_muons
-from shipgen_export.muon_range import MuonRange
-from shipgen_export.muons import Muons
-from shipgen_export.pythia import LARGEST_SEED, start_cascade
+from shipgen_export.simulation.cascade import Cascade
+from shipgen_export.simulation.conversion import photon_conversions
+from shipgen_export.simulation.decays import decays_in_flight, muon_pairs
+from shipgen_export.simulation.heavy_flavour import heavy_flavour_muons
+from shipgen_export.simulation.muon_range import MuonRange
+from shipgen_export.simulation.muons import Muons
+from shipgen_export.simulation.pythia import LARGEST_SEED, start_cascade
 
 if TYPE_CHECKING:
     from shipgen.columns import Array, Float64
-    from shipgen_export.target import Target
+    from shipgen_export.simulation.target import Target
 
 #: Hadrons are followed down to the muons' momentum cut plus this, GeV.
 ENERGY_MARGIN = 0.3

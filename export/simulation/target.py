@@ -217,7 +217,7 @@ def read_target(path: Path | None = None) -> Target:
     InputError
         The file is missing, is no TOML, or lacks something.
     """
-    folder = resources.files("shipgen_export") / "targets"
+    folder = resources.files("shipgen_export.simulation") / "targets"
     source: Traversable | Path = folder / "ship2018.toml" if path is None else path
     content = _read_toml(source)
     try:

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from shipgen.categories import MUON_MASS
-from shipgen_export.kinematics import around_axis, boost, by_rejection, isotropic, two_body_momentum
-from shipgen_export.muons import Muons, Parents, Process
+from shipgen_export.simulation.kinematics import (
+    around_axis,
+    boost,
+    by_rejection,
+    isotropic,
+    two_body_momentum,
+)
+from shipgen_export.simulation.muons import Muons, Parents, Process
 
 if TYPE_CHECKING:
     from shipgen.columns import Float64, Int64
