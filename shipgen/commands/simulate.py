@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shipgen_export.simulate import Report
-    from shipgen_export.tally import Sums
+    from shipgen_export.simulation.tally import Sums
 
 
 @click.command("simulate")
