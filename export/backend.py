@@ -3,37 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError, MissingExtraError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_STDOUT, _STDERR = 1, 2
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Discard what is printed to stdout and stderr, by compiled code as well."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [(stream, os.dup(stream)) for stream in (_STDOUT, _STDERR)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for stream, _ in saved:
-            os.dup2(nowhere, stream)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for stream, copy in saved:
-            os.dup2(copy, stream)
-            os.close(copy)
-        os.close(nowhere)
-
+from shipgen_export.silence import silenced
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -47,16 +19,16 @@ except ImportError as error:
 # Steps are compared with the same steps on a CPU and with the exported graph: full float32 products.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
-__all__ = ["configure", "keras", "silenced", "tf"]
+__all__ = ["configure", "keras", "tf"]
 
 
 def configure(threads: int | None = None) -> str:
-    """Set up TensorFlow for this process; later calls must ask for the same.
+    """Set up TensorFlow for this process.
 
     Parameters
     ----------
     threads : int, optional
-        CPU threads to use; ``None`` for all.
+        CPU threads to use; ``None`` leaves what is set already, all cores at first.
 
     Returns
     -------
@@ -68,12 +40,11 @@ def configure(threads: int | None = None) -> str:
     InputError
         TensorFlow already runs in this process with another number of threads.
     """
-    wanted = threads or 0
-    if tf.config.threading.get_intra_op_parallelism_threads() != wanted:
+    if threads is not None and tf.config.threading.get_intra_op_parallelism_threads() != threads:
         try:
-            tf.config.threading.set_intra_op_parallelism_threads(wanted)
-            # The networks are chains of layers: nothing to gain from running operations side by side.
-            tf.config.threading.set_inter_op_parallelism_threads(1 if threads == 1 else 0)
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            # The networks are chains of layers: little to gain from running operations side by side.
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
         except RuntimeError as error:
             raise InputError(
                 "TensorFlow already runs in this process with another number of threads: use a new process"

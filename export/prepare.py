@@ -18,7 +18,14 @@ from shipgen.files import check_output, complete_folder, sha256
 from shipgen.progress import progress
 from shipgen_export.prepared_facts import FileTally, collect_facts, sample_warnings, settle
 from shipgen_export.readers import STEP, open_source, read_steps
-from shipgen_export.sample import INDEX, CategorySample, PreparedSample, split_by_group, write_sample
+from shipgen_export.sample import (
+    INDEX,
+    CategorySample,
+    PreparedSample,
+    category_of,
+    split_by_group,
+    write_sample,
+)
 from shipgen_export.sources import Dropped, finite_sum
 from shipgen_export.transforms import Normalisation
 
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from shipgen.categories import Category
-    from shipgen.columns import Array, Columns, Float32, Float64, Int64
+    from shipgen.columns import Columns, Float32, Float64, Int64
     from shipgen_export.sources import Source
 
 _FEATURES = ("x", "y", "z", "px", "py", "pz")
@@ -111,26 +118,9 @@ def prepare(
     samples = [_sample(category, chunks.pop(category.name), span) for category in CATEGORIES]
     present = [sample for sample in samples if sample is not None]
     facts["warnings"] += sample_warnings(present, facts["target_start"])
-    with complete_folder(output, force=force) as folder:
+    with complete_folder(output, index=INDEX, force=force) as folder:
         write_sample(folder, present, facts)
     return PreparedSample.open(output)
-
-
-def category_of(pdg: Array, x: Array, y: Array) -> npt.NDArray[np.int8]:
-    """Return each muon's place in `CATEGORIES`, -1 for what is no muon.
-
-    Parameters
-    ----------
-    pdg : int[n]
-        PDG code.
-    x, y : float[n]
-        Where it starts, cm; on-axis is exactly 0 in both.
-    """
-    on_axis = (np.asarray(x) == 0) & (np.asarray(y) == 0)
-    place = np.full(len(pdg), -1, np.int8)
-    for number, category in enumerate(CATEGORIES):
-        place[(pdg == category.pdg) & (on_axis == category.on_axis)] = number
-    return place
 
 
 def _check_arguments(
@@ -153,11 +143,7 @@ def _check_arguments(
             raise InputError(f"{name} of {value:g} is not a finite number above zero")
     if target_start is not None and not math.isfinite(target_start):
         raise InputError(f"a target start of {target_start:g} cm is not a finite number")
-    check_output(output, force=force)
-    if output.is_dir() and any(output.iterdir()) and not (output / INDEX).is_file():
-        raise InputError(f"{output} holds something other than a prepared sample: choose another output")
-    if output.is_file():
-        raise InputError(f"{output} is a file: choose a folder name")
+    check_output(output, force=force, index=INDEX)
 
 
 def _check_together(sources: list[Source], digests: list[str]) -> None:

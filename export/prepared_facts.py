@@ -9,7 +9,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
-from shipgen.provenance import versions
+from shipgen.provenance import versions, without_folders
 from shipgen_export.sample import SPLITS, effective_size
 from shipgen_export.sources import Dropped
 
@@ -24,6 +24,8 @@ LARGE_SHARE = 0.01
 #: How far muons start upstream and downstream of the target's start, cm: target and absorber.
 _UPSTREAM, _DOWNSTREAM = 1.0, 2000.0
 _SPLIT_RULE = "by proton or event number (splitmix64): muons of one proton are in one part"
+#: Entries of a file's provenance that may name files.
+_TEXTS_WITH_PATHS = ("command", "FileHeader")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,17 @@ def _source(source: Source, digest: str, scale: float, tally: FileTally) -> dict
         "energy_cut": header.energy_cut,
         "target_start": header.target_start,
         "dropped": _dropped(tally.dropped),
-        "provenance": header.provenance,
+        "provenance": _without_folders(header.provenance),
+    }
+
+
+def _without_folders(provenance: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Take the folders out of the texts of `provenance`, such as a command with its output."""
+    if provenance is None:
+        return None
+    return {
+        key: without_folders(value) if isinstance(value, str) and key in _TEXTS_WITH_PATHS else value
+        for key, value in provenance.items()
     }
 
 

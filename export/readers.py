@@ -7,7 +7,6 @@ tree becomes columns. `open_source` finds the kind by looking into the file; `re
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.layouts import PROVENANCE_KEY, TRAINING
 from shipgen.provenance import read_object
+from shipgen.rootfile import open_root, readable
 from shipgen_export.cbmsim import CBMSIM
 from shipgen_export.sources import FileKind, Header, Source, Step, number
 
@@ -77,8 +77,8 @@ def open_source(path: Path) -> Source:
     InputError
         The file is missing, no ROOT file, damaged, of no known kind, or lacks a branch or its provenance.
     """
-    with _open(path) as file:
-        with _readable(path):
+    with open_root(path) as file:
+        with readable(path):
             kind = _recognise(path, file)
             entries = int(file[kind.tree].num_entries)
         try:
@@ -107,48 +107,12 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
         The file is damaged.
     """
     first = 0
-    with _open(source.path) as file, _readable(source.path):
+    with open_root(source.path) as file, readable(source.path):
         branches = list(source.kind.branches)
         for arrays in file[source.kind.tree].iterate(branches, step_size=step, library="ak"):
             result = source.kind.step(arrays, first)
             yield result
             first += result.entries
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """Open a ROOT file without caches, which would keep what was read."""
-    import uproot
-
-    if not path.is_file():
-        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: give a ROOT file")
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic != b"root":
-        raise InputError(f"{path} is no ROOT file: give the output of `shipgen simulate` or of FairShip")
-    with _readable(path):
-        file = uproot.open({path: None}, object_cache=None, array_cache=None)
-    with file:
-        if path.stat().st_size < file.file.fEND:
-            raise InputError(
-                f"{path} is damaged or truncated, get it again "
-                f"({path.stat().st_size:,} bytes are there of {file.file.fEND:,})"
-            )
-        yield file
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what uproot, awkward and the decompressors raise on a damaged file into one line."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(",")
-        raise InputError(
-            f"{path} is damaged or truncated, get it again ({type(error).__name__}: {reason})"
-        ) from error
 
 
 def _recognise(path: Path, file: Any) -> FileKind:

@@ -208,7 +208,7 @@ def _write(
         if not tally.muons:
             raise InputError(f"no muon came out of {pot} protons: simulate more")
         writer.write_json(PROVENANCE_KEY, provenance(settings, pot, tally, command))
-        summary = {"PoT": pot, "EnergyCut": settings.momentum_cut, "prodSite": "shipgen simulate"}
+        summary = {"PoT": pot, "EnergyCut": settings.muon_energy_cut, "prodSite": "shipgen simulate"}
         writer.write_json(FILE_SUMMARY_KEY, summary)
     return Report(pot, tally, time.perf_counter() - started)
 
@@ -235,7 +235,7 @@ def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict
         "target_start": target.start,
         "beam": "400 GeV protons along z, not smeared: prompt muons of first collisions start at x = y = 0",
         "momentum_cut": settings.momentum_cut,
-        "energy_cut": settings.momentum_cut,
+        "energy_cut": settings.muon_energy_cut,
         "hadron_energy_cut": settings.energy_cut,
         "processes": {process.name: int(process) for process in Process},
         "normalisation": {

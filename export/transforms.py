@@ -126,5 +126,7 @@ class Normalisation:
             raise InputError(f"the normalisation cannot be read: {error!r}") from error
         if any(array.shape != (len(features),) for array in arrays):
             raise InputError(f"the normalisation does not have one value for each of {', '.join(features)}")
+        if not (np.isfinite(arrays).all() and 0 < span <= 1 and (arrays[1] >= arrays[0]).all()):
+            raise InputError("the normalisation has a range that is not finite or upside down, or a bad span")
         minimum, maximum, mean, broad_minimum, broad_maximum = arrays
         return cls(features, minimum, maximum, mean, broad_minimum, broad_maximum, span)

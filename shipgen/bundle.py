@@ -26,6 +26,9 @@ FORMAT = "shipgen-bundle"
 FORMAT_VERSION = 1
 INDEX = "bundle.json"
 
+#: What every number of a bundle is in.
+UNITS = {**FEATURE_UNITS, "rate": "muons per POT", "energy_cut": "GeV", "target_start": "cm"}
+
 #: The bundle that comes with the package.
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
@@ -113,6 +116,7 @@ class Bundle:
                 f"this shipgen reads {FORMAT!r} version {FORMAT_VERSION}: export the networks again"
             )
         try:
+            _check_units(index["units"])
             bundle = cls(
                 path=folder,
                 name=str(index["name"]),
@@ -123,10 +127,12 @@ class Bundle:
                 sha256=sha256(folder / INDEX),
                 provenance=dict(index["provenance"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{folder / INDEX} cannot be used: {_reason(error)}") from error
         if not bundle.rate > 0:
             raise BundleError(f"{folder / INDEX} cannot be used: its rates sum to {bundle.rate}")
+        if bundle.energy_cut < 0 or len({entry.file for entry in bundle.entries}) < len(CATEGORIES):
+            raise BundleError(f"{folder / INDEX} cannot be used: a negative cut, or a network used twice")
         bundle.check_networks()
         return bundle
 
@@ -161,6 +167,13 @@ def _finite(value: Any, what: str) -> float:
     return number
 
 
+def _check_units(units: Mapping[str, Any]) -> None:
+    """Raise ValueError where a bundle counts in other units."""
+    for name, unit in UNITS.items():
+        if units[name] != unit:
+            raise ValueError(f"{name} is in {units[name]!r}, not in {unit!r}")
+
+
 def _reason(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
@@ -171,8 +184,9 @@ def _read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Ent
     if len(found) != 1:
         raise ValueError(f"it has {len(found)} entries for category {category.name}, not 1")
     item = dict(found[0])
-    if item.pop("pdg") != category.pdg or tuple(item.pop("features")) != category.features:
-        raise ValueError(f"PDG code or features of {category.name} are not those of the category")
+    stated = item.pop("number"), item.pop("pdg"), tuple(item.pop("features"))
+    if stated != (category.number, category.pdg, category.features):
+        raise ValueError(f"number, PDG code or features of {category.name} are not those of the category")
     file = str(item.pop("file"))
     if Path(file).name != file:
         raise ValueError(f"the network of {category.name} lies outside the folder: {file}")
@@ -265,7 +279,7 @@ def write_bundle(
             "format_version": FORMAT_VERSION,
             "name": name,
             "label": label,
-            "units": {**FEATURE_UNITS, "rate": "muons per POT", "energy_cut": "GeV", "target_start": "cm"},
+            "units": UNITS,
             "target_start": target_start,
             "energy_cut": energy_cut,
             "categories": entries,

@@ -65,9 +65,11 @@ def run_command(program: click.Command, name: str, arguments: list[str]) -> int:
     """Run `program`, called `name`; turn failures into one line on stderr and an exit code."""
     # A batch system's SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    debug = False
     try:
         # Not by `program.main`, which answers Ctrl-C with an empty line of its own.
         with program.make_context(name, list(arguments)) as context:
+            debug = context.params.get("debug", False)
             program.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -76,7 +78,7 @@ def run_command(program: click.Command, name: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ShipgenError, click.UsageError, KeyboardInterrupt, OSError) as error:
-        if "--debug" in arguments or "SHIPGEN_DEBUG" in os.environ:
+        if debug:
             raise
         message, code = _explain(error)
         # Messages quote other libraries, whose own may span lines.

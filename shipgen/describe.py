@@ -11,6 +11,7 @@ from shipgen.files import read_json
 from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
 from shipgen.prepared import describe_prepared
 from shipgen.provenance import read_object
+from shipgen.rootfile import open_root, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,24 +51,29 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
     yield f"bundle {bundle.name}: {bundle.label}"
     yield f"  {bundle.rate:.4e} muons per proton on target, energy cut {bundle.energy_cut:g} GeV"
     yield f"  target starts at z = {bundle.target_start:g} cm, sha256 {bundle.sha256}"
-    yield f"  {'category':16} {'muons/POT':>11} {'share':>7} {'latent':>7} {'AUC':>15}"
+    yield f"  {'category':16} {'muons/POT':>11} {'share':>7} {'latent':>7} {'AUC':>15} {'of simulated':>15}"
     for entry in bundle.entries:
-        merit = entry.details.get("figure_of_merit") or {}
-        auc = f"{merit['auc']:.3f} +- {merit['auc_error']:.3f}" if "auc" in merit else "not measured"
+        merit = entry.details.get("figure_of_merit")
+        control = merit.get("control") if isinstance(merit, dict) else None
+        auc, of_simulated = _with_error(merit), _with_error(control)
         share = entry.rate / bundle.rate
-        yield (f"  {entry.category.name:16} {entry.rate:11.4e} {share:7.2%} {entry.latent_size:7} {auc:>15}")
-    yield "  AUC: a classifier's power to tell generated from simulated muons; 0.5 is none, 1 is all"
+        row = f"  {entry.category.name:16} {entry.rate:11.4e} {share:7.2%} {entry.latent_size:7}"
+        yield f"{row} {auc:>15} {of_simulated:>15}"
+    yield "  AUC: a classifier's power to tell generated from simulated muons, and simulated from simulated;"
+    yield "  0.5 is none, 1 is all"
     yield from _provenance(bundle.provenance)
 
 
-def _describe_root(path: Path) -> Iterator[str]:
-    import uproot
-
+def _with_error(merit: Any) -> str:
+    """Return an AUC with its error, as far as it is stated."""
     try:
-        file = uproot.open(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no ROOT file that can be read: {error}") from error
-    with file:
+        return f"{float(merit['auc']):.3f} +- {float(merit['auc_error']):.3f}"
+    except (KeyError, TypeError, ValueError):
+        return "not measured"
+
+
+def _describe_root(path: Path) -> Iterator[str]:
+    with open_root(path) as file, readable(path):
         provenance = read_object(file, PROVENANCE_KEY)
         what = (provenance or {}).get("kind", "not made by shipgen")
         yield f"ROOT file {path}: {what}"

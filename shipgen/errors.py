@@ -42,4 +42,7 @@ class MissingExtraError(ShipgenError):
     exit_code = 7
 
     def __init__(self, task: str, package: str, extra: str) -> None:
-        super().__init__(f"{task} needs {package}: pip install 'shipgen[{extra}]'")
+        super().__init__(
+            f"{task} needs {package}: install shipgen with its extra {extra!r}, in a clone by "
+            f"pip install '.[{extra}]'"
+        )

@@ -6,6 +6,7 @@ Every writer of shipgen goes through here, so that a file or folder under its fi
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -22,20 +23,35 @@ if TYPE_CHECKING:
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def check_output(path: Path, *, force: bool = False) -> None:
-    """Raise `InputError` when `path` cannot become an output: taken, or its folder missing or read-only."""
+def check_output(path: Path, *, force: bool = False, index: str | None = None) -> None:
+    """Raise `InputError` when `path` cannot become an output.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder to make.
+    force : bool
+        Whether it may be replaced.
+    index : str, optional
+        For a folder: the file that is in every folder of its kind. Only such a folder, or an empty one, is
+        ever replaced.
+    """
+    where = path.resolve()
     if path.exists() and not force:
         raise InputError(f"{path} exists: choose another name, or --force to replace it")
-    folder = path.absolute().parent
+    if index is None and where.is_dir():
+        raise InputError(f"{path} is a folder: choose a file name")
+    if index is not None and where.is_file():
+        raise InputError(f"{path} is a file: choose a folder name")
+    if index is not None and where.is_dir() and any(where.iterdir()) and not (where / index).is_file():
+        raise InputError(f"{path} holds something else (there is no {index} in it): choose another folder")
+    if where.exists() and not (where.is_file() or where.is_dir()):
+        raise InputError(f"{path} is neither a file nor a folder: choose another output")
+    folder = where.parent
     if not folder.is_dir():
-        raise InputError(f"the folder {folder} does not exist: create it or choose another output")
+        raise InputError(f"the folder {path.parent} does not exist: create it or choose another output")
     if not os.access(folder, os.W_OK):
-        raise InputError(f"the folder {folder} cannot be written to: choose another output")
-
-
-def part_path(path: Path) -> Path:
-    """Return the name under which `path` is written until it is complete."""
-    return path.with_name(path.name + ".part")
+        raise InputError(f"the folder {path.parent} cannot be written to: choose another output")
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
@@ -48,6 +64,27 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"writing {path} failed: {error.strerror or error}")
 
 
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+@contextmanager
+def _locked(part: Path, path: Path) -> Iterator[None]:
+    """Keep other runs from writing `part`; the lock ends with the process, however that ends."""
+    while True:
+        with part.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"another run is writing {path}: wait for it, or choose another name"
+                ) from error
+            # The other run may have renamed the file between our opening and locking it.
+            if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                yield
+                return
+
+
 @contextmanager
 def complete_file(path: Path, *, force: bool = False) -> Iterator[Path]:
     """Give the path to write to; on success it becomes `path`, on any failure it is removed.
@@ -55,41 +92,53 @@ def complete_file(path: Path, *, force: bool = False) -> Iterator[Path]:
     Raises
     ------
     InputError
-        `path` exists and `force` is not set, or its folder is missing or read-only.
+        `path` cannot become an output, or another run is writing it.
     OutputError
         Writing failed, for example on a full disk.
     """
     check_output(path, force=force)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: choose a file name")
-    part = part_path(path)
+    final = path.resolve()
+    part = _beside(final, ".part")
     try:
-        yield part
-        part.replace(path)
+        with _locked(part, path):
+            try:
+                yield part
+                if final.exists() and not force:
+                    raise OutputError(f"{path} was made by something else meanwhile: it is kept, run again")
+                part.replace(final)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager
-def complete_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """Do for a folder what `complete_file` does for a file."""
-    check_output(path, force=force)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file: choose a folder name")
-    part = part_path(path)
-    shutil.rmtree(part, ignore_errors=True)
+def complete_folder(path: Path, *, index: str, force: bool = False) -> Iterator[Path]:
+    """Do for a folder what `complete_file` does for a file; `index` as for `check_output`."""
+    check_output(path, force=force, index=index)
+    final = path.resolve()
+    part, old = _beside(final, ".part"), _beside(final, ".old")
     try:
-        part.mkdir()
-        yield part
-        if path.exists():
-            shutil.rmtree(path)
-        part.replace(path)
+        with _locked(_beside(final, ".lock"), path):
+            try:
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                yield part
+                if final.exists():
+                    final.replace(old)
+                try:
+                    part.replace(final)
+                except OSError:
+                    if old.exists():
+                        old.replace(final)
+                    raise
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+                if final.exists():
+                    shutil.rmtree(old, ignore_errors=True)
+                _beside(final, ".lock").unlink(missing_ok=True)
     except OSError as error:
         raise output_error(path, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:

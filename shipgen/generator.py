@@ -11,6 +11,7 @@ import numpy as np
 
 from shipgen.batch import Batch
 from shipgen.bundle import Bundle
+from shipgen.categories import FEATURE_UNITS
 from shipgen.errors import InputError
 from shipgen.plan import Plan
 from shipgen.streams import LATENT, MIXING, draw_seed, stream
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 #: Muons a call of a network. Part of what makes results reproducible: the last bits can depend on it.
 BATCH_SIZE = 4096
 
-_COLUMNS = ("x", "y", "z", "px", "py", "pz")
+_COLUMNS = tuple(FEATURE_UNITS)
 
 
 class MuonGenerator:
@@ -76,7 +77,7 @@ class MuonGenerator:
             seed=draw_seed() if seed is None else seed,
             exact=exact,
         )
-        if workers is not None and workers < 1:
+        if workers is not None and (workers != int(workers) or workers < 1):
             raise InputError(f"workers = {workers!r} is not a whole number above zero")
         self.workers = workers or len(os.sched_getaffinity(0))
 
@@ -115,5 +116,5 @@ class MuonGenerator:
         codes = np.array([entry.category.pdg for entry in self.bundle.entries], np.int32)
         order = stream(chunk.seed, chunk.index, MIXING).permutation(chunk.size)
         x, y, z, px, py, pz = np.ascontiguousarray(rows[order].T)
-        weight = np.broadcast_to(np.float32(self.plan.weight), chunk.size)
+        weight = np.full(chunk.size, self.plan.weight, np.float32)
         return Batch(np.repeat(codes, chunk.counts)[order], x, y, z, px, py, pz, weight)

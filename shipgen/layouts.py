@@ -42,6 +42,9 @@ class Branch:
         Unit in the file, ``""`` for pure numbers.
     scale : float
         File value = column x scale.
+    target_start : float, optional
+        For the branch of z: where the target starts in the file, in the branch's unit; ``None`` keeps the
+        frame of the column.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Branch:
     dtype: str = "f4"
     unit: str = ""
     scale: float = 1.0
+    target_start: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,6 @@ class Layout:
         The tree's name.
     branches : tuple of Branch
         In the order of the file.
-    target_start : float, optional
-        z of the target's start in the file, in the unit of its z branch; ``None`` keeps the columns' frame.
     defaults : mapping of str to float
         Constants for columns that a batch may lack.
     """
@@ -72,7 +74,6 @@ class Layout:
     name: str
     tree: str
     branches: tuple[Branch, ...]
-    target_start: float | None = None
     defaults: Mapping[str, float] | None = None
 
     def branch_types(self) -> dict[str, np.dtype[np.generic]]:
@@ -104,20 +105,21 @@ class Layout:
         length = len(next(iter(columns.values())))
         values = {**(self.defaults or {}), **constants}
         return {
-            branch.name: self._convert(branch, columns[branch.column], target_start)
+            branch.name: _convert(branch, columns[branch.column], target_start)
             if branch.column in columns
             else np.full(length, values[branch.column] * branch.scale, branch.dtype)
             for branch in self.branches
         }
 
-    def _convert(self, branch: Branch, column: Array, target_start: float) -> Array:
-        if branch.column == "z" and self.target_start is not None:
-            # In float64: the offsets are a hundred times larger than the target.
-            shifted = (column.astype(np.float64) - target_start) * branch.scale + self.target_start
-            return shifted.astype(branch.dtype)
-        if branch.scale != 1.0:
-            column = column * np.asarray(branch.scale, column.dtype)
-        return np.ascontiguousarray(column, dtype=branch.dtype)
+
+def _convert(branch: Branch, column: Array, target_start: float) -> Array:
+    if branch.target_start is not None:
+        # In float64: the offsets are a hundred times larger than the target.
+        shifted = (column.astype(np.float64) - target_start) * branch.scale + branch.target_start
+        return shifted.astype(branch.dtype)
+    if branch.scale != 1.0:
+        column = column * np.asarray(branch.scale, column.dtype)
+    return np.ascontiguousarray(column, dtype=branch.dtype)
 
 
 #: What `shipgen simulate` writes and `shipgen prepare` reads: weighted muons, per proton on target.
@@ -151,12 +153,11 @@ MUONBACK = Layout(
         Branch("w", "weight"),
         Branch("x", "x", unit="m", scale=0.01),
         Branch("y", "y", unit="m", scale=0.01),
-        Branch("z", "z", unit="m", scale=0.01),
+        Branch("z", "z", unit="m", scale=0.01, target_start=-70.845),
         Branch("px", "px", unit="GeV"),
         Branch("py", "py", unit="GeV"),
         Branch("pz", "pz", unit="GeV"),
     ),
-    target_start=-70.845,
     # The reader takes ``parentid`` as the weight of an untracked mother: 0 keeps it out of every sum.
     defaults={"parent": 0.0},
 )

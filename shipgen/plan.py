@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Expected muons a chunk: one basket of 1 MiB a float32 branch.
 CHUNK_SIZE = 2**18
 
+#: More muons than anybody can store; beyond, counts of chunks lose their meaning.
+LARGEST = 1e15
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -86,16 +89,18 @@ class Plan:
         """
         if (n is None) == (pot is None):
             raise InputError("say how much to produce by either the number of muons (n) or the protons (pot)")
-        if seed != int(seed) or not 0 <= seed < SEED_LIMIT:
+        if not (_is_number(seed) and seed == int(seed) and 0 <= seed < SEED_LIMIT):
             raise InputError(f"the seed {seed!r} is not a whole number from 0 to 2**63 - 1")
         total = math.fsum(rates)
         if n is not None:
-            if not (math.isfinite(n) and n > 0 and n == int(n)):
+            if not (_is_number(n) and n > 0 and n == int(n)):
                 raise InputError(f"n = {n!r} is not a whole number above zero")
             pot = n / total
-        if pot is None or not (math.isfinite(pot) and pot > 0):
+        if pot is None or not (_is_number(pot) and pot > 0):
             raise InputError(f"pot = {pot!r} is not a finite number above zero")
-        plan = cls(tuple(rates), pot, int(seed), exact)
+        plan = cls(tuple(rates), float(pot), int(seed), exact)
+        if pot * total > LARGEST:
+            raise InputError(f"{pot * total:.3g} muons are more than {LARGEST:g}: ask for less")
         if plan.expected < 0.5:
             raise InputError(f"{pot:g} protons give {plan.expected:.2g} muons on average: ask for more")
         return plan
@@ -122,8 +127,14 @@ class Plan:
 
     def chunk(self, index: int) -> Chunk:
         """Return chunk number `index`; its counts are drawn from its own stream."""
+        if not 0 <= index < len(self):
+            raise InputError(f"there is no chunk {index}: the plan has {len(self)}")
         size = min(float(CHUNK_SIZE), self.expected - index * CHUNK_SIZE)
         shares = np.asarray(self.rates) / math.fsum(self.rates)
         rng = stream(self.seed, index, COUNTS)
         counts = rng.multinomial(round(size), shares) if self.exact else rng.poisson(size * shares)
         return Chunk(index, self.seed, tuple(int(count) for count in counts))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)

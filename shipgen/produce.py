@@ -148,19 +148,19 @@ def provenance(generator: MuonGenerator, layout: Layout, report: Report, command
         "weight_meaning": "expected sum of weights = muons for `pot` protons on target",
         "layout": layout.name,
         "units": {branch.name: branch.unit for branch in layout.branches if branch.unit},
-        "target_start": _frame(layout, bundle.target_start),
+        "target_start": _target_start(layout, bundle.target_start),
         "beam": "not smeared: prompt muons start at x = y = 0",
         "energy_cut": bundle.energy_cut,
         "versions": versions("shipgen", "numpy", "onnxruntime", "uproot"),
     }
 
 
-def _frame(layout: Layout, target_start: float) -> dict[str, Any]:
+def _target_start(layout: Layout, target_start: float) -> dict[str, Any]:
     """Say where the target starts in the file's z."""
-    if layout.target_start is None:
-        return {"value": target_start, "unit": FEATURE_UNITS["z"]}
-    unit = next(branch.unit for branch in layout.branches if branch.column == "z")
-    return {"value": layout.target_start, "unit": unit}
+    for branch in layout.branches:
+        if branch.target_start is not None:
+            return {"value": branch.target_start, "unit": branch.unit}
+    return {"value": target_start, "unit": FEATURE_UNITS["z"]}
 
 
 def space_warning(path: Path, expected: float) -> str | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import sys
 from importlib import metadata
+from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +27,16 @@ def versions(*packages: str) -> dict[str, str]:
             except metadata.PackageNotFoundError:
                 continue
     return found
+
+
+def without_folders(text: str) -> str:
+    """Reduce the paths in a line of text to their last part: a file tells nothing of a machine's folders."""
+    return re.sub(r"(?<![^\s='\"])[^\s='\"]*/(?=[^\s/])", "", text)
+
+
+def command_line() -> str:
+    """Return the command that runs now, as it is recorded in its output: without folders."""
+    return without_folders(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def read_object(file: Mapping[str, Any], name: str) -> dict[str, Any] | None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 COMPRESSIONS = {"zstd": range(1, 23), "lz4": range(13), "zlib": range(10), "lzma": range(10)}
 DEFAULT_COMPRESSION = "zstd:1"
 
+#: Baskets that room is made for at the start; the header grows by itself beyond.
+_MOST_BASKETS = 10_000
+
 
 class Writer(Protocol):
     """What receives batches: a context manager that keeps them when it ends well and nothing otherwise."""
@@ -116,7 +119,7 @@ class RootWriter:
                 self._tree = self._file.mktree(
                     self._layout.tree,
                     self._layout.branch_types(),
-                    initial_basket_capacity=max(self._baskets, 10),
+                    initial_basket_capacity=min(max(self._baskets, 10), _MOST_BASKETS),
                 )
             except OSError as error:
                 raise output_error(self._path, error) from error

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shipgen.columns import Float32
 
 OFFSET = {"x": 0.0, "y": 0.0, "z": -7000.0, "px": 0.0, "py": 0.0, "pz": 30.0}
-SCALE = {"x": 2.0, "y": 2.0, "z": 80.0, "px": 1.0, "py": 1.0, "pz": 19.0}
+SCALE = {"x": 2.0, "y": 3.0, "z": 80.0, "px": 1.0, "py": 1.5, "pz": 19.0}
 RATES = {
     "muplus_onaxis": 1.5e-4,
     "muminus_onaxis": 1.6e-4,

@@ -52,6 +52,12 @@ def test_reads_what_was_written(bundle: Bundle) -> None:
         (lambda index: index["categories"][0].update(sha256="0"), "hash differs"),
         (lambda index: index["categories"][0].update(latent_size=7), r"float32\[N, 7\]"),
         (lambda index: index.update(categories=3), "cannot be used"),
+        (lambda index: index.update(categories=["a"]), "cannot be used"),
+        (lambda index: index["units"].update(z="m"), "z is in 'm', not in 'cm'"),
+        (lambda index: index.pop("units"), "'units' is missing"),
+        (lambda index: index.update(energy_cut=-5), "negative cut"),
+        (lambda index: index["categories"][0].update(number=9), "number, PDG code"),
+        (lambda index: index["categories"][1].update(index["categories"][0], name="muminus_onaxis"), "PDG"),
     ],
 )
 def test_index_is_checked(copy: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
@@ -92,8 +98,14 @@ def test_networks_are_tried(tmp_path: Path, fault: dict[str, object], message: s
         write_test_bundle(tmp_path / "faulty", muplus_offaxis=fault)
 
 
-def test_default_bundle_is_complete() -> None:
+def test_default_bundle_is_complete_and_honest() -> None:
     bundle = Bundle.open()
-    assert 1e-4 < bundle.rate < 1e-2
+    assert bundle.label == "Pythia 8 cascade, SHiP-like"
+    assert bundle.rate == pytest.approx(1.52e-3, rel=0.02)
+    assert "/" not in bundle.provenance["sample"]["sources"][0]["provenance"]["command"]
     for entry in bundle.entries:
-        assert 0.5 <= entry.details["figure_of_merit"]["auc"] <= 1
+        merit, agreement = entry.details["figure_of_merit"], entry.details["agreement"]
+        assert 0.4 < merit["auc"] < 1
+        assert abs(merit["control"]["auc"] - 0.5) < 5 * merit["control"]["auc_error"]
+        worst = max(*agreement["keras"].values(), *agreement["numpy"].values())
+        assert 0 < worst < agreement["tolerance"] == 1e-5

@@ -52,9 +52,11 @@ def test_muons_are_the_networks(bundle: Bundle, muons: dict[str, np.ndarray]) ->
         chosen &= ((first["x"] == 0) & (first["y"] == 0)) == entry.category.on_axis
         made = np.stack([first[name][chosen] for name in entry.category.features], axis=1)
         # Mixed within the chunk: compare sorted by pz.
-        made, expected = made[np.argsort(made[:, -1])], expected[np.argsort(expected[:, -1])]
         assert made.shape == expected.shape
-        np.testing.assert_allclose(made[:, -1], expected[:, -1], atol=1e-5 * 38)
+        order_made, order_expected = (np.lexsort(rows.round(3).T) for rows in (made, expected))
+        same = np.abs(made[order_made] - expected[order_expected]) < 1e-5 * 2 * scale
+        # Rounding can swap neighbours in the order, never many.
+        assert same.all(axis=1).mean() > 0.99
 
 
 def test_same_muons_for_any_number_of_workers(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
@@ -66,7 +68,9 @@ def test_same_muons_for_any_number_of_workers(bundle: Bundle, muons: dict[str, n
 
 def test_seeds_differ(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
     other = concatenate(MuonGenerator(bundle, n=N, seed=2))
-    assert not np.isin(other["pz"], muons["pz"]).all()
+    # float32 values of 786 k draws coincide by chance, whole rows never.
+    rows = [np.stack([c["px"], c["py"], c["pz"]], axis=1) for c in (muons, other)]
+    assert len(np.unique(np.concatenate(rows), axis=0)) == len(rows[0]) + len(rows[1])
     assert len(other["pz"]) != len(muons["pz"])
 
 

@@ -13,9 +13,9 @@ from shipgen.categories import CATEGORIES
 from shipgen.cli import run
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
-from shipgen_export.prepare import _clean, category_of, prepare
+from shipgen_export.prepare import _clean, prepare
 from shipgen_export.prepared_facts import FileTally
-from shipgen_export.sample import PreparedSample
+from shipgen_export.sample import PreparedSample, category_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -262,10 +262,12 @@ def test_warnings(tmp_path: Path) -> None:
 
 
 def test_no_path_of_this_machine_is_stored(tmp_path: Path) -> None:
-    path = write_training(tmp_path / "f.root", muon_columns(100))
+    command = f"shipgen simulate -o {tmp_path / 'f.root'} --protons 1e3 --target={tmp_path / 't.toml'}"
+    path = write_training(tmp_path / "f.root", muon_columns(100), command=command)
     prepare([path], tmp_path / "out")
     text = (tmp_path / "out" / "prepared.json").read_text()
     assert str(tmp_path) not in text
+    assert "shipgen simulate -o f.root --protons 1e3 --target=t.toml" in text
     assert json.loads(text)["sources"][0]["name"] == "f.root"
 
 

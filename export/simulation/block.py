@@ -6,12 +6,14 @@ random number comes from generators seeded by ``SeedSequence(seed, spawn_key=(bl
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shipgen.categories import MUON_MASS
 from shipgen.layouts import TRAINING
 from shipgen_export.simulation.cascade import Cascade
 from shipgen_export.simulation.conversion import photon_conversions
@@ -45,6 +47,11 @@ class Settings:
     def energy_cut(self) -> float:
         """Hadrons and photons below this total energy are not followed, GeV."""
         return self.momentum_cut + ENERGY_MARGIN
+
+    @property
+    def muon_energy_cut(self) -> float:
+        """The muons' cut in kinetic energy, as FairShip counts it, GeV."""
+        return math.hypot(self.momentum_cut, MUON_MASS) - MUON_MASS
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def heavy_flavour_muons(
             for target, number in zip(flavour.targets, (on_protons, total - on_protons), strict=False)
             if number
         ]
-        rows = np.concatenate([run[0] for run in runs])
+        rows = _number_events(runs)
         count = sum(run[1] for run in runs)
         made[flavour.process.name] = count
         if not len(rows) or not len(places):
@@ -145,7 +145,7 @@ def heavy_flavour_muons(
 def _run(
     flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cut: float
 ) -> tuple[Float64, int, int]:
-    """Return rows of (pdg, px, py, pz, parent, branching ratio), events made, and what `rate` counts."""
+    """Return rows of (pdg, px, py, pz, parent, branching ratio, event), events made, what `rate` counts."""
     forced = [
         f"{hadron}:{setting}" for hadron in flavour.hadrons for setting in ("onMode = off", "onIfAny = 13")
     ]
@@ -177,9 +177,21 @@ def _run(
                     particle.pz(),
                     parent,
                     ratios[abs(parent)],
+                    made,
                 )
                 rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(len(rows), 6), made, units
+    return np.array(rows, dtype=np.float64).reshape(len(rows), 7), made, units
+
+
+def _number_events(runs: list[tuple[Float64, int, int]]) -> Float64:
+    """Join the rows of several runs; their events are numbered on."""
+    joined = []
+    first = 0
+    for rows, made, _ in runs:
+        rows[:, -1] += first
+        first += made
+        joined.append(rows)
+    return np.concatenate(joined)
 
 
 def _muonic_ratio(data: Any, hadron: int) -> float:
@@ -198,8 +210,9 @@ def _muonic_ratio(data: Any, hadron: int) -> float:
 def _place(
     flavour: HeavyFlavour, rows: Float64, scale: float, places: Float64, rng: np.random.Generator
 ) -> Muons:
-    """Put muons at first collisions drawn at random."""
-    chosen = places[rng.integers(0, len(places), len(rows))]
+    """Put events at first collisions drawn at random; muons of one event stay together."""
+    _, event = np.unique(rows[:, -1], return_inverse=True)
+    chosen = places[rng.integers(0, len(places), event.max() + 1)][event]
     position = np.zeros((len(rows), 3))
     position[:, 2] = chosen[:, 1]
     return Muons(

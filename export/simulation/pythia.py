@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import MissingExtraError, ShipgenError
+from shipgen_export.silence import silenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,24 +52,6 @@ def settings_folder() -> Path:
         if place.is_file():
             return place.parent.parent
     raise ShipgenError("Pythia's settings are missing: pip install --force-reinstall pythia8mc")
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Send everything that this process writes to stdout and stderr, C++ included, to nowhere."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        for stream, copy in enumerate(kept, start=1):
-            os.dup2(copy, stream)
-            os.close(copy)
-        os.close(nowhere)
 
 
 @contextmanager

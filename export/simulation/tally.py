@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.categories import CATEGORIES
+from shipgen_export.sample import category_of
 from shipgen_export.simulation.muons import Process
 
 if TYPE_CHECKING:
@@ -72,10 +73,9 @@ class Tally:
         """Count the muons in `columns` (training layout) and the heavy-flavour events behind them."""
         weight = np.asarray(columns["weight"], dtype=np.float64)
         self.all.add(weight)
-        on_axis = (columns["x"] == 0) & (columns["y"] == 0)
-        for category in CATEGORIES:
-            chosen = (columns["pdg"] == category.pdg) & (on_axis == category.on_axis)
-            self.categories[category.name].add(weight[chosen])
+        place = category_of(columns["pdg"], columns["x"], columns["y"])
+        for number, category in enumerate(CATEGORIES):
+            self.categories[category.name].add(weight[place == number])
         for code in np.unique(columns["process"]):
             self.processes[Process(code).name].add(weight[columns["process"] == code])
         parent = np.abs(np.asarray(columns["parent"], dtype=np.int64))

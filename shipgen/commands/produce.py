@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -48,6 +46,7 @@ def command(
     from shipgen.files import check_output
     from shipgen.generator import MuonGenerator
     from shipgen.produce import produce, space_warning
+    from shipgen.provenance import command_line
     from shipgen.writers import parse_compression
 
     check_output(output, force=force)
@@ -61,7 +60,7 @@ def command(
         layout=OUTPUT_LAYOUTS[layout],
         compression=compression,
         force=force,
-        command=shlex.join(["shipgen", *sys.argv[1:]]),
+        command=command_line(),
     )
     plan = generator.plan
     click.echo(

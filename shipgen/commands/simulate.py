@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=PATH, required=True, metavar="SAMPLE.root", help="The file to write.")
 @click.option("--protons", type=COUNT, metavar="N", help="Protons on target to simulate.")
 @click.option("--muons", type=COUNT, metavar="N", help="Simulate until there are so many weighted muons.")
-@click.option("--seed", type=SEED, default=1, show_default=True, metavar="S", help="Of all random numbers.")
+@click.option("--seed", type=SEED, metavar="S", help="Drawn anew, and recorded, if not given.")
 @click.option("--cores", type=click.IntRange(1), metavar="C", help="Processes; all cores if not given.")
 @click.option("--pmin", type=POSITIVE, default=10.0, show_default=True, metavar="GEV", help="Momentum cut.")
 @click.option("--target", type=PATH, metavar="FILE.toml", help="Slabs; SHiP's of 2018 if not given.")
@@ -32,7 +30,7 @@ def command(
     output: Path,
     protons: int | None,
     muons: int | None,
-    seed: int,
+    seed: int | None,
     cores: int | None,
     pmin: float,
     target: Path | None,
@@ -46,8 +44,11 @@ def command(
     """
     if (protons is None) == (muons is None):
         raise click.UsageError("say how much: either --protons N or --muons N")
+    from shipgen.provenance import command_line
+    from shipgen.streams import draw_seed
     from shipgen_export.simulate import simulate
 
+    seed = draw_seed() if seed is None else seed
     cores = cores or len(os.sched_getaffinity(0))
     report = simulate(
         output,
@@ -58,16 +59,16 @@ def command(
         momentum_cut=pmin,
         target=target,
         force=force,
-        command=shlex.join(["shipgen", *sys.argv[1:]]),
+        command=command_line(),
     )
-    for line in _table(output, report, cores):
+    for line in _table(output, report, seed, cores):
         click.echo(line)
 
 
-def _table(output: Path, report: Report, cores: int) -> Iterator[str]:
+def _table(output: Path, report: Report, seed: int, cores: int) -> Iterator[str]:
     """Yield the figures of a sample."""
     total = report.tally.all
-    yield f"{output}: {total.muons:,} muons of {report.protons:,} protons on target"
+    yield f"{output}: {total.muons:,} muons of {report.protons:,} protons on target, seed {seed}"
     yield f"  {total.weight:.4e} muons per proton, effective size {total.effective:,.0f}"
     groups: list[tuple[str, dict[str, Sums]]] = [
         ("category", report.tally.categories),

@@ -1,0 +1,156 @@
+"""Whether an exported graph gives the muons that were trained: three independent ways compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.errors import BundleError, ShipgenError
+from shipgen.network import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shipgen.categories import Category
+    from shipgen.columns import Float32, Float64
+    from shipgen_export.transforms import Normalisation
+
+#: Largest difference allowed, in units of a feature's range in the training sample.
+TOLERANCE = 1e-5
+
+#: Latents compared: ordinary ones and, of these, a share far out.
+LATENTS = 10_000
+_FAR_SHARE = 0.1
+_FAR = 5.0
+
+_ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {"linear": np.asarray, "tanh": np.tanh}
+
+
+def reference(generator: Any, latent: Float32) -> Float64:
+    """Compute a dense Keras network's output with NumPy in float64, layer by layer, as in inference.
+
+    Parameters
+    ----------
+    generator : keras.Sequential
+        Of dense, LeakyReLU, batch normalisation and dropout layers.
+    latent : float32[n, L]
+        Input.
+
+    Returns
+    -------
+    float64[n, d]
+        Normalised features.
+
+    Raises
+    ------
+    ShipgenError
+        The network has a layer of another kind.
+    """
+    values = latent.astype(np.float64)
+    for layer in generator.layers:
+        kind = type(layer).__name__
+        weights = [np.asarray(weight, np.float64) for weight in layer.get_weights()]
+        if kind == "Dense" and layer.activation.__name__ in _ACTIVATIONS:
+            kernel, bias = weights
+            values = _ACTIVATIONS[layer.activation.__name__](values @ kernel + bias)
+        elif kind == "LeakyReLU":
+            values = np.where(values > 0, values, layer.negative_slope * values)
+        elif kind == "BatchNormalization":
+            gamma, beta, mean, variance = weights
+            values = gamma * (values - mean) / np.sqrt(variance + layer.epsilon) + beta
+        elif kind != "Dropout":
+            raise ShipgenError(f"there is no reference for a layer of kind {kind}: it cannot be exported")
+    return values
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Largest differences between the graph and two references, in units of each feature's range.
+
+    Attributes
+    ----------
+    features : tuple of str
+        The features.
+    keras, numpy : tuple of float
+        Graph against the Keras network with NumPy's inverse normalisation, and against NumPy alone.
+    """
+
+    features: tuple[str, ...]
+    keras: tuple[float, ...]
+    numpy: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the differences by feature."""
+        return {
+            "latents": LATENTS,
+            "unit": "range of the feature in the training sample",
+            "tolerance": TOLERANCE,
+            "keras": dict(zip(self.features, self.keras, strict=True)),
+            "numpy": dict(zip(self.features, self.numpy, strict=True)),
+        }
+
+
+def comparison_latents(latent_size: int, seed: int) -> Float32:
+    """Return `LATENTS` normal latents, float32[n, L]; the first tenth are far out.
+
+    Those have 5 standard deviations in a twentieth of the dimensions, in one at least.
+    """
+    random = np.random.default_rng(seed)
+    latent = random.standard_normal((LATENTS, latent_size), np.float32)
+    far = latent[: int(_FAR_SHARE * LATENTS)]
+    chosen = random.permuted(np.tile(np.arange(latent_size), (len(far), 1)), axis=1)
+    chosen = chosen < max(1, latent_size // 20)
+    far[chosen] = _FAR * np.sign(far[chosen])
+    return latent
+
+
+def check_agreement(
+    category: Category, generator: Any, normalisation: Normalisation, model: bytes, seed: int = 1
+) -> Agreement:
+    """Compare the graph with Keras and with NumPy on `comparison_latents`.
+
+    Parameters
+    ----------
+    category : Category
+        For the message.
+    generator : keras.Sequential
+        Latent -> normalised features.
+    normalisation : Normalisation
+        Of the training sample; its NumPy inverse is the reference.
+    model : bytes
+        The serialised graph.
+    seed : int
+        Of the latents.
+
+    Raises
+    ------
+    BundleError
+        A difference is above `TOLERANCE`.
+    """
+    import onnxruntime
+
+    from shipgen_export.backend import tf
+
+    latent = comparison_latents(generator.input_shape[1], seed)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    muons = session.run([OUTPUT], {INPUT: latent})[0].astype(np.float64)
+    with tf.device("/CPU:0"):
+        trained = np.asarray(generator(latent, training=False), np.float64)
+    width = normalisation.maximum - normalisation.minimum
+    # A feature that is the same for all muons has no range: its own size is the scale then.
+    width = np.where(width > 0, width, np.maximum(1, np.abs(normalisation.maximum)))
+    found = {}
+    for name, normalised in (("Keras", trained), ("NumPy", reference(generator, latent))):
+        difference = np.abs(muons - normalisation.inverse(normalised)).max(0) / width
+        worst = int(np.argmax(np.where(np.isfinite(difference), difference, np.inf)))
+        if not difference[worst] <= TOLERANCE:
+            raise BundleError(
+                f"the graph of {category.name} differs from {name} by {difference[worst]:.3g} of the range "
+                f"of {category.features[worst]} (allowed: {TOLERANCE:g}): train it again with other settings"
+            )
+        found[name] = tuple(float(value) for value in difference)
+    return Agreement(category.features, found["Keras"], found["NumPy"])
