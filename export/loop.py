@@ -148,8 +148,8 @@ class Checkpoints:
             self._manager.save(checkpoint_number=steps)
         except (tf.errors.OpError, OSError) as error:
             raise OutputError(
-                f"the checkpoint of step {steps:,} could not be written to {self._folder.checkpoints}, the disk "
-                f"may be full: free some space and run the same command, which goes on from step "
+                f"the checkpoint of step {steps:,} could not be written to {self._folder.checkpoints}, the "
+                f"disk may be full: free some space and run the same command, which goes on from step "
                 f"{self.state.steps:,} ({type(error).__name__})"
             ) from error
         self._folder.write_history(self.columns, self.rows)

@@ -174,8 +174,8 @@ def _category(sample: PreparedSample, name: str) -> Category:
     empty = [part for part, muons in sample.index["categories"][name]["split"].items() if not muons]
     if empty:
         raise InputError(
-            f"{sample.path} has no muon of {name} in its part {', '.join(empty)}, needed for training and for "
-            "the figure of merit: prepare a larger sample"
+            f"{sample.path} has no muon of {name} in its part {', '.join(empty)}, needed for training and "
+            "for the figure of merit: prepare a larger sample"
         )
     return category
 
