@@ -31,7 +31,7 @@ class GanConfig:
     """Everything that decides how a GAN is built and trained.
 
     The defaults are the source's but for the size: its best number of layers (2) with node factors of 1,
-    which a CPU can train and run. Its best results took nG = 6, nD = 3 (6 features), nG = 2, nD = 3 (4 features).
+    which a CPU can train and run. Its best results took nG = 6, nD = 3 (6 features) and nG = 2, nD = 3 (4).
 
     Attributes
     ----------

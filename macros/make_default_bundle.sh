@@ -5,7 +5,7 @@
 set -euo pipefail
 work=${1:?"give a folder for the sample and the run"}
 bundle=$(cd "$(dirname "$0")/.." && pwd)/shipgen/bundles/default
-mkdir -p "$work"
+mkdir -p "$work" "$(dirname "$bundle")"
 
 cd "$work"
 shipgen simulate -o sample.root --muons 1.5e6 --seed 20261121

@@ -30,10 +30,10 @@ mpl.use("Agg")
 QUANTITIES = {
     "p": (hist.axis.Regular(60, 10, 250), "p [GeV]"),
     "pt": (hist.axis.Regular(60, 0, 4), r"$p_\mathrm{T}$ [GeV]"),
-    "z": (hist.axis.Regular(80, 0, 640), "z from target's start [cm]"),
+    "z": (hist.axis.Regular(70, 0, 350), "z from target's start [cm]"),
     "x": (hist.axis.Regular(60, -15, 15), "x, off-axis muons [cm]"),
     "r": (hist.axis.Regular(60, 0, 15), "r, off-axis muons [cm]"),
-    "phi": (hist.axis.Regular(40, -np.pi, np.pi), r"$\varphi$ of the momentum"),
+    "phi": (hist.axis.Regular(40, -np.pi, np.pi), r"$\varphi$ of the momentum [rad]"),
 }
 
 
@@ -89,7 +89,9 @@ def draw(name: str, files: list[Muons], upper: Axes, lower: Axes | None) -> None
     for histogram, muons, style in list(zip(histograms, files, styles, strict=False))[::-1]:
         mplhep.histplot(histogram, ax=upper, label=muons.label, flow="none", **style)
     upper.set_ylabel("muons per POT")
-    if name != "phi":
+    if name == "phi":
+        upper.set_ylim(0, 1.4 * max(histogram.values().max() for histogram in histograms))
+    else:
         upper.set_yscale("log")
     upper.legend(loc="upper right", frameon=False)
     if lower is None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+#: Characters of an entry of the provenance that are shown; the file has all of it.
+_LONGEST = 240
+
 #: Index of a prepared sample and of a run folder; the training side, which writes them, may not be installed.
 _PREPARED, _RUN = "prepared.json", "run.json"
 
@@ -90,4 +93,5 @@ def _describe_root(path: Path) -> Iterator[str]:
 
 def _provenance(content: Mapping[str, Any]) -> Iterator[str]:
     for key, value in content.items():
-        yield f"  {key}: {value if isinstance(value, str) else json.dumps(value)}"
+        text = value if isinstance(value, str) else json.dumps(value)
+        yield f"  {key}: {text if len(text) <= _LONGEST else text[:_LONGEST] + ' ...'}"
