@@ -11,6 +11,7 @@ import click
 
 from shipgen.cli import run_command
 from shipgen.commands.options import COUNT, PATH
+from shipgen.writers import DEFAULT_COMPRESSION
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +24,9 @@ def bench() -> None:
 @click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given.")
 @click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given.")
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Best of so many.")
-@click.option("--compression", default="zstd:1", show_default=True, metavar="C", help="lz4:1, none, ...")
+@click.option(
+    "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
+)
 @click.option("--folder", type=PATH, metavar="FOLDER", help="Where the test file goes and is removed.")
 @click.option("--json", "record", type=PATH, metavar="FILE", help="Write the figures there as well.")
 def throughput(

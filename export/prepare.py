@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.categories import CATEGORIES
+from shipgen.categories import CATEGORIES, FEATURE_UNITS
 from shipgen.errors import InputError
 from shipgen.files import check_output, complete_folder, sha256
 from shipgen.progress import progress
@@ -39,11 +39,9 @@ if TYPE_CHECKING:
     from shipgen.columns import Columns, Float32, Float64, Int64
     from shipgen_export.sources import Source
 
-_FEATURES = ("x", "y", "z", "px", "py", "pz")
-
 
 @dataclass
-class _Chunks:
+class _Parts:
     """Muons of one category, as they come in."""
 
     features: list[Float32] = field(default_factory=list)
@@ -102,7 +100,7 @@ def prepare(
     _check_together(sources, digests)
     stated = settle(sources, pot, energy_cut, target_start)
     scales = _scales(sources)
-    chunks = {category.name: _Chunks() for category in CATEGORIES}
+    chunks = {category.name: _Parts() for category in CATEGORIES}
     tallies: list[FileTally] = []
     with progress("reading", sum(source.entries for source in sources), "entries") as advance:
         next_group = 0
@@ -181,7 +179,7 @@ def _read(
     source: Source,
     scale: float,
     step: int | str,
-    chunks: dict[str, _Chunks],
+    chunks: dict[str, _Parts],
     next_group: int,
     advance: Callable[[float], None],
 ) -> FileTally:
@@ -225,11 +223,11 @@ def _clean(columns: Columns, tally: FileTally) -> tuple[dict[str, Any], npt.NDAr
         The negative weights among them.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        kept: dict[str, Any] = {name: np.asarray(columns[name], np.float32) for name in _FEATURES}
+        kept: dict[str, Any] = {name: np.asarray(columns[name], np.float32) for name in FEATURE_UNITS}
     kept["weight"] = np.asarray(columns["weight"], np.float64)
     kept["group"] = np.asarray(columns["group"], np.int64)
     place = category_of(columns["pdg"], kept["x"], kept["y"])
-    finite = np.logical_and.reduce([np.isfinite(kept[name]) for name in _FEATURES])
+    finite = np.logical_and.reduce([np.isfinite(kept[name]) for name in FEATURE_UNITS])
     reasons = (
         ("not a muon", place < 0),
         ("a feature is NaN or infinite", ~finite),
@@ -249,7 +247,7 @@ def _clean(columns: Columns, tally: FileTally) -> tuple[dict[str, Any], npt.NDAr
 
 
 def _distribute(
-    columns: dict[str, Any], place: npt.NDArray[np.int8], scale: float, chunks: dict[str, _Chunks]
+    columns: dict[str, Any], place: npt.NDArray[np.int8], scale: float, chunks: dict[str, _Parts]
 ) -> list[Int64]:
     """Append the muons to their categories; return the new arrays of groups."""
     new = []
@@ -265,7 +263,7 @@ def _distribute(
     return new
 
 
-def _sample(category: Category, parts: _Chunks, span: float) -> CategorySample | None:
+def _sample(category: Category, parts: _Parts, span: float) -> CategorySample | None:
     """Join a category's chunks and fit its normalisation; ``None`` when it has no muon."""
     if not parts.weights:
         return None

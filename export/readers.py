@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.categories import FEATURE_UNITS
 from shipgen.errors import InputError
-from shipgen.layouts import PROVENANCE_KEY, TRAINING
+from shipgen.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.provenance import read_object
 from shipgen.rootfile import open_root, readable
 from shipgen_export.cbmsim import CBMSIM
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 #: How much of a tree is read at once, uncompressed.
 STEP = "64 MB"
 
-_FEATURES = ("x", "y", "z", "px", "py", "pz")
 _TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
 
 
@@ -49,17 +49,17 @@ def _training_header(file: Any) -> Header:
 
 
 def _training_step(arrays: Any, first: int) -> Step:  # noqa: ARG001 - protons are numbered in the file
-    columns = {name: np.asarray(arrays[name]) for name in ("pdg", *_FEATURES, "weight")}
+    columns = {name: np.asarray(arrays[name]) for name in ("pdg", *FEATURE_UNITS, "weight")}
     columns["group"] = np.asarray(arrays["proton"]).astype(np.int64)
     return Step(columns, entries=len(arrays))
 
 
 #: Files of `shipgen simulate`; ``kind`` in their provenance is its name.
 TRAINING_SAMPLE = FileKind(
-    name="training-sample",
+    name=KIND_TRAINING,
     title="a sample of `shipgen simulate`",
     tree=TRAINING.tree,
-    branches=("pdg", *_FEATURES, "weight", "proton"),
+    branches=("pdg", *FEATURE_UNITS, "weight", "proton"),
     per_pot=True,
     header=_training_header,
     step=_training_step,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
 from shipgen.files import check_output
-from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY, TRAINING
+from shipgen.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.progress import progress
 from shipgen.provenance import versions
 from shipgen.writers import RootWriter
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-KIND = "training-sample"
 GENERATOR = "Pythia 8 cascade, SHiP-like"
 
 #: Protons that share a start of Pythia (2.5 s) and a place in the order of the file.
@@ -217,7 +216,7 @@ def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict
     """Return all that is needed to make the sample again and to know what its columns mean."""
     target = settings.target
     return {
-        "kind": KIND,
+        "kind": KIND_TRAINING,
         "generator": GENERATOR,
         "command": command,
         "seed": settings.seed,

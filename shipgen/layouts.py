@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Name of the JSON object (TObjString) that says how a file was made.
 PROVENANCE_KEY = "shipgen"
 
+#: ``kind`` in the provenance of what `shipgen simulate` and `shipgen produce` write.
+KIND_TRAINING, KIND_PRODUCED = "training-sample", "muons"
+
 #: Name of the JSON object (TObjString) that FairShip merges into the header of its own output.
 FILE_SUMMARY_KEY = "FileSummary"
 

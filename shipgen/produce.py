@@ -12,7 +12,7 @@ import numpy as np
 
 from shipgen.categories import FEATURE_UNITS
 from shipgen.errors import InputError
-from shipgen.layouts import FILE_SUMMARY_KEY, MUONBACK, PROVENANCE_KEY
+from shipgen.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.progress import progress
 from shipgen.provenance import versions
 from shipgen.writers import DEFAULT_COMPRESSION, RootWriter
@@ -134,7 +134,7 @@ def provenance(generator: MuonGenerator, layout: Layout, report: Report, command
     """Return all that is needed to make the file again and to know what its columns mean."""
     bundle, plan = generator.bundle, generator.plan
     return {
-        "kind": "muons",
+        "kind": KIND_PRODUCED,
         "command": command,
         "bundle": {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256},
         "seed": plan.seed,

@@ -7,7 +7,6 @@ import re
 import shlex
 import sys
 from importlib import metadata
-from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,7 @@ def without_folders(text: str) -> str:
 
 def command_line() -> str:
     """Return the command that runs now, as it is recorded in its output: without folders."""
-    return without_folders(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    return without_folders(shlex.join(["shipgen", *sys.argv[1:]]))
 
 
 def read_object(file: Mapping[str, Any], name: str) -> dict[str, Any] | None:

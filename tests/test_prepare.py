@@ -318,7 +318,7 @@ def test_existing_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     # --force replaces a prepared sample, not somebody's folder or a file.
     capsys.readouterr()
     assert run(["prepare", str(path), "-o", str(tmp_path), "--force"]) == InputError.exit_code
-    assert "holds something other than a prepared sample" in capsys.readouterr().err
+    assert "there is no prepared.json in it" in capsys.readouterr().err
     assert run(["prepare", str(path), "-o", str(path), "--force"]) == InputError.exit_code
     assert "is a file: choose a folder name" in capsys.readouterr().err
     assert path.is_file()

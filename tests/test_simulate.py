@@ -16,9 +16,9 @@ import uproot
 from test_workers import children, gone
 
 from shipgen.errors import InputError
-from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY, TARGET_START_2018, TRAINING
+from shipgen.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY, TARGET_START_2018, TRAINING
 from shipgen_export.sample import effective_size
-from shipgen_export.simulate import GENERATOR, KIND, Report, simulate
+from shipgen_export.simulate import GENERATOR, Report, simulate
 from shipgen_export.simulation.muons import Process
 from shipgen_export.simulation.tally import parent_name
 from shipgen_export.simulation.target import read_target
@@ -141,10 +141,12 @@ def test_the_file_says_how_it_was_made(sample: tuple[Path, Report]) -> None:
         types = {branch.name: branch.interpretation.from_dtype.newbyteorder("=") for branch in tree.branches}
         weight = tree["weight"].array(library="np").sum()
     assert types == TRAINING.branch_types()
-    assert (provenance["kind"], provenance["generator"]) == (KIND, GENERATOR)
+    assert (provenance["kind"], provenance["generator"]) == (KIND_TRAINING, GENERATOR)
     assert (provenance["pot"], provenance["weight_unit"]) == (PROTONS, "per POT")
     assert provenance["target_start"] == TARGET_START_2018
-    assert (provenance["momentum_cut"], provenance["energy_cut"]) == (10.0, 10.0)
+    # FairShip's cut is in kinetic energy: sqrt(p^2 + m^2) - m at 10 GeV.
+    assert provenance["momentum_cut"] == 10
+    assert provenance["energy_cut"] == pytest.approx(9.894900, abs=1e-6)
     assert (provenance["seed"], provenance["command"]) == (7, "the command")
     assert {"shipgen", "pythia8mc", "numpy", "python"} <= set(provenance["versions"])
     assert provenance["sum_of_weights"] == pytest.approx(weight)
@@ -154,7 +156,11 @@ def test_the_file_says_how_it_was_made(sample: tuple[Path, Report]) -> None:
     # 1.5 events a proton, rounded in each of three blocks; a few may fail.
     assert 215 <= provenance["normalisation"]["CHARM"]["events"] <= 225
     assert provenance["normalisation"]["BEAUTY"]["rate"] == 1.6e-7
-    assert summary == {"PoT": PROTONS, "EnergyCut": 10.0, "prodSite": "shipgen simulate"}
+    assert summary == {
+        "PoT": PROTONS,
+        "EnergyCut": provenance["energy_cut"],
+        "prodSite": "shipgen simulate",
+    }
 
 
 @pytest.mark.parametrize("amount", [{}, {"protons": 1, "muons": 1}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
 import shutil
 import signal
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pytest
 from synthetic import synthetic_category, synthetic_sample
 
 from shipgen.categories import CATEGORIES, category_by_name
-from shipgen.errors import InputError, ShipgenError
+from shipgen.errors import InputError, OutputError, ShipgenError
 from shipgen.files import sha256
 from shipgen_export.backend import configure
 from shipgen_export.gan import Gan, GanConfig, build_generator
@@ -244,6 +245,28 @@ def test_damaged_checkpoint(sample: PreparedSample, finished: Path, tmp_path: Pa
         file.write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"checkpoint .* is damaged: remove"):
         run(sample, output, steps=300)
+
+
+def test_a_lost_checkpoint_is_not_a_start_from_nothing(
+    sample: PreparedSample, finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / NAME / "checkpoints" / "checkpoint").unlink()
+    with pytest.raises(InputError, match=r"the checkpoint of step .* is missing"):
+        run(sample, folder, steps=300)
+    assert_same_weights(folder, finished)
+
+
+def test_full_disk_keeps_the_last_checkpoint(sample: PreparedSample, finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OutputError, match="goes on from step 250"):
+            run(sample, folder, steps=260)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert run(sample, folder, steps=260)[0].steps == 260
 
 
 def test_divergence_names_the_step_and_keeps_the_checkpoint(sample: PreparedSample, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     type=click.Choice(CATEGORY_NAMES),
     help="Train this category; may be repeated. [default: all of the sample]",
 )
-@click.option("--steps", type=COUNT, help="Steps a category shall reach in all. [default: 200000]")
+@click.option("--steps", type=COUNT, help="Steps a category shall reach in all. [default: 10000]")
 @click.option("--minutes", type=POSITIVE, help="Time for this call, split evenly over its categories.")
 @click.option("--seed", type=SEED, default=1, show_default=True, help="Seed of weights, batches and noise.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all]")
