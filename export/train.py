@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from shipgen.categories import Category
     from shipgen_export.sample import CategorySample, PreparedSample
 
-#: Steps of a category when neither steps nor minutes are asked for. With the GAN's defaults muplus_offaxis was
-#: best near 10,000 (AUC 0.78) and worse after it: 0.81 at 20,000, 0.90 at 120,000.
+#: Steps of a category when neither steps nor minutes are asked for. With the GAN's defaults
+#: muplus_offaxis was best near 10,000 (AUC 0.78) and worse after it: 0.81 at 20,000, 0.90 at 120,000.
 DEFAULT_STEPS = 10_000
 
 
