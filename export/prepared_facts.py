@@ -176,7 +176,10 @@ def _pot(
     if sources[0].kind.per_pot:
         if given is None:
             return 1.0, []
-        return given, [f"weights taken per {given:g} POT as given, where the files state per POT"]
+        raise InputError(
+            f"the files state that their weights are per POT, so {given:g} POT cannot be right for "
+            "their sum: leave out --pot"
+        )
     stated, notes = [], []
     for source, tally in zip(sources, tallies, strict=True):
         pot = source.header.pot

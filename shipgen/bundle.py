@@ -94,7 +94,7 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> Self:
-        """Read the bundle at `path` (the default bundle when ``None``) and check all of it.
+        """Read the bundle at `path` and check all of it; ``None`` and ``"default"`` are the default bundle.
 
         Raises
         ------
@@ -102,6 +102,10 @@ class Bundle:
             Anything is missing, damaged, of another version, or contradicts the categories.
         """
         folder = DEFAULT_BUNDLE if path is None else Path(path)
+        if folder == Path(DEFAULT_BUNDLE.name) and not folder.exists():
+            folder = DEFAULT_BUNDLE
+        if folder.name == INDEX:
+            folder = folder.parent
         if not (folder / INDEX).is_file():
             raise BundleError(
                 f"{folder} is no bundle (no {INDEX} in it): give a folder that `shipgen export` wrote"

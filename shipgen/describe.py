@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle import INDEX, Bundle
+from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
 from shipgen.files import read_json
 from shipgen.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
@@ -40,11 +41,10 @@ def describe(path: Path) -> Iterator[str]:
         yield from _describe_root(path)
     elif (path / INDEX).exists():
         yield from describe_bundle(Bundle.open(path))
+    elif (path / _RUN).exists():
+        yield from _describe_run(path)
     elif (path / _PREPARED).exists():
         yield from describe_prepared(read_json(path / _PREPARED))
-    elif (path / _RUN).exists():
-        yield f"run folder; `shipgen export {path} -o BUNDLE` makes a bundle of it"
-        yield json.dumps(read_json(path / _RUN), indent=2)
     else:
         raise InputError(f"{path} is no bundle, prepared sample or run (no {INDEX}, {_PREPARED} or {_RUN})")
 
@@ -75,6 +75,18 @@ def _with_error(merit: Any) -> str:
         return "not measured"
 
 
+def _describe_run(path: Path) -> Iterator[str]:
+    yield f"run folder; `shipgen export {path} -o BUNDLE` makes a bundle of it"
+    yield from _provenance(read_json(path / _RUN))
+    for category in CATEGORIES:
+        state, merit = (path / category.name / name for name in ("state.json", "figure_of_merit.json"))
+        if state.is_file():
+            auc = _with_error(read_json(merit) if merit.is_file() else None)
+            yield f"  {category.name:16} {read_json(state).get('steps'):10,} steps, AUC {auc}"
+        else:
+            yield f"  {category.name:16} not trained"
+
+
 def _describe_root(path: Path) -> Iterator[str]:
     with open_root(path) as file, readable(path):
         provenance = read_object(file, PROVENANCE_KEY)
@@ -94,4 +106,5 @@ def _describe_root(path: Path) -> Iterator[str]:
 def _provenance(content: Mapping[str, Any]) -> Iterator[str]:
     for key, value in content.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        yield f"  {key}: {text if len(text) <= _LONGEST else text[:_LONGEST] + ' ...'}"
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (all of it is in the JSON itself)"
+        yield f"  {key}: {shown}"

@@ -61,7 +61,10 @@ class Network:
         except OSError as error:
             raise BundleError(f"the network {path} cannot be read: {error.strerror}") from error
         if hashlib.sha256(model).hexdigest() != digest:
-            raise BundleError(f"the network {path} is damaged or not the bundle's own: its hash differs")
+            raise BundleError(
+                f"the network {path} is damaged or not the bundle's own, its hash differs: "
+                "get the bundle again"
+            )
         options = onnxruntime.SessionOptions()
         # One thread a call: chunks run side by side, which beats threads inside a small network.
         options.intra_op_num_threads = 1

@@ -163,9 +163,18 @@ def _target_start(layout: Layout, target_start: float) -> dict[str, Any]:
     return {"value": target_start, "unit": FEATURE_UNITS["z"]}
 
 
-def space_warning(path: Path, expected: float) -> str | None:
-    """Return a line of warning when the disk has less room than the file is likely to need."""
+def check_space(path: Path, expected: float) -> str | None:
+    """Return a warning when the disk has less room than `expected` muons are likely to need.
+
+    Raises
+    ------
+    InputError
+        It has less than half of it.
+    """
     need, free = expected * BYTES_PER_MUON, shutil.disk_usage(path.absolute().parent).free
     if need <= free:
         return None
-    return f"the file will need about {need / 1e9:.3g} GB and the disk has {free / 1e9:.3g} GB left"
+    told = f"{expected:.3g} muons need about {need / 1e9:.3g} GB and the disk has {free / 1e9:.3g} GB left"
+    if need > 2 * free:
+        raise InputError(f"{told}: ask for less, or choose another disk")
+    return told

@@ -66,6 +66,11 @@ def test_index_is_checked(copy: Path, change: Callable[[dict[str, Any]], object]
         Bundle.open(copy)
 
 
+def test_by_index_and_by_name(bundle: Bundle) -> None:
+    assert Bundle.open(bundle.path / "bundle.json") == bundle
+    assert Bundle.open("default") == Bundle.open()
+
+
 def test_missing_and_damaged_files(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle"):
         Bundle.open(tmp_path / "nowhere")

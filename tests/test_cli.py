@@ -71,6 +71,11 @@ def test_info(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
     told = shipgen("info", "out.root")
     assert "965 entries, 11 branches" in told.stdout
     assert bundle.sha256 in told.stdout
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"model": "gan", "seed": 1}')
+    told = shipgen("info", "run")
+    assert "model: gan" in told.stdout
+    assert "muplus_onaxis    not trained" in told.stdout
     (tmp_path / "text.root").write_text("text")
     (tmp_path / "empty").mkdir()
     for name in ("nowhere", "text.root", "empty"):

@@ -35,17 +35,19 @@ def test_plot_kinematics(bundle: Bundle, tmp_path: Path) -> None:
         figure.unlink()
 
 
-def test_the_readmes_python_example_runs(tmp_path: Path) -> None:
-    """Exactly as printed, with the default bundle; its last line is printed once a batch."""
-    text = (ROOT / "README.md").read_text()
-    example = text.partition("```python\n")[2].partition("```")[0]
-    assert "MuonGenerator" in example
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 5
+def test_the_readmes_python_examples_run(bundle: Bundle, tmp_path: Path) -> None:
+    """Exactly as printed; the one with the generator uses the default bundle and prints a line a batch."""
+    from shipgen import MuonGenerator
+    from shipgen.produce import produce
+
+    produce(MuonGenerator(bundle, n=1e4, seed=1), tmp_path / "muons.root")
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    examples = [block.partition("```")[0] for block in blocks]
+    printed = []
+    for example in examples:
+        command = [sys.executable, "-W", "error", "-c", example]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        printed.append(len(done.stdout.splitlines()))
+    assert ["MuonGenerator" in example for example in examples] == [False, True]
+    assert printed == [0, 5]

@@ -127,9 +127,9 @@ def test_pot_is_never_guessed(tmp_path: Path) -> None:
     index = prepare([known], tmp_path / "5", pot=7).index
     assert index["pot"] == 7
     assert "7 POT as given, where files state 100" in index["warnings"]
-    index = prepare([write_training(tmp_path / "t.root", muon_columns(9))], tmp_path / "6", pot=7).index
-    assert index["pot"] == 7
-    assert "weights taken per 7 POT as given, where the files state per POT" in index["warnings"]
+    training = write_training(tmp_path / "t.root", muon_columns(9))
+    with pytest.raises(InputError, match="leave out --pot"):
+        prepare([training], tmp_path / "6", pot=7)
 
 
 def test_cleaning_counts_what_it_drops(tmp_path: Path) -> None:

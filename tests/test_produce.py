@@ -128,6 +128,8 @@ def test_a_drawn_seed_is_printed_and_reproduces(shipgen: Run, bundle: Bundle, tm
         (["--n", "10", "--compression", "zip"], 3, "no compression 'zip'"),
         (["--n", "10", "--layout", "flat"], 2, "'flat' is not 'muonback'"),
         (["--pot", "10"], 3, "ask for more"),
+        (["--n", "1e14"], 3, "ask for less, or choose another disk"),
+        (["--pot", "1e40"], 3, "are more than 1e+15"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -175,7 +177,7 @@ def test_full_disk(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(bundle: Bundle, tmp_path: Path, kind: signal.Signals) -> None:
-    command = ["produce", "--n", "1e9", "-o", "out.root", "--seed", "1", "--bundle", str(bundle.path)]
+    command = ["produce", "--n", "1e8", "-o", "out.root", "--seed", "1", "--bundle", str(bundle.path)]
     process = subprocess.Popen(
         [sys.executable, "-m", "shipgen", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )

@@ -45,14 +45,14 @@ def command(
         raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
     from shipgen.files import check_output
     from shipgen.generator import MuonGenerator
-    from shipgen.produce import produce, space_warning
+    from shipgen.produce import check_space, produce
     from shipgen.provenance import command_line
     from shipgen.writers import parse_compression
 
     check_output(output, force=force)
     parse_compression(compression)
     generator = MuonGenerator(bundle, n=n, pot=pot, seed=seed, exact=exact, workers=workers)
-    if warning := space_warning(output, generator.plan.expected):
+    if warning := check_space(output, generator.plan.expected):
         click.echo(f"shipgen: warning: {warning}", err=True)
     report = produce(
         generator,
