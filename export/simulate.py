@@ -30,7 +30,7 @@ from shipgen_export.simulation.muons import Process
 from shipgen_export.simulation.pythia import import_pythia
 from shipgen_export.simulation.tally import Tally
 from shipgen_export.simulation.target import read_target
-from shipgen_export.simulation.workers import in_order
+from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

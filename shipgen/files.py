@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_WORK_INDEX = "work.json"
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -139,6 +141,63 @@ def complete_folder(path: Path, *, index: str, force: bool = False) -> Iterator[
                 _beside(final, ".lock").unlink(missing_ok=True)
     except OSError as error:
         raise output_error(path, error) from error
+
+
+def unfinished(output: Path) -> dict[str, Any] | None:
+    """Return the key of the work that an earlier run left for `output`, ``None`` when there is none."""
+    index = _beside(output.resolve(), ".work") / _WORK_INDEX
+    return read_json(index) if index.is_file() else None
+
+
+@contextmanager
+def work_folder(output: Path, key: dict[str, Any]) -> Iterator[Path]:
+    """Give a folder beside `output`, ``OUTPUT.work``, for pieces that a later run can use.
+
+    It is removed when the context ends well, or without a piece in it; otherwise it stays, and a run with the
+    same `key` finds the pieces again. Pieces have to be complete when they appear (`complete_file`).
+
+    Parameters
+    ----------
+    output : Path
+        What the pieces are for.
+    key : dict
+        All that the pieces depend on, as JSON: settings, seed, digests of inputs.
+
+    Raises
+    ------
+    InputError
+        The folder holds pieces of another `key`, or another run is at work there.
+    OutputError
+        It cannot be made.
+    """
+    folder = _beside(output.resolve(), ".work")
+    lock, index = folder / "lock", folder / _WORK_INDEX
+    try:
+        folder.mkdir(exist_ok=True)
+        with _locked(lock, output):
+            if not index.is_file():
+                with complete_file(index, force=True) as part:
+                    write_json(part, key)
+            _check_key(folder, read_json(index), json.loads(json.dumps(key)))
+            try:
+                yield folder
+            except BaseException:
+                if {item.name for item in folder.iterdir()} <= {lock.name, index.name}:
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def _check_key(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise `InputError` that names the first difference between two keys."""
+    for name in [*wanted, *found]:
+        if found.get(name) != wanted.get(name):
+            raise InputError(
+                f"{folder} holds unfinished work with {name} {found.get(name)}, but {wanted.get(name)} is "
+                "asked for: run the earlier command again to go on with it, or remove the folder"
+            )
 
 
 def sha256(path: Path) -> str:

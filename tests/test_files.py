@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shipgen.errors import InputError, OutputError
-from shipgen.files import complete_file, complete_folder, read_json
+from shipgen.files import complete_file, complete_folder, read_json, unfinished, work_folder
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -141,3 +142,52 @@ def test_json_that_is_none(tmp_path: Path, text: str) -> None:
         read_json(tmp_path / "x.json")
     with pytest.raises(InputError, match="cannot read"):
         read_json(tmp_path / f"{time.time()}.json")
+
+
+KEY = {"seed": 1, "target": {"start": -7084.5}, "files": ("a", "b")}
+
+
+def leave_work(output: Path, *pieces: str) -> None:
+    with contextlib.suppress(RuntimeError), work_folder(output, KEY) as folder:
+        for piece in pieces:
+            (folder / piece).write_text(piece)
+        raise RuntimeError
+
+
+def test_work_is_found_again_and_removed_when_it_is_done(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert unfinished(output) is None
+    leave_work(output, "first")
+    found = unfinished(output)
+    assert found is not None
+    assert found["seed"] == 1
+    with work_folder(output, KEY) as folder:
+        assert (folder / "first").read_text() == "first"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_made_no_piece_leaves_nothing(tmp_path: Path) -> None:
+    leave_work(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_work_of_other_settings_is_refused_and_kept(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    leave_work(output, "first")
+    with (
+        pytest.raises(InputError, match="unfinished work with seed 1, but 2 is asked for"),
+        work_folder(output, {**KEY, "seed": 2}),
+    ):
+        raise AssertionError
+    assert (tmp_path / "out.work" / "first").is_file()
+
+
+def test_two_runs_cannot_work_for_the_same_output(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with (
+        work_folder(output, KEY),
+        pytest.raises(InputError, match="another run is writing"),
+        work_folder(output, KEY),
+    ):
+        raise AssertionError
+    assert list(tmp_path.iterdir()) == []

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from shipgen.errors import ShipgenError
-from shipgen_export.simulation.workers import in_order
+from shipgen_export.workers import in_order
 
 ENDLESS = """
 import time
-from shipgen_export.simulation.workers import in_order
+from shipgen_export.workers import in_order
 if __name__ == "__main__":
     with in_order(time.sleep, [0, 0, 100, 100], 2) as results:
         next(results), next(results)
