@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shipgen.categories import category_by_name
+from shipgen_export.sample import CategorySample, split_by_group
+from shipgen_export.symmetry import choose_coordinates, find_axis, find_symmetries
+from shipgen_export.transforms import Normalisation
+
+START = -7084.5
+MUONS = 60_000
+
+
+def even_muons(seed: int) -> np.ndarray:
+    """Off-axis muons with no preferred direction, three of each proton with the same azimuth."""
+    random = np.random.default_rng(seed)
+    n = MUONS
+    azimuth = np.repeat(random.uniform(0, 2 * np.pi, n // 3), 3)
+    turn = random.normal(0, 0.5, n)
+    pt, r = random.gamma(2, 0.2, n), random.exponential(1, n)
+    return np.stack(
+        [
+            r * np.cos(azimuth),
+            r * np.sin(azimuth),
+            START + random.exponential(40, n),
+            pt * np.cos(azimuth + turn),
+            pt * np.sin(azimuth + turn),
+            10 + random.exponential(15, n),
+        ],
+        axis=1,
+    )
+
+
+def find(muons: np.ndarray, axis: tuple[float, float] = (0.0, 0.0)) -> tuple[bool, bool]:
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, len(muons))
+    found = find_symmetries(muons, weights, np.arange(len(muons)) // 3, axis)
+    return found.directed, found.sided
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_even_muons_break_no_symmetry(seed: int) -> None:
+    muons = even_muons(seed)
+    assert find(muons) == (False, False)
+    assert find(muons[:, 2:]) == (False, False)
+
+
+def test_muons_of_one_proton_do_not_break_a_symmetry_by_chance() -> None:
+    """A few protons with many muons each have directions, which the sample does not prefer."""
+    random = np.random.default_rng(2)
+    group = random.integers(0, 300, MUONS)
+    azimuth = random.uniform(0, 2 * np.pi, 300)[group]
+    muons = even_muons(3)
+    turned = muons.copy()
+    for first in (0, 3):
+        x, y = muons[:, first], muons[:, first + 1]
+        size, own = np.hypot(x, y), np.arctan2(y, x) - np.arctan2(muons[:, 1], muons[:, 0])
+        turned[:, first], turned[:, first + 1] = size * np.cos(azimuth + own), size * np.sin(azimuth + own)
+    found = find_symmetries(turned, np.ones(MUONS), group, (0.0, 0.0))
+    assert max(test.amplitude for test in found.tests) > 0.05
+    assert not found.directed
+
+
+def test_an_offset_beam_is_found_and_breaks_nothing_about_itself() -> None:
+    muons = even_muons(4)
+    muons[:, 0] += 1
+    assert find(muons)[0]
+    axis = find_axis(muons[:, :2], np.ones(MUONS))
+    assert axis == (pytest.approx(1.0, abs=0.02), 0.0)
+    assert find(muons, axis) == (False, False)
+
+
+def test_a_magnetic_field_breaks_both() -> None:
+    muons = even_muons(5)
+    muons[:, 3] += 0.1
+    assert find(muons)[0]
+    turned = even_muons(5)
+    turned[:, 3:5] = turned[:, 3:5] @ np.array([[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]])
+    assert find(turned) == (False, True)
+
+
+def test_a_field_that_bends_only_the_fast_is_seen() -> None:
+    muons = even_muons(6)
+    fast = muons[:, 5] > np.quantile(muons[:, 5], 0.9)
+    muons[fast, 4] += 0.15
+    assert find(muons)[0]
+
+
+@pytest.mark.parametrize("name", ["muplus_offaxis", "muminus_onaxis"])
+def test_coordinates_suit_the_sample(name: str) -> None:
+    category = category_by_name(name)
+    features = even_muons(7)[:, -len(category.features) :]
+    features[0, -4] = START - 0.4
+    group = np.arange(MUONS) // 3
+    sample = CategorySample(
+        category,
+        features=features.astype(np.float32),
+        weights=np.ones(MUONS),
+        group=group,
+        split=split_by_group(group),
+        normalisation=Normalisation.fit(category.features, features),
+    )
+    coordinates, symmetries = choose_coordinates(sample, START)
+    assert (
+        (coordinates.directed, coordinates.sided) == (symmetries.directed, symmetries.sided) == (False, False)
+    )
+    assert coordinates.on_axis == category.on_axis
+    assert coordinates.axis == (0.0, 0.0)
+    assert np.isfinite(coordinates.forward(sample.features)).all()
+    assert symmetries.to_json()["tests"][0]["probability"] <= symmetries.to_json()["tests"][-1]["probability"]
