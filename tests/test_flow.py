@@ -12,17 +12,17 @@ from shipgen_export.flow import Density, Flow, FlowConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-SMALL = FlowConfig(hidden=16, bins=8, batch=512, schedule=400, average=0.98)
+SMALL = FlowConfig(hidden=32, bins=8, batch=512, schedule=400, average=0.98)
 TINY = FlowConfig(hidden=8, layers=1, bins=4, batch=64, schedule=100)
 N = 4096
 
 
-def random_density(coordinates: int, seed: int) -> Density:
+def random_density(coordinates: int, seed: int, size: float = 0.3) -> Density:
     """A density far from its start, so that tests see all of it."""
     density = Density(SMALL, coordinates, seed)
     random = np.random.default_rng(seed)
     for variable in density.variables:
-        variable.assign_add(random.normal(0, 0.3, variable.shape).astype(np.float32))
+        variable.assign_add(random.normal(0, size, variable.shape).astype(np.float32))
     return density
 
 
@@ -42,7 +42,7 @@ def test_latents_become_muons_and_back(coordinates: int) -> None:
 
 def test_the_loss_is_the_change_of_volume() -> None:
     """The density that the loss stands for integrates to 1."""
-    density = random_density(3, 3)
+    density = random_density(3, 3, size=0.1)
     normal = np.random.default_rng(4).uniform(-4.9, 4.9, (200_000, 3)).astype(np.float32)
     one_by_one = tf.vectorized_map(lambda row: density.loss(row[None]), tf.constant(normal))
     reference = -0.5 * (normal**2).sum(1) - 1.5 * np.log(2 * np.pi)
@@ -55,13 +55,13 @@ def test_training_finds_the_density() -> None:
     flow = Flow(SMALL, 3, seed=5)
     losses = np.concatenate([flow.train(ring(40 * 512, k).reshape(40, 512, 3))["loss"] for k in range(10)])
     # -log of the conditional density over the normal one: log(0.3) + 1/2 - <y^2> / 2, with <y^2> = 0.59.
-    assert losses[-40:].mean() == pytest.approx(np.log(0.3) + 0.5 - 0.295, abs=0.08)
+    assert losses[-40:].mean() == pytest.approx(np.log(0.3) + 0.5 - 0.295, abs=0.06)
     made = flow.density.sample(
         np.random.default_rng(6).standard_normal((20_000, 3)).astype(np.float32)
     ).numpy()
     residual = made[:, 1] - 0.5 * (made[:, 0] ** 2 - 1)
     # Beyond two standard deviations there was little to learn from.
-    assert residual[abs(made[:, 0]) < 2].std() == pytest.approx(0.3, abs=0.03)
+    assert residual[abs(made[:, 0]) < 2].std() == pytest.approx(0.3, abs=0.04)
     assert abs(np.corrcoef(made[:, 2], made[:, 1])[0, 1]) < 0.03
 
 
