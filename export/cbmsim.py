@@ -1,24 +1,41 @@
-"""Reader of FairShip's ``cbmsim`` with split TClonesArrays: the muons that left a hit behind the absorber.
+"""Reader of FairShip's ``cbmsim``: the muons that left a hit behind the absorber.
 
-Rule of A. M. Marshall, "GANs and VAEs testing" (2018), section 2: a muon's hit in ``vetoPoint`` leads to its
-track in ``MCTrack``, whose start and weight are taken, once however many hits there are.
+Rule of A. M. Marshall, "GANs and VAEs testing" (2018), section 2: a muon's hit leads to its track in
+``MCTrack``, whose start and weight are taken, once however many hits there are. Both generations keep the
+members of their objects in branches of the same names, whether the objects were in a TClonesArray (2018:
+hits in ``vetoPoint``) or in a std::vector (2026: ``PlaneHAPoint``); a hit's ``fTrackID`` is the position of
+its track in ``MCTrack`` (FairShip's ``ShipStack::UpdateTrackIndex``). FairShip's ``FixedTargetGenerator``
+puts the beam's proton (or, for charm and beauty, the hadron that made the pair) first, without mother.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipgen.layouts import FILE_SUMMARY_KEY
 from shipgen.provenance import read_object
-from shipgen_export.sources import Dropped, FileKind, Header, Step, finite_sum, number
+from shipgen_export.sources import (
+    NO_PRIMARY,
+    ODD_PRIMARY,
+    USABLE_PRIMARY,
+    Dropped,
+    FileKind,
+    Header,
+    Step,
+    finite_sum,
+    number,
+)
 
 if TYPE_CHECKING:
     from shipgen.columns import Array, Int64
 
 _MUON = 13
+#: PDG codes of hadrons and nuclei are above those of leptons and bosons.
+_HADRONS = 100
 _TRACK_BRANCHES = {
     "pdg": "MCTrack.fPdgCode",
     "x": "MCTrack.fStartX",
@@ -29,31 +46,34 @@ _TRACK_BRANCHES = {
     "pz": "MCTrack.fPz",
     "weight": "MCTrack.fW",
 }
-_HIT_ID, _HIT_PDG = "vetoPoint.fTrackID", "vetoPoint.fPdgCode"
+_MOTHER = "MCTrack.fMotherId"
 
 _NUMBER = r"\s*=\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)"
 _POT, _CUT = re.compile(rf"POT( equivalent)?{_NUMBER}"), re.compile(rf"ecut{_NUMBER}")
 
 
-def _header(file: Any) -> Header:
+def file_header(file: Any, target_start: float | None = None) -> Header:
     """Read FairShip's ``FileSummary`` (JSON) and the title of its ``FileHeader``, where they are there."""
     summary = read_object(file, FILE_SUMMARY_KEY) or {}
     title = _title(file, "FileHeader")
     found = {key: value for key, value in (("FileSummary", summary), ("FileHeader", title)) if value}
-    notes = []
+    notes, spill = [], False
     if FILE_SUMMARY_KEY in file and not summary:
         notes.append(f"its {FILE_SUMMARY_KEY} holds no JSON and is not used")
     pot = number(summary, "PoT")
-    if pot is None and (stated := _POT.search(title)):
+    if stated := _POT.search(title):
         if stated[1]:
             # A charm or beauty run: run_fixedTarget.py weights it to a spill, not to these protons.
+            spill = True
             notes.append(f"{stated[0]!r} in FileHeader is not used: such weights stand for a spill")
-        else:
+        elif pot is None:
             pot = float(stated[2])
     cut = number(summary, "EnergyCut")
     if cut is None and (stated := _CUT.search(title)):
         cut = float(stated[1])
-    return Header(pot if pot and pot > 0 else None, cut, None, found or None, tuple(notes))
+    return Header(
+        pot if pot and pot > 0 else None, cut, target_start, found or None, tuple(notes), spill=spill
+    )
 
 
 def _title(file: Any, key: str) -> str:
@@ -66,12 +86,15 @@ def _title(file: Any, key: str) -> str:
         return ""
 
 
-def _step(arrays: Any, first: int) -> Step:
+def _step(arrays: Any, first: int, *, hits: str) -> Step:
     """Match the muons' hits to their tracks: each track once, of the same event, of the same PDG code."""
     tracks_in = _counts(arrays[_TRACK_BRANCHES["pdg"]])
-    hits_in = _counts(arrays[_HIT_ID])
+    hits_in = _counts(arrays[f"{hits}.fTrackID"])
     tracks = {name: _flat(arrays, branch, tracks_in) for name, branch in _TRACK_BRANCHES.items()}
-    hit_id, hit_pdg = (_flat(arrays, branch, hits_in).astype(np.int64) for branch in (_HIT_ID, _HIT_PDG))
+    mother = _flat(arrays, _MOTHER, tracks_in)
+    hit_id, hit_pdg = (
+        _flat(arrays, f"{hits}.{member}", hits_in).astype(np.int64) for member in ("fTrackID", "fPdgCode")
+    )
     muon = np.abs(hit_pdg) == _MUON
     event = np.repeat(np.arange(len(hits_in)), hits_in)[muon]
     hit_id, hit_pdg = hit_id[muon], hit_pdg[muon]
@@ -84,7 +107,12 @@ def _step(arrays: Any, first: int) -> Step:
     other = np.setdiff1d(track[~agrees], chosen)
 
     columns = {name: values[chosen] for name, values in tracks.items()}
-    columns["group"] = first + np.searchsorted(np.cumsum(tracks_in), chosen, side="right")
+    at = np.searchsorted(np.cumsum(tracks_in), chosen, side="right")
+    columns["group"] = first + at
+    primary = start[at]
+    columns["primary_x"], columns["primary_y"] = tracks["x"][primary], tracks["y"][primary]
+    columns["primary"] = np.where(mother[primary] == -1, USABLE_PRIMARY, ODD_PRIMARY).astype(np.int8)
+    columns["primary"][np.abs(tracks["pdg"][primary]) < _HADRONS] = NO_PRIMARY
     dropped = []
     if outside := int((~inside).sum()):
         dropped.append(Dropped("hit of a track that is not in MCTrack (hits counted)", outside, None))
@@ -110,12 +138,20 @@ def _flat(arrays: Any, branch: str, counts: Int64) -> Array:
     return np.asarray(awkward.flatten(arrays[branch], axis=1))
 
 
-CBMSIM = FileKind(
-    name="cbmsim-vetoPoint",
-    title="FairShip's MCTrack and vetoPoint",
-    tree="cbmsim",
-    branches=(*_TRACK_BRANCHES.values(), _HIT_ID, _HIT_PDG),
-    per_pot=False,
-    header=_header,
-    step=_step,
-)
+def _kind(hits: str, target_start: float | None) -> FileKind:
+    return FileKind(
+        name=f"cbmsim-{hits}",
+        title=f"FairShip's MCTrack and {hits}",
+        tree="cbmsim",
+        branches=(*_TRACK_BRANCHES.values(), _MOTHER, f"{hits}.fTrackID", f"{hits}.fPdgCode"),
+        header=partial(file_header, target_start=target_start),
+        step=partial(_step, hits=hits),
+        group="event",
+    )
+
+
+#: Files of 2018. Their frame is not stated.
+CBMSIM = _kind("vetoPoint", None)
+
+#: Files of 2026, in FairShip's global frame, where the target starts at z = 0.
+CBMSIM_PLANE = _kind("PlaneHAPoint", 0.0)

@@ -1,71 +1,82 @@
 """Prepare files of simulated muons for training: read, clean, split into categories, normalise, write.
 
-Weights stay as they are but for one case: training samples hold muons per proton on target (POT), so several
-of them are merged by weight x POT of the file / POT of all files.
+Files are looked into (`intake`), read by workers into a piece each (`pieces`), and joined (`gather`). Weights
+stay as they are but for two cases: training samples hold muons per proton on target (POT), so several of them
+are merged by weight x POT of the file / POT of all files; and where a cap leaves muons out, those that stay
+carry the weight of all.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass, field
+import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from shipgen.categories import CATEGORIES, FEATURE_UNITS
 from shipgen.errors import InputError
-from shipgen.files import check_output, complete_folder, sha256
+from shipgen.files import check_output, complete_folder, work_folder
 from shipgen.progress import progress
-from shipgen_export.prepared_facts import FileTally, collect_facts, sample_warnings, settle
-from shipgen_export.readers import STEP, open_source, read_steps
-from shipgen_export.sample import (
-    INDEX,
-    CategorySample,
-    PreparedSample,
-    category_of,
-    split_by_group,
-    write_sample,
+from shipgen_export.beam import AUTO, CHOICES
+from shipgen_export.gather import Share, gather, gather_beam
+from shipgen_export.inputs import expand, read_lines, take_out
+from shipgen_export.intake import skipped_file, take_in
+from shipgen_export.pieces import INDEX as PIECE_INDEX
+from shipgen_export.pieces import Piece, Task, make_piece
+from shipgen_export.prepared_facts import (
+    Stated,
+    Used,
+    collect_facts,
+    describe_beam,
+    sample_warnings,
+    settle,
+    total_dropped,
 )
-from shipgen_export.sources import Dropped, finite_sum
-from shipgen_export.transforms import Normalisation
+from shipgen_export.readers import STEP
+from shipgen_export.sample import INDEX, PreparedSample, write_index
+from shipgen_export.weights import check_beside, scales, settle_pot
+from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
+    from shipgen.rootfile import Location
+    from shipgen_export.intake import Taken
 
-    from shipgen.categories import Category
-    from shipgen.columns import Columns, Float32, Float64, Int64
-    from shipgen_export.sources import Source
-
-
-@dataclass
-class _Parts:
-    """Muons of one category, as they come in."""
-
-    features: list[Float32] = field(default_factory=list)
-    weights: list[Float64] = field(default_factory=list)
-    group: list[Int64] = field(default_factory=list)
+SEED = 1
+#: Counted up whenever pieces of an earlier version cannot be used.
+_PIECES = 1
 
 
 def prepare(
-    files: Sequence[Path],
+    files: Sequence[Location],
     output: Path,
     *,
     pot: float | None = None,
     energy_cut: float | None = None,
     target_start: float | None = None,
+    beam: str = AUTO,
+    exclude: Sequence[str] = (),
+    blacklist: Path | None = None,
+    skip_bad: bool = False,
+    cap: int | None = None,
+    seed: int = SEED,
     span: float = 1.0,
+    cores: int | None = None,
     force: bool = False,
     step: int | str = STEP,
 ) -> PreparedSample:
     """Prepare a training sample.
 
+    A run that was interrupted goes on when it is called again in the same way; what it has read by then lies
+    in ``OUTPUT.work``. The result depends neither on that nor on `cores`.
+
     Parameters
     ----------
-    files : sequence of Path
-        Training samples of `shipgen simulate`, or FairShip's ``cbmsim`` files, not both.
+    files : sequence of Path or str
+        Files of one kind (see `readers.KINDS`), globs, URLs, and ``.txt`` lists of them.
     output : Path
         The folder to make.
     pot : float, optional
@@ -75,12 +86,27 @@ def prepare(
     target_start : float, optional
         z of the target's start in the frame of the files, cm; wins over what the files state. If neither
         states it, that of 2018 is assumed and recorded as assumed.
+    beam : str
+        ``"auto"``: x and y are taken relative to the beam's position, which is found out; ``"origin"``: as
+        they are; ``"primary"``: relative to the first track of each event, whatever its mother.
+    exclude : sequence of str
+        Names or globs of files to leave out.
+    blacklist : Path, optional
+        A text file with one of them a line.
+    skip_bad : bool
+        List files that cannot be used instead of failing at the first.
+    cap : int, optional
+        Most muons a category; those kept are drawn fairly and carry the weight of all.
+    seed : int
+        Of that draw.
     span : float
         Features are normalised to [-span, span].
+    cores : int, optional
+        Processes that read; all cores by default.
     force : bool
         Replace an existing prepared sample.
     step : int or str
-        Entries, or uncompressed size, that are read at a time.
+        Entries, or uncompressed size, that a process reads at a time.
 
     Returns
     -------
@@ -90,43 +116,48 @@ def prepare(
     Raises
     ------
     InputError
-        A file cannot be used, files do not fit together, a weight is negative, or there is no muon.
+        A file cannot be used, files do not fit together, or there is no muon.
     OutputError
         Writing failed.
     """
-    _check_arguments(files, output, pot, energy_cut, target_start, span, force=force)
-    sources = [open_source(path) for path in files]
-    digests = [sha256(path) for path in files]
-    _check_together(sources, digests)
-    stated = settle(sources, pot, energy_cut, target_start)
-    scales = _scales(sources)
-    chunks = {category.name: _Parts() for category in CATEGORIES}
-    tallies: list[FileTally] = []
-    with progress("reading", sum(source.entries for source in sources), "entries") as advance:
-        next_group = 0
-        for source, scale in zip(sources, scales, strict=True):
-            tallies.append(_read(source, scale, step, chunks, next_group, advance))
-            next_group += tallies[-1].highest_group - tallies[-1].lowest_group + 1
-    facts = collect_facts(sources, digests, scales, tallies, stated)
-    if not any(tally.muons for tally in tallies):
-        reasons = "; ".join(f"{entry['muons']:,} dropped: {entry['reason']}" for entry in facts["dropped"])
-        raise InputError(
-            f"no muon to train on in {', '.join(map(str, files))} ({reasons or 'no muon was found'})"
-        )
-    samples = [_sample(category, chunks.pop(category.name), span) for category in CATEGORIES]
-    present = [sample for sample in samples if sample is not None]
-    facts["warnings"] += sample_warnings(present, facts["target_start"])
-    with complete_folder(output, index=INDEX, force=force) as folder:
-        write_sample(folder, present, facts)
+    _check_numbers(pot=pot, energy_cut=energy_cut, cap=cap, cores=cores)
+    _check_arguments(files, output, target_start, beam, span, force=force)
+    patterns = [*exclude, *(read_lines(blacklist) if blacklist else ())]
+    locations, left_out, notes = take_out(expand(files), patterns)
+    taken, skipped = take_in(locations, beam, skip_bad=skip_bad)
+    settle([one.source for one in taken], energy_cut, target_start)
+    settle_pot([(one.source, one.look.largest) for one in taken], pot)
+    key = {"task": "prepare", "pieces": _PIECES, "beam": beam, "step": str(step)}
+    with work_folder(output, key) as work:
+        tasks = [_task(one, work, beam, step) for one in taken]
+        with closing(_make(tasks, cores)) as results:
+            used, more = _use(taken, tasks, results, skip_bad=skip_bad)
+        muons = sum(one.piece.tally.muons for one in used)
+        if muons:
+            stated = settle([one.source for one in used], energy_cut, target_start)
+            with complete_folder(output, index=INDEX, force=force) as folder:
+                facts = {"excluded": left_out, "skipped": skipped + more, "notes": notes}
+                _write(folder, used, stated, facts, pot=pot, beam=beam, cap=cap, seed=seed, span=span)
+    if not muons:
+        dropped = total_dropped(used).values()
+        reasons = "; ".join(f"{entry.muons:,} dropped: {entry.reason}" for entry in dropped)
+        names = ", ".join(str(one.source.path) for one in used)
+        raise InputError(f"no muon to train on in {names} ({reasons or 'no muon was found'})")
     return PreparedSample.open(output)
 
 
+def _check_numbers(**numbers: float | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and not 0 < value < math.inf:
+            text = "POT" if name == "pot" else name.replace("_", " ")
+            raise InputError(f"{text} of {value:g} is not a finite number above zero")
+
+
 def _check_arguments(
-    files: Sequence[Path],
+    files: Sequence[Location],
     output: Path,
-    pot: float | None,
-    energy_cut: float | None,
     target_start: float | None,
+    beam: str,
     span: float,
     *,
     force: bool,
@@ -136,144 +167,93 @@ def _check_arguments(
         raise InputError("no file to prepare: give outputs of `shipgen simulate` or of FairShip")
     if not 0 < span <= 1:
         raise InputError(f"a span of {span:g} is not in (0, 1]")
-    for name, value in (("POT", pot), ("energy cut", energy_cut)):
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"{name} of {value:g} is not a finite number above zero")
     if target_start is not None and not math.isfinite(target_start):
         raise InputError(f"a target start of {target_start:g} cm is not a finite number")
+    if beam not in CHOICES:
+        raise InputError(f"no beam {beam!r}: choose from {', '.join(CHOICES)}")
     check_output(output, force=force, index=INDEX)
 
 
-def _check_together(sources: list[Source], digests: list[str]) -> None:
-    """Refuse files whose muons would count twice or whose weights mean different things."""
-    first: dict[str, Source] = {}
-    seeds: dict[Any, Source] = {}
-    for source, digest in zip(sources, digests, strict=True):
-        if source.kind is not sources[0].kind:
-            raise InputError(
-                f"{sources[0].path} is {sources[0].kind.title} but {source.path} {source.kind.title}: "
-                "their weights cannot be merged, prepare them apart"
-            )
-        if digest in first:
-            raise InputError(f"{first[digest].path} and {source.path} are the same file: give it once")
-        first[digest] = source
-        seed = (source.header.provenance or {}).get("seed")
-        if source.kind.per_pot and seed is not None:
-            if seed in seeds:
-                raise InputError(
-                    f"{seeds[seed].path} and {source.path} were made with the same seed {seed} and share "
-                    "protons: simulate with another --seed"
-                )
-            seeds[seed] = source
+def _task(one: Taken, work: Path, beam: str, step: int | str) -> Task:
+    """Say what a worker has to do; the piece is named after all it depends on."""
+    text = json.dumps([one.source.identity, one.source.kind.name, one.look.case], sort_keys=True)
+    folder = work / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Task(one.source, folder, one.look.case, beam, step)
 
 
-def _scales(sources: list[Source]) -> list[float]:
-    """Return the factor of each file's weights: its share of all POT where they are per POT, else 1."""
-    if not sources[0].kind.per_pot:
-        return [1.0] * len(sources)
-    pots = [source.header.pot or 0.0 for source in sources]
-    return [pot / sum(pots) for pot in pots]
+def _make(tasks: Sequence[Task], cores: int | None) -> Generator[str | None]:
+    """Make the pieces that are not there yet; yield for each why its file cannot be used, or ``None``."""
+    todo = [task for task in tasks if not (task.folder / PIECE_INDEX).is_file()]
+    cores = min(cores or len(os.sched_getaffinity(0)), len(todo))
+    entries = sum(task.source.entries for task in tasks)
+    with progress("reading", entries, "entries") as advance:
+        advance(entries - sum(task.source.entries for task in todo))
+        if cores <= 1:
+            for task in tasks:
+                yield make_piece(task, advance) if task in todo else None
+            return
+        with in_order(make_piece, todo, cores) as results:
+            for task in tasks:
+                if task in todo:
+                    yield next(results)
+                    advance(task.source.entries)
+                else:
+                    yield None
 
 
-def _read(
-    source: Source,
-    scale: float,
-    step: int | str,
-    chunks: dict[str, _Parts],
-    next_group: int,
-    advance: Callable[[float], None],
-) -> FileTally:
-    """Read one file into `chunks`; its groups are numbered from `next_group` on."""
-    tally = FileTally()
-    negative, smallest, new = 0, 0.0, []
-    for part in read_steps(source, step):
-        tally.count(part.found)
-        for dropped in part.dropped:
-            tally.drop(dropped)
-        columns, place, below = _clean(part.columns, tally)
-        negative += len(below)
-        smallest = min(smallest, float(below.min(initial=0.0)))
-        new += _distribute(columns, place, scale, chunks)
-        tally.muons += len(place)
-        tally.weight += float(columns["weight"].sum())
-        tally.largest = max(tally.largest, float(columns["weight"].max(initial=0.0)))
-        tally.lowest_group = int(columns["group"].min(initial=tally.lowest_group))
-        tally.highest_group = int(columns["group"].max(initial=tally.highest_group))
-        advance(part.entries)
-    if negative:
-        raise InputError(
-            f"{source.path}: {negative:,} muons have a negative weight (down to {smallest:g}), which no "
-            "probability can stand for: take a production without negative weights"
-        )
-    for group in new:
-        np.add(group, next_group - tally.lowest_group, out=group)
-    return tally
+def _use(
+    taken: Sequence[Taken], tasks: Sequence[Task], results: Iterator[str | None], *, skip_bad: bool
+) -> tuple[list[Used], list[dict[str, str]]]:
+    """Open the pieces; now that all weights are known, see again whether they fit together."""
+    used: list[Used] = []
+    skipped = []
+    for one, task, error in zip(taken, tasks, results, strict=True):
+        try:
+            if error is not None:
+                raise InputError(error)
+            piece = Piece.open(task.folder)
+            largest = piece.tally.largest
+            check_beside(one.source, largest, [(other.source, other.largest) for other in used])
+            used.append(Used(one.source, one.look, piece))
+        except InputError as problem:
+            if not skip_bad:
+                raise
+            skipped.append(skipped_file(one.source.path, problem))
+            last = problem
+    if not used:
+        raise InputError(f"none of {len(taken)} files can be used; the last: {last}")
+    return used, skipped
 
 
-def _clean(columns: Columns, tally: FileTally) -> tuple[dict[str, Any], npt.NDArray[np.int8], Float64]:
-    """Keep the muons that can be trained on, count the others by reason.
-
-    Returns
-    -------
-    dict of str to array[n]
-        x, y, z, px, py, pz as float32, weight as float64, group.
-    int8[n]
-        Place in `CATEGORIES`.
-    float64[m]
-        The negative weights among them.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        kept: dict[str, Any] = {name: np.asarray(columns[name], np.float32) for name in FEATURE_UNITS}
-    kept["weight"] = np.asarray(columns["weight"], np.float64)
-    kept["group"] = np.asarray(columns["group"], np.int64)
-    place = category_of(columns["pdg"], kept["x"], kept["y"])
-    finite = np.logical_and.reduce([np.isfinite(kept[name]) for name in FEATURE_UNITS])
-    reasons = (
-        ("not a muon", place < 0),
-        ("a feature is NaN or infinite", ~finite),
-        ("the weight is NaN or infinite", ~np.isfinite(kept["weight"])),
-        ("the weight is zero", kept["weight"] == 0),
-    )
-    left = np.ones(len(place), bool)
-    for reason, bad in reasons:
-        hit = left & bad
-        if number := int(hit.sum()):
-            tally.drop(Dropped(reason, number, finite_sum(kept["weight"][hit])))
-            left &= ~bad
-    if not left.all():
-        kept = {name: values[left] for name, values in kept.items()}
-        place = place[left]
-    return kept, place, kept["weight"][kept["weight"] < 0]
+def _shares(used: Sequence[Used]) -> list[Share]:
+    """Give each piece its scale, and its groups numbers that no other piece has."""
+    shares, first = [], 0
+    for one, scale in zip(used, scales([one.source for one in used]), strict=True):
+        shares.append(Share(one.piece, scale, first))
+        first += one.piece.tally.highest_group - one.piece.tally.lowest_group + 1
+    return shares
 
 
-def _distribute(
-    columns: dict[str, Any], place: npt.NDArray[np.int8], scale: float, chunks: dict[str, _Parts]
-) -> list[Int64]:
-    """Append the muons to their categories; return the new arrays of groups."""
-    new = []
-    for number, category in enumerate(CATEGORIES):
-        chosen = np.flatnonzero(place == number)
-        if not len(chosen):
-            continue
-        parts = chunks[category.name]
-        parts.features.append(np.stack([columns[name][chosen] for name in category.features], axis=1))
-        parts.weights.append(columns["weight"][chosen] * scale)
-        parts.group.append(columns["group"][chosen])
-        new.append(parts.group[-1])
-    return new
-
-
-def _sample(category: Category, parts: _Parts, span: float) -> CategorySample | None:
-    """Join a category's chunks and fit its normalisation; ``None`` when it has no muon."""
-    if not parts.weights:
-        return None
-    features = np.concatenate(parts.features)
-    group = np.concatenate(parts.group)
-    return CategorySample(
-        category,
-        features=features,
-        weights=np.concatenate(parts.weights),
-        group=group,
-        split=split_by_group(group),
-        normalisation=Normalisation.fit(category.features, features.astype(np.float64), span),
-    )
+def _write(
+    folder: Path,
+    used: Sequence[Used],
+    stated: Stated,
+    facts: dict[str, Any],
+    *,
+    pot: float | None,
+    beam: str,
+    cap: int | None,
+    seed: int,
+    span: float,
+) -> None:
+    """Join the pieces into `folder` and say where everything comes from."""
+    shares = _shares(used)
+    categories = gather(folder, shares, target_start=stated.start, cap=cap, seed=seed, span=span)
+    places = gather_beam(folder, [one.piece for one in used], seed)
+    notes = facts.pop("notes")
+    found = collect_facts(used, shares, categories, stated, pot)
+    found["warnings"] += [*notes, *sample_warnings(categories, used, stated)]
+    for entry in categories.values():
+        del entry["files"]
+    facts = {**found, "beam": describe_beam(used, beam, places), "cap": cap, "seed": seed, **facts}
+    write_index(folder, categories, facts)

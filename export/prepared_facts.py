@@ -1,29 +1,31 @@
-"""What ``prepared.json`` says beside the categories: sources, POT, frame, cut, what was dropped, warnings."""
+"""What ``prepared.json`` says beside the categories: sources, POT, frame, cut, beam, what was dropped."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
 from shipgen.provenance import versions, without_folders
-from shipgen_export.sample import SPLITS, effective_size
-from shipgen_export.sources import Dropped
+from shipgen_export.beam import CASES, ORIGIN, PRIMARY, TAKEN
+from shipgen_export.weights import meaning, settle_pot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from shipgen_export.sample import CategorySample
-    from shipgen_export.sources import Source
+    from shipgen_export.beam import Look
+    from shipgen_export.gather import Share
+    from shipgen_export.pieces import Piece
+    from shipgen_export.sources import Dropped, Source
 
 #: A muon that carries more of its category's weight than this is reported.
 LARGE_SHARE = 0.01
-#: How far muons start upstream and downstream of the target's start, cm: target and absorber.
-_UPSTREAM, _DOWNSTREAM = 1.0, 2000.0
-_SPLIT_RULE = "by proton or event number (splitmix64): muons of one proton are in one part"
+_SPLIT_RULES = {
+    "proton": "by proton (splitmix64 of its number): muons of one proton are in one part",
+    "event": "by event, that is proton (splitmix64 of its number): muons of one event are in one part",
+    "entry": "by entry (splitmix64 of its number), for the files tell no event",
+}
 #: Entries of a file's provenance that may name files.
 _TEXTS_WITH_PATHS = ("command", "FileHeader")
 
@@ -34,8 +36,6 @@ class Stated:
 
     Attributes
     ----------
-    pot : float, optional
-        Protons on target that the sum of all weights stands for, only if the user says so.
     energy_cut : float, optional
         GeV.
     target_start : float, optional
@@ -44,37 +44,31 @@ class Stated:
         Where the user overruled the files.
     """
 
-    pot: float | None
     energy_cut: float | None
     target_start: float | None
     notes: tuple[str, ...] = ()
 
-
-@dataclass
-class FileTally:
-    """What one file gave; `largest` is the largest weight, the groups are its own numbers."""
-
-    found: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, Dropped] = field(default_factory=dict)
-    muons: int = 0
-    weight: float = 0.0
-    largest: float = 0.0
-    lowest_group: int = 0
-    highest_group: int = -1
-
-    def count(self, found: dict[str, int]) -> None:
-        """Add up what a step counted."""
-        for what, number in found.items():
-            self.found[what] = self.found.get(what, 0) + number
-
-    def drop(self, dropped: Dropped) -> None:
-        """Add up what was dropped for the same reason."""
-        self.dropped[dropped.reason] = _add(self.dropped.get(dropped.reason), dropped)
+    @property
+    def start(self) -> float:
+        """Where the target starts in z, cm; as in 2018 where it is not stated."""
+        return TARGET_START_2018 if self.target_start is None else self.target_start
 
 
-def settle(
-    sources: Sequence[Source], pot: float | None, energy_cut: float | None, target_start: float | None
-) -> Stated:
+@dataclass(frozen=True)
+class Used:
+    """A file that was read: what it is, what its first muons showed, what it gave."""
+
+    source: Source
+    look: Look
+    piece: Piece
+
+    @property
+    def largest(self) -> float:
+        """The largest weight."""
+        return self.piece.tally.largest
+
+
+def settle(sources: Sequence[Source], energy_cut: float | None, target_start: float | None) -> Stated:
     """Settle what holds for all files: the user's word, or else what every file states.
 
     Raises
@@ -84,77 +78,14 @@ def settle(
     """
     cut, cut_notes = _agreed("energy cut", "GeV", "energy_cut", sources, energy_cut)
     start, start_notes = _agreed("target start", "cm", "target_start", sources, target_start)
-    return Stated(pot, cut, start, (*cut_notes, *start_notes))
-
-
-def collect_facts(
-    sources: Sequence[Source],
-    digests: Sequence[str],
-    scales: Sequence[float],
-    tallies: Sequence[FileTally],
-    stated: Stated,
-) -> dict[str, Any]:
-    """Return what goes into ``prepared.json``: see `Stated`, `FileTally` and `Source` for the meaning.
-
-    ``pot`` is the number of protons on target that the sum of the stored weights stands for, or ``None``.
-    """
-    pot, warnings = _pot(sources, tallies, stated.pot)
-    total: dict[str, Dropped] = {}
-    for tally in tallies:
-        for reason, dropped in tally.dropped.items():
-            total[reason] = _add(total.get(reason), dropped)
-    described = zip(sources, digests, scales, tallies, strict=True)
-    return {
-        "sources": [_source(*parts) for parts in described],
-        "pot": pot,
-        "weight_unit": "unknown" if pot is None else "per POT" if pot == 1 else f"per {pot:g} POT",
-        "energy_cut": stated.energy_cut,
-        "target_start": TARGET_START_2018 if stated.target_start is None else stated.target_start,
-        "target_start_assumed": stated.target_start is None,
-        "dropped": _dropped(total),
-        "split": _SPLIT_RULE,
-        "versions": versions("shipgen", "numpy", "uproot", "awkward"),
-        "warnings": [
-            *(f"{source.path.name}: {note}" for source in sources for note in source.header.notes),
-            *stated.notes,
-            *warnings,
-        ],
-    }
-
-
-def sample_warnings(samples: Iterable[CategorySample], target_start: float) -> Iterator[str]:
-    """Yield what training on these muons, whose target starts at z = `target_start` cm, may stumble over."""
-    outside = total = 0.0
-    for sample in samples:
-        name, weight = sample.category.name, float(sample.weights.sum())
-        share = float(sample.weights.max()) / weight
-        if share > LARGE_SHARE:
-            yield (
-                f"{name}: one muon carries {share:.2%} of the weight; the {len(sample.weights):,} muons "
-                f"are worth {effective_size(sample.weights):,.1f} of equal weight"
-            )
-        flat = sample.normalisation.maximum == sample.normalisation.minimum
-        for number in np.flatnonzero(flat):
-            value = sample.normalisation.minimum[number]
-            yield f"{name}: {sample.category.features[number]} is {value:g} for every muon"
-        empty = [part for number, part in enumerate(SPLITS) if not (sample.split == number).any()]
-        if empty:
-            yield f"{name}: no muon is in the part {' or '.join(empty)}"
-        depth = sample.features[:, sample.category.features.index("z")] - target_start
-        outside += float(sample.weights[(depth < -_UPSTREAM) | (depth > _DOWNSTREAM)].sum())
-        total += weight
-    if outside > LARGE_SHARE * total:
-        yield (
-            f"{outside / total:.1%} of the weight starts outside target and absorber if the target starts "
-            f"at z = {target_start:g} cm: give the right --target-start"
-        )
+    return Stated(cut, start, (*cut_notes, *start_notes))
 
 
 def _agreed(
     what: str, unit: str, name: str, sources: Sequence[Source], given: float | None
 ) -> tuple[float | None, list[str]]:
     """Return the value called `name` that the user gives or all files state, and where the two differ."""
-    stated = {source.path.name: getattr(source.header, name) for source in sources}
+    stated = {source.name: getattr(source.header, name) for source in sources}
     values = sorted({value for value in stated.values() if value is not None})
     if given is not None:
         other = [f"{value:g}" for value in values if value != given]
@@ -169,54 +100,148 @@ def _agreed(
     return (values[0], []) if values and None not in stated.values() else (None, [])
 
 
-def _pot(
-    sources: Sequence[Source], tallies: Sequence[FileTally], given: float | None
-) -> tuple[float | None, list[str]]:
-    """Return how many protons the sum of the weights stands for, if that is certain, and what to say."""
-    if sources[0].kind.per_pot:
-        if given is None:
-            return 1.0, []
-        raise InputError(
-            f"the files state that their weights are per POT, so {given:g} POT cannot be right for "
-            "their sum: leave out --pot"
-        )
-    stated, notes = [], []
-    for source, tally in zip(sources, tallies, strict=True):
-        pot = source.header.pot
-        if pot is not None and tally.largest > 1 + 1e-6:
-            # If the sum stood for the simulated protons, no simulated muon would count more than once.
-            notes.append(
-                f"{source.path.name} states {pot:g} POT, but its weights go up to {tally.largest:g}: "
-                "their sum stands for another number"
-            )
-            pot = None
-        stated.append(pot)
-    known = [pot for pot in stated if pot is not None]
-    if given is not None:
-        if known:
-            notes.append(f"{given:g} POT as given, where files state {sum(known):g}")
-        return given, notes
-    if known and len(known) < len(stated):
-        without = (source.path.name for source, pot in zip(sources, stated, strict=True) if pot is None)
-        notes.append(f"the POT is not known of {', '.join(without)}")
-    return (sum(known) if len(known) == len(stated) else None), notes
+def collect_facts(
+    used: Sequence[Used],
+    shares: Sequence[Share],
+    categories: Mapping[str, dict[str, Any]],
+    stated: Stated,
+    given_pot: float | None,
+) -> dict[str, Any]:
+    """Return what goes into ``prepared.json``.
 
+    ``pot`` is the number of protons on target that the sum of the stored weights stands for, or ``None``.
 
-def _source(source: Source, digest: str, scale: float, tally: FileTally) -> dict[str, Any]:
-    """Describe one file; no path, so that a sample tells nothing of the machine it was made on."""
-    header = source.header
+    Parameters
+    ----------
+    used : sequence of Used
+        The files.
+    shares : sequence of Share
+        What they became, in the same order.
+    categories : mapping of str to dict
+        From `gather`.
+    stated : Stated
+        From `settle`.
+    given_pot : float, optional
+        What the user says.
+    """
+    pot, warnings = settle_pot([(one.source, one.largest) for one in used], given_pot)
     return {
-        "name": source.path.name,
-        "sha256": digest,
-        "kind": source.kind.name,
-        "entries": source.entries,
+        "sources": [
+            _source(one, share.scale, {name: entry["files"][i] for name, entry in categories.items()})
+            for i, (one, share) in enumerate(zip(used, shares, strict=True))
+        ],
+        "pot": pot,
+        "weight_unit": "unknown" if pot is None else "per POT" if pot == 1 else f"per {pot:g} POT",
+        "energy_cut": stated.energy_cut,
+        "target_start": stated.start,
+        "target_start_assumed": stated.target_start is None,
+        "dropped": _dropped(total_dropped(used)),
+        "split": _SPLIT_RULES[used[0].source.kind.group],
+        "versions": versions("shipgen", "numpy", "uproot", "awkward"),
+        "warnings": [
+            *(f"{one.source.name}: {note}" for one in used for note in one.source.header.notes),
+            *(f"{one.source.name}: {one.look.note}" for one in used if one.look.note),
+            *stated.notes,
+            *warnings,
+        ],
+    }
+
+
+def describe_beam(used: Sequence[Used], choice: str, places: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the ``beam`` entry: the case found in all files, how it came about, the distribution."""
+    found = list(dict.fromkeys(one.look.found for one in used))
+    taken = list(dict.fromkeys(one.look.case for one in used))
+    return {
+        "case": "; ".join(CASES[case] for case in found),
+        "xy": "; ".join(TAKEN[case] for case in taken),
+        "choice": choice,
+        **(places or {}),
+    }
+
+
+def total_dropped(used: Sequence[Used]) -> dict[str, Dropped]:
+    """Return what was dropped from all files, by reason."""
+    total: dict[str, Dropped] = {}
+    for one in used:
+        for reason, dropped in one.piece.tally.dropped.items():
+            total[reason] = total[reason].plus(dropped) if reason in total else dropped
+    return total
+
+
+def sample_warnings(
+    categories: Mapping[str, dict[str, Any]], used: Sequence[Used], stated: Stated
+) -> Iterator[str]:
+    """Yield what training on these muons may stumble over."""
+    outside = total = 0.0
+    for name, entry in categories.items():
+        share = entry["largest_weight"] / entry["weight"]
+        if share > LARGE_SHARE:
+            yield (
+                f"{name}: one muon carries {share:.2%} of the weight; the {entry['muons']:,} muons "
+                f"are worth {entry['effective']:,.1f} of equal weight"
+            )
+        shape = entry["normalisation"]
+        for feature, low, high in zip(shape["features"], shape["minimum"], shape["maximum"], strict=True):
+            if low == high:
+                yield f"{name}: {feature} is {low:g} for every muon"
+        if empty := [part for part, muons in entry["split"].items() if not muons]:
+            yield f"{name}: no muon is in the part {' or '.join(empty)}"
+        outside += entry["outside"]
+        total += entry["weight"]
+    yield from _odd_weights(used)
+    yield from _odd_beam(categories, used)
+    if outside > LARGE_SHARE * total:
+        lowest = min(low[-4] for low in (entry["minimum"] for entry in categories.values()))
+        yield (
+            f"{outside / total:.1%} of the weight starts outside target and absorber if the target starts "
+            f"at z = {stated.start:g} cm: give the right --target-start (the lowest z is {lowest:g} cm)"
+        )
+
+
+def _odd_weights(used: Sequence[Used]) -> Iterator[str]:
+    """Yield files without events, all of whose muons have weight 1: enhanced samples look like that."""
+    for one in used:
+        muons = one.piece.tally.muons
+        header = one.source.header
+        same = one.largest == 1.0 and one.piece.tally.smallest == 1.0
+        if one.source.kind.group == "entry" and muons and same and header.pot is None:
+            yield (
+                f"{one.source.name}: all weights are 1: they say nothing of rates, and if the sample was "
+                "enhanced in some region nothing corrects it"
+            )
+
+
+def _odd_beam(categories: Mapping[str, dict[str, Any]], used: Sequence[Used]) -> Iterator[str]:
+    """Yield when no muon is on-axis although prompt muons should be."""
+    if any(name.endswith("onaxis") for name in categories):
+        return
+    if any(one.look.case == PRIMARY for one in used):
+        yield "no muon starts where its event's primary track starts: is that track the beam's proton?"
+    elif all(one.look.found == ORIGIN for one in used):
+        yield "no muon starts at x = y = 0: all count as off-axis; was the beam smeared?"
+
+
+def _source(one: Used, scale: float, weights: Mapping[str, float]) -> dict[str, Any]:
+    """Describe one file; no path, so that a sample tells nothing of the machine it was made on."""
+    header, tally = one.source.header, one.piece.tally
+    return {
+        "name": one.source.name,
+        "sha256": tally.sha256,
+        "kind": one.source.kind.name,
+        "entries": one.source.entries,
         "found": tally.found,
         "muons": tally.muons,
-        "weight": tally.weight,
+        "weight": sum(weights.values()) / scale,
         "scale": scale,
+        "weights": meaning(one.source, tally.largest),
         "pot": header.pot,
         "energy_cut": header.energy_cut,
         "target_start": header.target_start,
+        "beam": CASES[one.look.found],
+        "group": one.source.kind.group,
+        "categories": {
+            name: {**entry, "weight": weights[name] / scale} for name, entry in tally.categories.items()
+        },
         "dropped": _dropped(tally.dropped),
         "provenance": _without_folders(header.provenance),
     }
@@ -232,14 +257,7 @@ def _without_folders(provenance: dict[str, Any] | None) -> dict[str, Any] | None
     }
 
 
-def _dropped(dropped: dict[str, Dropped]) -> list[dict[str, Any]]:
+def _dropped(dropped: Mapping[str, Dropped]) -> list[dict[str, Any]]:
     return [
         {"reason": entry.reason, "muons": entry.muons, "weight": entry.weight} for entry in dropped.values()
     ]
-
-
-def _add(known: Dropped | None, more: Dropped) -> Dropped:
-    if known is None:
-        return more
-    weight = None if known.weight is None or more.weight is None else known.weight + more.weight
-    return Dropped(more.reason, known.muons + more.muons, weight)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from shipgen.categories import FEATURE_UNITS
 from shipgen.errors import InputError
 from shipgen.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.provenance import read_object
-from shipgen.rootfile import open_root, readable
-from shipgen_export.cbmsim import CBMSIM
+from shipgen.rootfile import base_name, is_remote, open_root, readable
+from shipgen_export.cbmsim import CBMSIM, CBMSIM_PLANE
+from shipgen_export.flat import CONVERTED, FLAT, FLAT_ORIGIN
 from shipgen_export.sources import FileKind, Header, Source, Step, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from shipgen.rootfile import Location
 
 #: How much of a tree is read at once, uncompressed.
 STEP = "64 MB"
@@ -60,16 +63,18 @@ TRAINING_SAMPLE = FileKind(
     title="a sample of `shipgen simulate`",
     tree=TRAINING.tree,
     branches=("pdg", *FEATURE_UNITS, "weight", "proton"),
-    per_pot=True,
     header=_training_header,
     step=_training_step,
+    group="proton",
+    per_pot=True,
+    unsmeared=True,
 )
 
 #: Every kind of file that can be read; of kinds with the same tree the first with all its branches is taken.
-KINDS = (TRAINING_SAMPLE, CBMSIM)
+KINDS = (TRAINING_SAMPLE, CBMSIM_PLANE, CBMSIM, FLAT_ORIGIN, FLAT, CONVERTED)
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Location) -> Source:
     """Look into a file: find its kind, check its branches, read its header.
 
     Raises
@@ -81,14 +86,28 @@ def open_source(path: Path) -> Source:
         with readable(path):
             kind = _recognise(path, file)
             entries = int(file[kind.tree].num_entries)
+            identity = _identity(path, file)
         try:
-            header = kind.header(file)
+            with readable(path):
+                header = kind.header(file)
             json.dumps(header.provenance, allow_nan=False)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+            text = str(error)
+            raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from error
         except ValueError as error:
             raise InputError(f"{path}: a number in its provenance is NaN or infinite") from error
-    return Source(path, kind, entries, header)
+    return Source(path, kind, entries, header, identity)
+
+
+def _identity(path: Location, file: Any) -> dict[str, Any]:
+    """Return what tells the file from others without reading it all; a folder's name tells nothing."""
+    changed = None if is_remote(path) else Path(path).stat().st_mtime_ns
+    return {
+        "name": base_name(path),
+        "bytes": int(file.file.source.num_bytes),
+        "changed": changed,
+        "uuid": str(file.file.uuid),
+    }
 
 
 def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
@@ -115,7 +134,7 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
             first += result.entries
 
 
-def _recognise(path: Path, file: Any) -> FileKind:
+def _recognise(path: Location, file: Any) -> FileKind:
     """Find the kind whose tree and branches are all there."""
     classes = file.classnames(cycle=False)
     trees = [name for name, class_name in classes.items() if class_name in _TREE_CLASSES]
@@ -131,10 +150,12 @@ def _recognise(path: Path, file: Any) -> FileKind:
         missing[kind.name] = [branch for branch in kind.branches if branch not in names]
         if not missing[kind.name]:
             return kind
-    nearest = min(kinds, key=lambda kind: len(missing[kind.name]))
-    branch = missing[nearest.name][0]
-    close = get_close_matches(branch, file[nearest.tree].keys(full_paths=False), n=3)
+    fewest = min(len(names) for names in missing.values())
+    nearest = [kind for kind in kinds if len(missing[kind.name]) == fewest]
+    lacking = list(dict.fromkeys(missing[kind.name][0] for kind in nearest))
+    close = get_close_matches(lacking[0], file[nearest[0].tree].keys(full_paths=False), n=3)
     hint = f"nearest: {', '.join(close)}" if close else "nothing there has a similar name"
     raise InputError(
-        f"{path}: tree {nearest.tree} has no branch {branch} ({hint}); needed for {nearest.title}"
+        f"{path}: tree {nearest[0].tree} has no branch {' or '.join(lacking)} ({hint}); needed for "
+        f"{' or '.join(kind.title for kind in nearest)}"
     )

@@ -1,14 +1,17 @@
-"""The prepared training sample: a folder with ``prepared.json`` and one ``.npz`` a category.
+"""The prepared training sample: a folder with ``prepared.json`` and four ``.npy`` files a category.
 
 ``prepared.json`` says where the muons come from, how many and how much weight each category got, what was
-dropped, and the normalisation. An ``.npz`` holds the arrays of `CategorySample`.
+dropped, and the normalisation. The files are named ``CATEGORY.ARRAY.npy``, after the arrays of
+`CategorySample`; they are mapped into memory, not read, so that a sample may be larger than the memory.
 """
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +23,16 @@ from shipgen_export.transforms import Normalisation
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
     from shipgen.columns import Array, Float32, Float64, Int64
 
 FORMAT = "shipgen-prepared"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INDEX = "prepared.json"
+
+#: The arrays of a category and their types.
+ARRAYS = {"features": "<f4", "weights": "<f8", "group": "<i8", "split": "|u1"}
 
 #: Parts of the sample; muons of one proton (or event) are all in the same part.
 SPLITS = ("train", "validation", "test")
@@ -78,14 +85,14 @@ def effective_size(weights: Float64) -> float:
 
 @dataclass(frozen=True, eq=False)
 class CategorySample:
-    """The muons of one category.
+    """The muons of one category; arrays of a sample on disk are read-only.
 
     Attributes
     ----------
     category : Category
         Which one.
     features : float32[n, d]
-        Physical values, cm and GeV, in the category's order.
+        Physical values, cm and GeV, in the category's order; x and y relative to the beam's position.
     weights : float64[n]
         In the unit that ``prepared.json`` states.
     group : int64[n]
@@ -143,24 +150,126 @@ class PreparedSample:
         if entry is None:
             there = ", ".join(self.index["categories"]) or "none"
             raise InputError(f"{self.path} has no muons of category {name}: it has {there}")
-        file = self.path / f"{name}.npz"
-        if not file.is_file() or sha256(file) != entry["sha256"]:
+        width = len(category.features)
+        return CategorySample(
+            category,
+            normalisation=Normalisation.from_json(entry["normalisation"]),
+            **{array: self._map(name, array, entry, width) for array in ARRAYS},
+        )
+
+    def _map(self, name: str, array: str, entry: dict[str, Any], width: int) -> Any:
+        """Map one array into memory, having checked that it is the one that was written."""
+        file = self.path / file_name(name, array)
+        if not file.is_file() or sha256(file) != entry["sha256"][array]:
             raise InputError(
                 f"{file} is missing or not the file that {INDEX} names: prepare the sample again"
             )
+        shape = _shape(array, entry["muons"], width)
         try:
-            # Opened here: `np.load` leaks a file whose archive is truncated.
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                return CategorySample(
-                    category,
-                    features=arrays["features"],
-                    weights=arrays["weights"],
-                    group=arrays["group"],
-                    split=arrays["split"],
-                    normalisation=Normalisation.from_json(entry["normalisation"]),
-                )
-        except (BadZipFile, KeyError, ValueError) as error:
+            mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
             raise InputError(f"{file} is damaged ({error}): prepare the sample again") from error
+        if mapped.shape != shape or mapped.dtype != np.dtype(ARRAYS[array]):
+            raise InputError(
+                f"{file} is damaged (it holds {mapped.dtype}{list(mapped.shape)}, not "
+                f"{np.dtype(ARRAYS[array])}{list(shape)}): prepare the sample again"
+            )
+        # The bare array: a memmap would turn even single numbers into arrays of its own class.
+        return np.asarray(mapped)
+
+
+def file_name(category: str, array: str) -> str:
+    """Return the name of the file of one array of `ARRAYS`."""
+    return f"{category}.{array}.npy"
+
+
+def _shape(array: str, muons: int, width: int) -> tuple[int, ...]:
+    return (muons, width) if array == "features" else (muons,)
+
+
+class CategoryWriter:
+    """Writes the arrays of one category block by block, so that they need not be in memory.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    category : Category
+        Which one.
+    muons : int
+        How many will come in all.
+    """
+
+    def __init__(self, folder: Path, category: Category, muons: int) -> None:
+        self._folder, self._category, self._muons = folder, category, muons
+        width = len(category.features)
+        self._hashes = {array: hashlib.sha256() for array in ARRAYS}
+        self._sums, self._lowest, self._highest = (
+            np.zeros(width),
+            np.full(width, np.inf),
+            np.full(width, -np.inf),
+        )
+        self._weight, self._square, self._largest, self._written = 0.0, 0.0, 0.0, 0
+        self._parts = np.zeros(len(SPLITS), np.int64)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._files = {
+                array: stack.enter_context((self._folder / file_name(self._category.name, array)).open("wb"))
+                for array in ARRAYS
+            }
+            for array, kind in ARRAYS.items():
+                header = BytesIO()
+                shape = _shape(array, self._muons, len(self._category.features))
+                np.lib.format.write_array_header_1_0(
+                    header, {"descr": kind, "fortran_order": False, "shape": shape}
+                )
+                self._put(array, header.getvalue())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def append(
+        self, features: Float32, weights: Float64, group: Int64, split: npt.NDArray[np.uint8] | None = None
+    ) -> None:
+        """Append muons; without `split` they are assigned by `split_by_group`."""
+        split = split_by_group(group) if split is None else split
+        for array, values in zip(ARRAYS, (features, weights, group, split), strict=True):
+            self._put(array, np.ascontiguousarray(values, np.dtype(ARRAYS[array])).data)
+        self._sums += features.sum(0, dtype=np.float64)
+        self._lowest = np.minimum(self._lowest, features.min(0))
+        self._highest = np.maximum(self._highest, features.max(0))
+        self._weight += float(weights.sum())
+        self._square += float(np.square(weights).sum())
+        self._largest = max(self._largest, float(weights.max()))
+        self._parts += np.bincount(split, minlength=len(SPLITS))
+        self._written += len(weights)
+
+    def entry(self, span: float) -> dict[str, Any]:
+        """Return what ``prepared.json`` says of the category, whose features are normalised to +-`span`."""
+        if self._written != self._muons:
+            raise ValueError(f"{self._written} muons were written, not {self._muons}")
+        mean = self._sums / self._written
+        features = self._category.features
+        normalisation = Normalisation.from_range(features, self._lowest, self._highest, mean, span)
+        return {
+            "muons": self._written,
+            "weight": self._weight,
+            "effective": self._weight**2 / self._square if self._square > 0 else 0.0,
+            "largest_weight": self._largest,
+            "split": dict(zip(SPLITS, self._parts.tolist(), strict=True)),
+            "normalisation": normalisation.to_json(),
+            "sha256": {array: digest.hexdigest() for array, digest in self._hashes.items()},
+        }
+
+    def _put(self, array: str, content: bytes | memoryview) -> None:
+        self._files[array].write(content)
+        self._hashes[array].update(content)
 
 
 def write_sample(folder: Path, samples: list[CategorySample], facts: dict[str, Any]) -> None:
@@ -178,20 +287,14 @@ def write_sample(folder: Path, samples: list[CategorySample], facts: dict[str, A
     """
     categories = {}
     for sample in samples:
-        file = folder / f"{sample.category.name}.npz"
-        np.savez(
-            file, features=sample.features, weights=sample.weights, group=sample.group, split=sample.split
-        )
-        categories[sample.category.name] = {
-            "muons": len(sample.weights),
-            "weight": float(sample.weights.sum()),
-            "effective": effective_size(sample.weights),
-            "largest_weight": float(sample.weights.max()),
-            "split": {name: int((sample.split == i).sum()) for i, name in enumerate(SPLITS)},
-            "normalisation": sample.normalisation.to_json(),
-            "sha256": sha256(file),
-        }
-    write_json(
-        folder / INDEX,
-        {"format": FORMAT, "format_version": FORMAT_VERSION, **facts, "categories": categories},
-    )
+        with CategoryWriter(folder, sample.category, len(sample.weights)) as writer:
+            writer.append(sample.features, sample.weights, sample.group, sample.split)
+        entry = writer.entry(sample.normalisation.span)
+        categories[sample.category.name] = {**entry, "normalisation": sample.normalisation.to_json()}
+    write_index(folder, categories, facts)
+
+
+def write_index(folder: Path, categories: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write ``prepared.json``: `categories` as from `CategoryWriter.entry`, and all else that is known."""
+    index = {"format": FORMAT, "format_version": FORMAT_VERSION, **facts, "categories": categories}
+    write_json(folder / INDEX, index)

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.rootfile import base_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from shipgen.columns import Array, Columns
+    from shipgen.rootfile import Location
+
+
+#: What the first track of an event is: no hadron, a hadron that has a mother, a hadron without mother.
+NO_PRIMARY, ODD_PRIMARY, USABLE_PRIMARY = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,11 @@ class Dropped:
     muons: int
     weight: float | None
 
+    def plus(self, more: Dropped) -> Dropped:
+        """Add up what was left out for the same reason."""
+        weight = None if self.weight is None or more.weight is None else self.weight + more.weight
+        return Dropped(self.reason, self.muons + more.muons, weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -41,7 +52,9 @@ class Step:
     Attributes
     ----------
     columns : mapping of str to array[n]
-        pdg, x, y, z (cm), px, py, pz (GeV), weight, group (proton or event number within the file).
+        pdg, x, y, z (cm), px, py, pz (GeV), weight, group (number of the proton or event within the file);
+        where the file has primary tracks also primary_x, primary_y (cm; start of the event's first track) and
+        primary (`NO_PRIMARY`, `ODD_PRIMARY` or `USABLE_PRIMARY`).
     entries : int
         Entries of the tree in this step.
     found : dict of str to int
@@ -71,7 +84,13 @@ class Header:
     provenance : dict, optional
         All of it, as found.
     notes : tuple of str
-        Statements that could not be used.
+        Statements that could not be used, and what is odd.
+    spill : bool
+        Whether it says that its weights stand for a spill, not for the protons simulated.
+    unsmeared : bool
+        Whether it says that its beam is at x = y = 0.
+    weighted : bool
+        Whether it says that the sum of its weights stands for `pot` protons, however large they are.
     """
 
     pot: float | None = None
@@ -79,6 +98,9 @@ class Header:
     target_start: float | None = None
     provenance: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    spill: bool = False
+    unsmeared: bool = False
+    weighted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,31 +117,57 @@ class FileKind:
         Name of its TTree.
     branches : tuple of str
         What `step` reads; a file that has them all is of this kind.
-    per_pot : bool
-        Whether each file's weights are muons per POT already.
     header : callable
         Open ROOT file -> `Header`.
     step : callable
         (branch arrays, number of the first entry) -> `Step`.
+    group : str
+        What ``group`` numbers: ``"proton"``, ``"event"``, or ``"entry"`` where the file tells neither.
+    per_pot : bool
+        Whether each file's weights are muons per POT already.
+    unsmeared : bool
+        Whether its beam is at x = y = 0 by definition.
     """
 
     name: str
     title: str
     tree: str
     branches: tuple[str, ...]
-    per_pot: bool
     header: Callable[[Any], Header]
     step: Callable[[Any, int], Step]
+    group: str
+    per_pot: bool = False
+    unsmeared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was looked into and can be read."""
+    """A file that was looked into and can be read.
 
-    path: Path
+    Attributes
+    ----------
+    path : Path or str
+        Where it is; a URL is text.
+    kind : FileKind
+        What it is.
+    entries : int
+        Entries of its tree.
+    header : Header
+        What it says of itself.
+    identity : dict
+        What tells it from other files, and from itself before a change: name, bytes, time, ROOT's UUID.
+    """
+
+    path: Location
     kind: FileKind
     entries: int
     header: Header
+    identity: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return base_name(self.path)
 
 
 def number(content: Mapping[str, Any], key: str) -> float | None:

@@ -68,18 +68,31 @@ class Normalisation:
             raise InputError("cannot normalise a category without muons")
         if not np.isfinite(values).all():
             raise InputError("cannot normalise: a feature is NaN or infinite")
-        minimum, maximum = values.min(0), values.max(0)
+        return cls.from_range(features, values.min(0), values.max(0), values.mean(0), span)
+
+    @classmethod
+    def from_range(
+        cls, features: tuple[str, ...], minimum: Float64, maximum: Float64, mean: Float64, span: float = 1.0
+    ) -> Self:
+        """Do as `fit`, from the minimum, maximum and mean of the physical values, each of shape [d].
+
+        Broadening is monotonic and scaling linear, so that the second range and the mean of the scaled values
+        follow: muons need not be in memory.
+        """
+        minimum, maximum = np.asarray(minimum, np.float64), np.asarray(maximum, np.float64)
         broadened = np.array([name in BROADENED for name in features])
-        scaled = _scale(values, minimum, maximum, span)
-        mean = np.where(broadened, scaled.mean(0), 0.0)
-        rooted = mean + np.sign(scaled - mean) * np.sqrt(np.abs(scaled - mean))
+        low, high, middle = (_scale(ends, minimum, maximum, span) for ends in (minimum, maximum, mean))
+        mean = np.where(broadened, middle, 0.0)
+        rooted_low, rooted_high = (
+            mean + np.sign(ends - mean) * np.sqrt(np.abs(ends - mean)) for ends in (low, high)
+        )
         return cls(
             features,
             minimum,
             maximum,
             mean,
-            np.where(broadened, rooted.min(0), -span),
-            np.where(broadened, rooted.max(0), span),
+            np.where(broadened, rooted_low, -span),
+            np.where(broadened, rooted_high, span),
             span,
         )
 

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from shipgen.errors import InputError
+from shipgen.errors import InputError, MissingExtraError, ShipgenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+#: A file on this machine, or the URL of one elsewhere (``root://host//path``).
+Location: TypeAlias = Path | str
+
+
+def is_remote(location: Location) -> bool:
+    """Return whether `location` is a URL."""
+    return isinstance(location, str) and "://" in location
+
+
+def base_name(location: Location) -> str:
+    """Return the name of a file without its folder."""
+    return str(location).rsplit("/", 1)[-1]
 
 
 @contextmanager
-def open_root(path: Path) -> Iterator[Any]:
+def open_root(path: Location) -> Iterator[Any]:
     """Open a ROOT file, without caches, which would keep what was read.
 
     Raises
     ------
     InputError
         The file is missing, no ROOT file, or shorter than it says.
+    MissingExtraError
+        It is remote, and the package that reads it is not installed.
     """
+    with _open_remote(str(path)) if is_remote(path) else _open_local(Path(path)) as file:
+        if (size := file.file.source.num_bytes) < file.file.fEND:
+            raise InputError(
+                f"{path} is damaged or truncated, get it again "
+                f"({size:,} bytes are there of {file.file.fEND:,})"
+            )
+        yield file
+
+
+def _open_local(path: Path) -> Any:
     import uproot
 
     if not path.is_file():
@@ -30,25 +55,31 @@ def open_root(path: Path) -> Iterator[Any]:
     if magic != b"root":
         raise InputError(f"{path} is no ROOT file: give the output of shipgen or of FairShip")
     with readable(path):
-        file = uproot.open({path: None}, object_cache=None, array_cache=None)
-    with file:
-        if path.stat().st_size < file.file.fEND:
-            raise InputError(
-                f"{path} is damaged or truncated, get it again "
-                f"({path.stat().st_size:,} bytes are there of {file.file.fEND:,})"
-            )
-        yield file
+        return uproot.open({path: None}, object_cache=None, array_cache=None)
+
+
+def _open_remote(url: str) -> Any:
+    import uproot
+
+    try:
+        return uproot.open({url: None}, object_cache=None, array_cache=None)
+    except ImportError as error:
+        raise MissingExtraError(f"reading {url}", "fsspec-xrootd", "xrootd") from error
+    except Exception as error:
+        raise InputError(f"{url} cannot be opened ({_reason(error)}): check address and access") from error
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Location) -> Iterator[None]:
     """Turn what uproot, awkward and the decompressors raise on a damaged file into one line."""
     try:
         yield
-    except (InputError, MemoryError):
+    except (ShipgenError, MemoryError):
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(",")
-        raise InputError(
-            f"{path} is damaged or truncated, get it again ({type(error).__name__}: {reason})"
-        ) from error
+        raise InputError(f"{path} is damaged or truncated, get it again ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return class and first line of an exception."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0].rstrip(',')}"

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     Rows = Sequence[Sequence[Sequence[float]]]
 
-TRACK_MEMBERS = ("fPdgCode", "fStartX", "fStartY", "fStartZ", "fPx", "fPy", "fPz", "fW")
+TRACK_MEMBERS = ("fPdgCode", "fStartX", "fStartY", "fStartZ", "fPx", "fPy", "fPz", "fW", "fMotherId")
+#: The beam's proton at x = y = 0, as FairShip puts it first.
+PROTON = (2212, 0.0, 0.0, -7084.5, 0.0, 0.0, 400.0, 1.0, -1)
 HIT_MEMBERS = ("fTrackID", "fPdgCode")
 
 
@@ -100,6 +102,6 @@ def _jagged(events: Rows, members: Sequence[str]) -> Any:
     table = np.array([row for event in events for row in event], np.float64).reshape(-1, len(members))
     columns = {}
     for number, member in enumerate(members):
-        kind = np.int32 if member in {"fPdgCode", "fTrackID"} else np.float32
+        kind = np.int32 if member in {"fPdgCode", "fTrackID", "fMotherId"} else np.float32
         columns[member] = awkward.unflatten(table[:, number].astype(kind), counts)
     return awkward.zip(columns)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,8 +16,11 @@ from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
 from shipgen_export.readers import open_source, read_steps
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FEATURES = ("x", "y", "z", "px", "py", "pz")
-MUON = (13, 0.5, -0.25, -7000.0, 0.1, 0.2, 20.0, 0.01)
+MUON = (13, 0.5, -0.25, -7000.0, 0.1, 0.2, 20.0, 0.01, 0)
 
 
 def read(path: Path, step: int | str = "64 MB") -> tuple[dict[str, Any], dict[str, int], dict[str, Any]]:
@@ -44,7 +45,12 @@ def random_events(seed: int, n: int) -> tuple[list[list[Any]], list[list[Any]]]:
     tracks, hits = [], []
     for _ in range(n):
         event = [
-            (int(rng.choice([13, -13, 211, 11])), *np.float32(rng.normal(size=6)), np.float32(rng.random()))
+            (
+                int(rng.choice([13, -13, 211, 11])),
+                *np.float32(rng.normal(size=6)),
+                np.float32(rng.random()),
+                int(rng.choice([-1, 0])),
+            )
             for _ in range(rng.integers(0, 6))
         ]
         tracks.append(event)
@@ -71,9 +77,17 @@ def loop(tracks: list[list[Any]], hits: list[list[Any]]) -> tuple[list[tuple[flo
                 other.add((number, track))
             else:
                 seen.add(track)
-        muons += [(*event[track], number) for track in sorted(seen)]
+        muons += [
+            (*event[track][:-1], number, event[0][1], event[0][2], primary(event[0]))
+            for track in sorted(seen)
+        ]
         other -= {(number, track) for track in seen}
     return muons, outside, other
+
+
+def primary(track: tuple[float, ...]) -> int:
+    """Return whether an event's first track is the beam's: no hadron, one with a mother, one without."""
+    return 0 if abs(track[0]) < 100 else 2 if track[-1] == -1 else 1
 
 
 @pytest.mark.parametrize("step", [1, 7, "64 MB"])
@@ -83,7 +97,8 @@ def test_cbmsim_matches_as_a_loop_does(tmp_path: Path, step: int | str) -> None:
     columns, found, dropped = read(path, step)
     muons, outside, other = loop(tracks, hits)
 
-    names = ("pdg", *FEATURES, "weight", "group")
+    names = ("pdg", *FEATURES, "weight", "group", "primary_x", "primary_y", "primary")
+    assert {row[-1] for row in muons} == {0, 1, 2}
     assert len(muons) > 100
     np.testing.assert_array_equal(np.stack([columns[name] for name in names], 1), np.array(muons))
     assert found == {
@@ -91,7 +106,7 @@ def test_cbmsim_matches_as_a_loop_does(tmp_path: Path, step: int | str) -> None:
         "muon hits": sum(abs(pdg) == 13 for event in hits for _, pdg in event),
         "tracks": sum(map(len, tracks)),
     }
-    weight = sum(float(tracks[event][track][-1]) for event, track in other)
+    weight = sum(float(tracks[event][track][-2]) for event, track in other)
     assert dropped["hit of a track that is not in MCTrack (hits counted)"][0] == outside > 0
     assert dropped["PDG code of the track is not the hit's"][0] == len(other) > 0
     assert dropped["PDG code of the track is not the hit's"][1] == pytest.approx(weight, rel=1e-6)
@@ -150,7 +165,7 @@ tree = ROOT.TTree("cbmsim", "")
 count = {name: array.array("i", [0]) for name in ("MCTrack", "vetoPoint")}
 members = {
     "MCTrack.fPdgCode": "I", "MCTrack.fStartX": "F", "MCTrack.fStartY": "F", "MCTrack.fStartZ": "F",
-    "MCTrack.fPx": "F", "MCTrack.fPy": "F", "MCTrack.fPz": "F", "MCTrack.fW": "F",
+    "MCTrack.fPx": "F", "MCTrack.fPy": "F", "MCTrack.fPz": "F", "MCTrack.fW": "F", "MCTrack.fMotherId": "I",
     "vetoPoint.fTrackID": "I", "vetoPoint.fPdgCode": "I",
 }
 for name, counter in count.items():
@@ -265,39 +280,22 @@ def test_damaged_basket(tmp_path: Path) -> None:
 def test_other_trees_are_named(tmp_path: Path) -> None:
     path = tmp_path / "other.root"
     with uproot.recreate(path) as file:
-        file.mktree("pythia8-Geant4", {"id": "f4"}).extend({"id": np.zeros(3, np.float32)})
+        file.mktree("other", {"id": "f4"}).extend({"id": np.zeros(3, np.float32)})
         file.mkrntuple("muons", {"pdg": np.dtype("i4")}).extend({"pdg": np.zeros(3, np.int32)})
     with pytest.raises(InputError) as error:
         open_source(path)
-    assert "it has pythia8-Geant4, muons (an RNTuple); expected muons (a sample of" in str(error.value)
+    assert "it has other, muons (an RNTuple); expected muons (a sample of" in str(error.value)
     assert "or cbmsim (FairShip's MCTrack and vetoPoint)" in str(error.value)
+    assert "or pythia8-Geant4 (a flat ntuple for MuonBackGenerator)" in str(error.value)
 
 
 def test_missing_branch_is_named_with_the_nearest(tmp_path: Path) -> None:
-    path = write_cbmsim(tmp_path / "f.root", [[MUON]], [[(0, 13)]], hit_branch="PlaneHAPoint")
-    with pytest.raises(InputError, match=r"no branch vetoPoint\.fTrackID \(nearest: PlaneHAPoint\.fTrackID"):
+    path = write_cbmsim(tmp_path / "f.root", [[MUON]], [[(0, 13)]], hit_branch="muonPoint")
+    with pytest.raises(
+        InputError, match=r"no branch PlaneHAPoint\.fTrackID or vetoPoint\.fTrackID \(nearest"
+    ):
         open_source(path)
     with uproot.recreate(tmp_path / "g.root") as file:
         file.mktree("muons", {"pdg": "i4", "PX": "f4"}).extend({"pdg": np.zeros(1, int), "PX": np.zeros(1)})
     with pytest.raises(InputError, match=r"tree muons has no branch x \(nothing there has a similar name\)"):
         open_source(tmp_path / "g.root")
-
-
-def fairship_file() -> Path | None:
-    """Return a file that FairShip wrote in 2019, if this machine has it."""
-    beside = Path(__file__).parents[2] / "shared" / "data" / "fairship_2019_cbmsim.root"
-    path = Path(os.environ.get("SHIPGEN_FAIRSHIP_FILE", beside))
-    return path if path.is_file() else None
-
-
-@pytest.mark.skipif(fairship_file() is None, reason="SHIPGEN_FAIRSHIP_FILE names no file of FairShip")
-def test_file_written_by_fairship() -> None:
-    path = fairship_file()
-    assert path is not None
-    columns, found, dropped = read(path, step=333)
-    assert found == {"hits": 6597, "muon hits": 6597, "tracks": 2000}
-    assert not dropped
-    assert columns["group"].tolist() == list(range(1000))
-    assert columns["weight"].tolist() == [1.0] * 1000
-    assert set(columns["z"].tolist()) == {-7228.5}
-    assert columns["x"][:2] == pytest.approx([-2.7811749, -4.36991835], rel=1e-6)

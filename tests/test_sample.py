@@ -15,11 +15,14 @@ from shipgen.categories import CATEGORIES, category_by_name
 from shipgen.errors import InputError
 from shipgen.files import sha256
 from shipgen_export.sample import (
+    ARRAYS,
     SPLITS,
     CategorySample,
+    CategoryWriter,
     PreparedSample,
     effective_size,
     split_by_group,
+    write_index,
     write_sample,
 )
 from shipgen_export.transforms import Normalisation
@@ -92,11 +95,11 @@ def test_folder_that_is_no_sample(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entries", [{"format_version": 2}, {"format": "shipgen-bundle"}, {"format_version": None}]
+    "entries", [{"format_version": 1}, {"format": "shipgen-bundle"}, {"format_version": None}]
 )
 def test_other_formats_are_refused(folder: Path, entries: dict[str, Any]) -> None:
     change(folder, **entries)
-    with pytest.raises(InputError, match="not 'shipgen-prepared' version 1: prepare the sample again"):
+    with pytest.raises(InputError, match="not 'shipgen-prepared' version 2: prepare the sample again"):
         PreparedSample.open(folder)
 
 
@@ -110,10 +113,11 @@ def test_category_without_muons(folder: Path) -> None:
         sample.load("muons")
 
 
-def test_changed_file_is_refused(folder: Path) -> None:
-    file = folder / "muplus_onaxis.npz"
+@pytest.mark.parametrize("array", list(ARRAYS))
+def test_changed_file_is_refused(folder: Path, array: str) -> None:
+    file = folder / f"muplus_onaxis.{array}.npy"
     content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(InputError, match=r"is missing or not the file that prepared\.json names"):
         PreparedSample.open(folder).load("muplus_onaxis")
@@ -122,23 +126,63 @@ def test_changed_file_is_refused(folder: Path) -> None:
         PreparedSample.open(folder).load("muplus_onaxis")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "array missing", "pickle"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "shape", "type", "pickle"])
 def test_damaged_file_with_the_right_hash(folder: Path, damage: str) -> None:
-    file = folder / "muplus_onaxis.npz"
+    file = folder / "muplus_onaxis.features.npy"
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:2000])
+    elif damage == "empty":
+        file.write_bytes(b"")
     elif damage == "text":
-        file.write_text("no archive")
-    elif damage == "array missing":
-        np.savez(file, features=np.zeros((3, 4)), weights=np.ones(3), group=np.arange(3))
+        file.write_text("no array")
+    elif damage == "shape":
+        np.save(file, np.zeros((500, 6), np.float32))
+    elif damage == "type":
+        np.save(file, np.zeros((500, 4)))
     else:
-        objects = np.array([{}], dtype=object)
-        np.savez(file, features=objects, weights=np.ones(1), group=np.arange(1), split=np.zeros(1))
+        np.save(file, np.array([{}], dtype=object))
     index = json.loads((folder / "prepared.json").read_text())
-    index["categories"]["muplus_onaxis"]["sha256"] = sha256(file)
+    index["categories"]["muplus_onaxis"]["sha256"]["features"] = sha256(file)
     change(folder, categories=index["categories"])
-    with pytest.raises(InputError, match=r"muplus_onaxis\.npz is damaged"):
+    with pytest.raises(InputError, match=r"muplus_onaxis\.features\.npy is damaged"):
         PreparedSample.open(folder).load("muplus_onaxis")
+
+
+def test_arrays_are_mapped_and_read_only(folder: Path) -> None:
+    loaded = PreparedSample.open(folder).load("muplus_onaxis")
+    for array in ARRAYS:
+        values = getattr(loaded, array)
+        assert type(values) is np.ndarray
+        assert isinstance(values.base, np.memmap)
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = 0
+
+
+@pytest.mark.parametrize("block", [1, 77, 500])
+def test_written_in_blocks_is_written_at_once(tmp_path: Path, block: int) -> None:
+    sample = make("muplus_offaxis")
+    with CategoryWriter(tmp_path, sample.category, 500) as writer:
+        for first in range(0, 500, block):
+            part = slice(first, first + block)
+            writer.append(sample.features[part], sample.weights[part], sample.group[part])
+    entry = writer.entry(0.97)
+    write_index(tmp_path, {"muplus_offaxis": entry}, {})
+    loaded = PreparedSample.open(tmp_path).load("muplus_offaxis")
+    for array in ARRAYS:
+        np.testing.assert_array_equal(getattr(loaded, array), getattr(sample, array))
+    assert entry["weight"] == pytest.approx(sample.weights.sum(), rel=1e-14)
+    assert entry["effective"] == pytest.approx(effective_size(sample.weights), rel=1e-13)
+    for name, values in sample.normalisation.to_json().items():
+        if name != "features":
+            np.testing.assert_allclose(entry["normalisation"][name], values, rtol=1e-12, atol=1e-14)
+
+
+def test_wrong_number_of_muons_is_noticed(tmp_path: Path) -> None:
+    sample = make("muplus_offaxis")
+    with CategoryWriter(tmp_path, sample.category, 499) as writer:
+        writer.append(sample.features, sample.weights, sample.group)
+    with pytest.raises(ValueError, match="500 muons were written, not 499"):
+        writer.entry(1.0)
 
 
 @given(arrays(np.int64, st.integers(1, 50), elements=st.integers(0, 2**62)))

@@ -152,3 +152,37 @@ def test_json_that_is_damaged(change: dict[str, Any], message: str) -> None:
     for key in content:
         with pytest.raises(InputError, match="cannot be read"):
             Normalisation.from_json({name: value for name, value in content.items() if name != key})
+
+
+@given(muons(), SPANS, st.integers(1, 5))
+def test_range_and_mean_are_enough(case: tuple[Category, Any], span: float, parts: int) -> None:
+    category, values = case
+    blocks = [block for block in np.array_split(values.astype(np.float32), parts) if len(block)]
+    minimum = np.min([block.min(0) for block in blocks], axis=0)
+    maximum = np.max([block.max(0) for block in blocks], axis=0)
+    mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(values)
+    fitted = Normalisation.fit(category.features, values, span)
+    streamed = Normalisation.from_range(category.features, minimum, maximum, mean, span)
+    for name in ("minimum", "maximum"):
+        np.testing.assert_array_equal(getattr(streamed, name), getattr(fitted, name))
+    # The sum is rounded in another order, at the size of the values, not of their range.
+    extent = values.max(0) - values.min(0)
+    rounding = 32 * np.finfo(np.float64).eps * (1 + np.abs(values).max(0) / np.where(extent > 0, extent, 1))
+    assert (np.abs(streamed.mean - fitted.mean) <= rounding).all()
+    back = streamed.inverse(streamed.forward(values))
+    assert (np.abs(back - values) <= tolerance(values, extent)).all()
+
+
+def test_range_and_mean_give_the_exact_second_range() -> None:
+    # The published rule, muon by muon: scale, take the root of the distance to the mean, scale again.
+    rng = np.random.default_rng(5)
+    values = rng.laplace(0, 0.4, (5000, 6)).astype(np.float32).astype(np.float64)
+    features = CATEGORIES[2].features
+    fitted = Normalisation.fit(features, values, 0.97)
+    scaled = (values - values.min(0)) * (1.94 / (values.max(0) - values.min(0))) - 0.97
+    mean = scaled.mean(0)
+    rooted = mean + np.sign(scaled - mean) * np.sqrt(np.abs(scaled - mean))
+    wide = [features.index("x"), features.index("y")]
+    np.testing.assert_allclose(fitted.mean[wide], mean[wide], rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(fitted.broad_minimum[wide], rooted.min(0)[wide], rtol=1e-12)
+    np.testing.assert_allclose(fitted.broad_maximum[wide], rooted.max(0)[wide], rtol=1e-12)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from shipgen.commands.options import PATH, POSITIVE
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
 
 
 @click.command("prepare")
-@click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", type=PATH, required=True, metavar="PREPARED", help="Folder to make.")
 @click.option(
     "--pot",
@@ -30,39 +31,42 @@ from shipgen.commands.options import PATH, POSITIVE
     "-7084.5 (2018) is assumed otherwise.",
 )
 @click.option(
+    "--beam",
+    type=click.Choice(["auto", "origin", "primary"]),
+    default="auto",
+    show_default=True,
+    help="What x and y, and on-axis, are relative to: found out (auto), x = y = 0 (origin), or the start of "
+    "the first track of each event, whatever its mother (primary).",
+)
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files of this name; repeatable.")
+@click.option("--blacklist", type=PATH, metavar="TXT", help="Leave out the files named here, one a line.")
+@click.option("--skip-bad", is_flag=True, help="List files that cannot be used instead of failing.")
+@click.option(
+    "--cap",
+    type=COUNT,
+    help="Most muons a category, drawn fairly from all files; they carry the weight of all. "
+    "The published networks had 1.8e6.",
+)
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Of the draw that --cap makes.")
+@click.option(
     "--span",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
     help="Normalise features to [-SPAN, SPAN]; the published networks used 0.97.",
 )
+@click.option("--cores", type=click.IntRange(1), help="Processes that read; all cores by default.")
 @click.option("--force", is_flag=True, help="Replace an existing prepared sample.")
-def command(
-    files: tuple[Path, ...],
-    output: Path,
-    pot: float | None,
-    energy_cut: float | None,
-    target_start: float | None,
-    span: float,
-    *,
-    force: bool,
-) -> None:
+def command(files: tuple[str, ...], output: Path, **options: Any) -> None:
     """Prepare files of simulated muons for training.
 
-    FILE is an output of `shipgen simulate`, or a FairShip file with the tree cbmsim (MCTrack and vetoPoint);
-    all files of one kind. The muons that left the absorber are split into the four categories and normalised.
+    FILE is an output of `shipgen simulate`, a FairShip file with the tree cbmsim (MCTrack with vetoPoint or
+    PlaneHAPoint), or a flat ntuple; a glob in quotes, a root:// address, or a list in a .txt file; all of one
+    kind. The muons that left the absorber are split into the four categories and normalised. An interrupted
+    run goes on when the same command is given again.
     """
     from shipgen.prepared import describe_prepared
     from shipgen_export.prepare import prepare
 
-    sample = prepare(
-        files,
-        output,
-        pot=pot,
-        energy_cut=energy_cut,
-        target_start=target_start,
-        span=span,
-        force=force,
-    )
-    for line in describe_prepared(sample.index):
+    for line in describe_prepared(prepare(files, output, **options).index):
         click.echo(line)

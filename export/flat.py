@@ -1,0 +1,117 @@
+"""Readers of flat ntuples: one muon an entry, without events and without the tracks the muon comes from.
+
+``pythia8-Geant4`` is what FairShip's ``MuonBackGenerator`` reads (metres, float32); with 17 leaves or more it
+takes the muon's origin from ``ox oy oz opx opy opz``. ``converted_ntuple`` is what its ``TTreeGenerator``
+reads (cm). Both also hold other particles, which are left out and counted.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.layouts import KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
+from shipgen.provenance import read_object
+from shipgen_export.cbmsim import file_header
+from shipgen_export.sources import Dropped, FileKind, Header, Step, finite_sum, number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MUON = 13
+#: z of the target's start in what shipgen writes in this layout, cm.
+_TARGET_START = 100.0 * next(
+    branch.target_start for branch in MUONBACK.branches if branch.target_start is not None
+)
+#: Branches that the published generators' own tool adds.
+_PUBLISHED_TOOL = {"event_id", "release_time", "mother_id", "process_id"}
+
+
+def _header(file: Any, tree: str) -> Header:
+    """Read what the file says; one that shipgen wrote says all."""
+    stated = file_header(file)
+    provenance = read_object(file, PROVENANCE_KEY) or {}
+    if provenance.get("kind") == KIND_PRODUCED:
+        pot, cut = number(provenance, "pot"), number(provenance, "energy_cut")
+        unsmeared = str(provenance.get("beam", "")).startswith("not smeared")
+        return Header(
+            stated.pot if stated.pot is not None else pot,
+            stated.energy_cut if stated.energy_cut is not None else cut,
+            _TARGET_START,
+            provenance,
+            ("its muons were drawn from networks: training on them adds no knowledge",),
+            unsmeared=unsmeared,
+            weighted=True,
+        )
+    notes = [*stated.notes, "it tells no event: muons of one proton may be in different parts of the split"]
+    names = set(file[tree].keys(full_paths=False))
+    if names >= _PUBLISHED_TOOL:
+        notes.append(
+            "its branches are those of the published generators' tool, whose enhanced samples have no "
+            "correct weights"
+        )
+    cut = stated.energy_cut
+    if cut is None and "ecut" in names:
+        first = file[tree]["ecut"].array(entry_stop=1, library="np")
+        cut = float(first[0]) if len(first) and first[0] > 0 else None
+    return Header(stated.pot, cut, None, stated.provenance, tuple(notes), spill=stated.spill)
+
+
+def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float) -> Step:
+    """Take the muons of a range of entries; lengths in the file x `scale` are cm."""
+    columns = {name: np.asarray(arrays[branch]) for name, branch in branches.items()}
+    muon = np.abs(columns["pdg"]) == _MUON
+    dropped = []
+    if others := int((~muon).sum()):
+        dropped.append(Dropped("not a muon", others, finite_sum(columns["weight"][~muon])))
+    columns = {name: values[muon] for name, values in columns.items()}
+    for name in ("x", "y", "z"):
+        columns[name] = columns[name].astype(np.float64) * scale
+    columns["pdg"] = columns["pdg"].astype(np.int64)
+    columns["group"] = first + np.flatnonzero(muon)
+    return Step(columns, len(arrays), {}, tuple(dropped))
+
+
+def _kind(name: str, title: str, tree: str, branches: Mapping[str, str], scale: float) -> FileKind:
+    return FileKind(
+        name=name,
+        title=title,
+        tree=tree,
+        branches=tuple(branches.values()),
+        header=partial(_header, tree=tree),
+        step=partial(_step, branches=branches, scale=scale),
+        group="entry",
+    )
+
+
+_MOMENTA = {name: name for name in ("px", "py", "pz")}
+_PLACES = {name: name for name in ("x", "y", "z")}
+
+#: With the place behind the absorber in ``x y z`` and that of the origin in ``ox oy oz``.
+FLAT_ORIGIN = _kind(
+    "flat-origin",
+    "a flat ntuple with ox oy oz opx opy opz",
+    MUONBACK.tree,
+    {"pdg": "id", **{name: f"o{name}" for name in (*_PLACES, *_MOMENTA)}, "weight": "w"},
+    100.0,
+)
+
+#: What MuonBackGenerator reads, and `shipgen produce` writes.
+FLAT = _kind(
+    "flat",
+    "a flat ntuple for MuonBackGenerator",
+    MUONBACK.tree,
+    {"pdg": "id", **_PLACES, **_MOMENTA, "weight": "w"},
+    100.0,
+)
+
+#: What TTreeGenerator reads.
+CONVERTED = _kind(
+    "converted-ntuple",
+    "a flat ntuple for TTreeGenerator",
+    "converted_ntuple",
+    {"pdg": "id", **_PLACES, **_MOMENTA, "weight": "w"},
+    1.0,
+)

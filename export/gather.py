@@ -1,0 +1,220 @@
+"""Join pieces into a prepared sample, block by block, with a cap on the muons of a category if asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.categories import CATEGORIES
+from shipgen.files import sha256
+from shipgen_export.sample import CategoryWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from shipgen.categories import Category
+    from shipgen.columns import Float32, Float64, Int64
+    from shipgen_export.pieces import Piece
+
+BEAM_FILE = "beam.npy"
+#: Beam positions that are kept.
+_PLACES = 100_000
+_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+#: How far muons start upstream and downstream of the target's start, cm: target and absorber.
+_UPSTREAM, _DOWNSTREAM = 1.0, 2000.0
+#: Draws of the beam's positions are apart from those of the categories, which are numbered from 1.
+_BEAM_STREAM = 0
+
+
+@dataclass(frozen=True)
+class Share:
+    """A piece and what its muons become in the sample.
+
+    Attributes
+    ----------
+    piece : Piece
+        From one file.
+    scale : float
+        Factor of its weights.
+    first_group : int
+        Number of its first proton or event.
+    """
+
+    piece: Piece
+    scale: float
+    first_group: int
+
+    def weights(self, category: Category) -> Iterator[Float64]:
+        """Yield the weights as they are stored, but for a cap."""
+        for weights in self.piece.weights(category):
+            yield weights * self.scale
+
+    def blocks(self, category: Category) -> Iterator[tuple[Float32, Float64, Int64]]:
+        """Yield features, weights and groups as they are stored, but for a cap."""
+        for features, weights, group in self.piece.blocks(category):
+            yield features, weights * self.scale, group + self.first_group
+
+
+def gather(
+    folder: Path,
+    shares: Sequence[Share],
+    *,
+    target_start: float,
+    cap: int | None,
+    seed: int,
+    span: float,
+) -> dict[str, Any]:
+    """Write the arrays of all categories into `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    shares : sequence of Share
+        In the order of the files, which is the order of the muons.
+    target_start : float
+        z of the target's start, cm.
+    cap : int, optional
+        Most muons a category: each muon of it has the same chance to be kept, and the weights of those kept
+        are multiplied so that their sum is that of all.
+    seed : int
+        Of that draw.
+    span : float
+        Features are normalised to [-span, span].
+
+    Returns
+    -------
+    dict
+        For each category with muons what `CategoryWriter.entry` says, and ``found`` (muons before the cap),
+        ``weight_factor``, ``minimum`` and ``maximum`` (of all muons), ``outside`` (weight of muons that
+        start outside target and absorber), ``files`` (weight by file).
+    """
+    categories = {}
+    for category in CATEGORIES:
+        entry = _category(folder, category, shares, target_start, cap, seed, span)
+        if entry is not None:
+            categories[category.name] = entry
+    return categories
+
+
+def _category(
+    folder: Path,
+    category: Category,
+    shares: Sequence[Share],
+    target_start: float,
+    cap: int | None,
+    seed: int,
+    span: float,
+) -> dict[str, Any] | None:
+    ranges = [share.piece.tally.categories.get(category.name) for share in shares]
+    there = [entry for entry in ranges if entry is not None]
+    if not there:
+        return None
+    sizes = [size for share in shares for _, size in share.piece.ranges(category)]
+    found = sum(sizes)
+    kept = draw(sizes, cap, (seed, category.number)) if cap is not None and cap < found else None
+    files, kept_weight = _weights(category, shares, kept)
+    factor = 1.0 if kept is None else sum(files) / kept_weight
+    z, outside = category.features.index("z"), 0.0
+    with CategoryWriter(folder, category, found if cap is None else min(cap, found)) as writer:
+        blocks = (block for share in shares for block in share.blocks(category))
+        for number, block in enumerate(blocks):
+            features, weights, group = block
+            if kept is not None:
+                these = kept[number]
+                features, weights, group = features[these], weights[these] * factor, group[these]
+            if not len(weights):
+                continue
+            writer.append(features, weights, group)
+            depth = features[:, z] - np.float32(target_start)
+            outside += float(weights[(depth < -_UPSTREAM) | (depth > _DOWNSTREAM)].sum())
+    entry = writer.entry(span)
+    return {
+        **entry,
+        # By definition: rounding apart, it is what the writer added up.
+        "weight": entry["weight"] if kept is None else sum(files),
+        "found": found,
+        "weight_factor": factor,
+        "minimum": np.min([entry["minimum"] for entry in there], axis=0).tolist(),
+        "maximum": np.max([entry["maximum"] for entry in there], axis=0).tolist(),
+        "outside": outside,
+        "files": files,
+    }
+
+
+def _weights(
+    category: Category, shares: Sequence[Share], kept: list[Int64] | None
+) -> tuple[list[float], float]:
+    """Return the sum of all weights by file, and that of the muons to keep."""
+    files, kept_weight, number = [], 0.0, 0
+    for share in shares:
+        files.append(0.0)
+        for weights in share.weights(category):
+            files[-1] += float(weights.sum())
+            if kept is not None:
+                kept_weight += float(weights[kept[number]].sum())
+            number += 1
+    return files, kept_weight
+
+
+def draw(sizes: Sequence[int], number: int, seed: tuple[int, ...]) -> list[Int64]:
+    """Draw `number` of all items of blocks of the given `sizes`, each set of them with the same chance.
+
+    Returns
+    -------
+    list of int64[n]
+        For each block the places in it, ascending.
+    """
+    random = np.random.default_rng(seed)
+    counts = random.multivariate_hypergeometric(np.asarray(sizes, np.int64), number, method="marginals")
+    return [
+        np.sort(random.choice(size, count, replace=False, shuffle=False))
+        for size, count in zip(sizes, counts.tolist(), strict=True)
+    ]
+
+
+def gather_beam(folder: Path, pieces: Sequence[Piece], seed: int) -> dict[str, Any] | None:
+    """Write a fair sample of the beam's positions, at most 100,000; describe their distribution.
+
+    Returns
+    -------
+    dict, optional
+        ``events``, ``file``, ``kept``, and for x, y and r (cm) mean and standard deviation of all events and
+        quantiles of those kept; ``None`` where no position was taken off.
+    """
+    sizes = [len(block) for piece in pieces for block in piece.places()]
+    if not sizes:
+        return None
+    total, sums = sum(sizes), np.zeros((2, 3))
+    kept = draw(sizes, _PLACES, (seed, _BEAM_STREAM)) if total > _PLACES else None
+    chosen: list[npt.NDArray[np.float64]] = []
+    for number, block in enumerate(block for piece in pieces for block in piece.places()):
+        values = _with_radius(block)
+        sums += values.sum(0), np.square(values).sum(0)
+        chosen.append(block if kept is None else block[kept[number]])
+    places = np.concatenate(chosen)
+    np.save(folder / BEAM_FILE, places)
+    mean = sums[0] / total
+    deviation = np.sqrt(np.maximum(sums[1] / total - mean**2, 0))
+    quantiles = np.quantile(_with_radius(places), _QUANTILES, axis=0)
+    shape = {
+        name: {
+            "mean": float(mean[i]),
+            "standard_deviation": float(deviation[i]),
+            "quantiles": {
+                f"{q:g}": float(value) for q, value in zip(_QUANTILES, quantiles[:, i], strict=True)
+            },
+        }
+        for i, name in enumerate(("x", "y", "r"))
+    }
+    digest = sha256(folder / BEAM_FILE)
+    return {"events": total, "kept": len(places), "file": BEAM_FILE, "sha256": digest, "unit": "cm", **shape}
+
+
+def _with_radius(places: Float64) -> Float64:
+    return np.column_stack([places, np.hypot(places[:, 0], places[:, 1])])
