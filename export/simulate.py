@@ -7,24 +7,29 @@ collisions only and without nuclear effects; no Drell-Yan, no D -> tau -> mu nor
 hyperons and K_S; plain slabs for geometry, no magnetic field in the absorber; the kaon yield is uncertain by
 a factor of two.
 
-Memory: about 60 bytes a muon when a number of muons is asked for, because the weights are known at the end
-only; a few blocks when a number of protons is.
+Blocks are kept beside the output until it is complete: an interrupted run goes on, and memory is needed for a
+few blocks only, however many muons are asked for.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count, tee
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
-from shipgen.files import check_output
+from shipgen.files import check_output, unfinished, work_folder
 from shipgen.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.progress import progress
 from shipgen.provenance import versions
+from shipgen.streams import draw_seed
 from shipgen.writers import RootWriter
-from shipgen_export.simulation.block import Block, Settings, simulate_block
+from shipgen_export.simulation.block import Settings, simulate_block
+from shipgen_export.simulation.block_files import block_file, count_muons, read_block, write_block
 from shipgen_export.simulation.heavy_flavour import HEAVY_FLAVOURS
 from shipgen_export.simulation.muons import Process
 from shipgen_export.simulation.pythia import import_pythia
@@ -33,24 +38,25 @@ from shipgen_export.simulation.target import read_target
 from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 GENERATOR = "Pythia 8 cascade, SHiP-like"
 
-#: Protons that share a start of Pythia (2.5 s) and a place in the order of the file.
-BLOCK_PROTONS = 4000
+#: Protons that share the starts of Pythia (2 s) and a place in the order of the file.
+BLOCK_PROTONS = 6000
 #: Momentum below which muons are left out, GeV: the default, and the least that is allowed.
 MOMENTUM_CUT, LEAST_MOMENTUM_CUT = 10.0, 1.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """A block to be simulated."""
+    """A block to be simulated, or one that was found in the work folder."""
 
     settings: Settings
     number: int
     protons: int
+    found: bool
 
     def __str__(self) -> str:
         first = self.number * self.settings.block_protons
@@ -67,13 +73,19 @@ class Report:
         Protons on target.
     tally : Tally
         Counts and weights (a proton) of the muons.
+    seed : int
+        The seed.
     seconds : float
         How long it took.
+    found : int
+        Protons whose muons an earlier, interrupted run had left.
     """
 
     protons: int
     tally: Tally
+    seed: int
     seconds: float
+    found: int
 
 
 def simulate(
@@ -81,7 +93,7 @@ def simulate(
     *,
     protons: int | None = None,
     muons: int | None = None,
-    seed: int = 1,
+    seed: int | None = None,
     cores: int = 1,
     momentum_cut: float = MOMENTUM_CUT,
     target: Path | None = None,
@@ -91,7 +103,8 @@ def simulate(
 ) -> Report:
     """Simulate muons and write them to `output`.
 
-    The muons depend on seed, amount, cut, target and `block_protons`, not on `cores`.
+    The muons depend on seed, amount, cut, target and `block_protons`, not on `cores`, nor on interruptions:
+    finished blocks wait in ``OUTPUT.work`` and are used when the same is asked for again.
 
     Parameters
     ----------
@@ -99,8 +112,8 @@ def simulate(
         The ROOT file; it appears when it is complete.
     protons, muons : int, optional
         How much: so many protons, or as many whole blocks as give at least so many muons. One of the two.
-    seed : int
-        Of everything.
+    seed : int, optional
+        Of everything; if not given, that of unfinished work for `output`, or a new one.
     cores : int
         Worker processes.
     momentum_cut : float
@@ -117,11 +130,14 @@ def simulate(
     Raises
     ------
     InputError
-        An argument cannot be used, the output cannot be made, or no muon came out.
+        An argument cannot be used, the output cannot be made, another simulation was left unfinished there,
+        or no muon came out.
     MissingExtraError
         Pythia is not installed.
     ShipgenError
         A worker died or failed.
+    KeyboardInterrupt
+        Interrupted; says what is kept.
     """
     if (protons is None) == (muons is None):
         raise InputError("say how much to simulate: either a number of protons or a number of muons")
@@ -129,87 +145,114 @@ def simulate(
         raise InputError(f"the momentum cut of {momentum_cut:g} GeV is below {LEAST_MOMENTUM_CUT:g} GeV")
     check_output(output, force=force)
     import_pythia()
+    if seed is None:
+        left = unfinished(output)
+        seed = draw_seed() if left is None else int(left["seed"])
     settings = Settings(seed, momentum_cut, read_target(target), block_protons)
     started = time.perf_counter()
-    if protons is not None:
-        with (
-            progress("simulating", protons, "protons") as advance,
-            in_order(_simulate, _tasks(settings, protons), cores) as results,
-        ):
-            return _write(
-                output, _counted(results, advance), protons, settings, command, started, force=force
-            )
-    blocks = _enough(settings, muons or 0, cores)
-    total = sum(block.protons for block in blocks)
-    return _write(output, blocks, total, settings, command, started, force=force)
+    with work_folder(output, _key(settings)) as folder:
+        try:
+            tasks = _enough(folder, settings, protons, muons, cores)
+            pot = sum(task.protons for task in tasks)
+            tally = _write(output, folder, tasks, pot, settings, command, force=force)
+        except KeyboardInterrupt:
+            done = _found(folder)
+            if not done:
+                raise
+            raise KeyboardInterrupt(
+                f"{done:,} simulated protons are kept in {folder.name}: run the same command again to go on"
+            ) from None
+        found = sum(task.protons for task in tasks if task.found)
+    return Report(pot, tally, seed, time.perf_counter() - started, found)
 
 
-def _simulate(task: Task) -> Block:
-    return simulate_block(task.settings, task.number, task.protons)
+def _key(settings: Settings) -> dict[str, Any]:
+    """Return all that a block's muons depend on, beside its number and its protons."""
+    target = json.dumps(asdict(settings.target), sort_keys=True)
+    return {
+        "work": "shipgen simulate",
+        "seed": settings.seed,
+        "momentum_cut": settings.momentum_cut,
+        "target": f"{settings.target.name} {hashlib.sha256(target.encode()).hexdigest()[:16]}",
+        "block_protons": settings.block_protons,
+        "versions": versions("shipgen", "pythia8mc", "numpy"),
+    }
 
 
-def _tasks(settings: Settings, protons: int | None = None) -> Iterator[Task]:
+def _found(folder: Path) -> int:
+    """Return the number of protons whose blocks are finished."""
+    return sum(int(path.stem.rpartition("-")[2]) for path in folder.glob("block-*.npz"))
+
+
+def _simulate(folder: Path, task: Task) -> int:
+    """Simulate a block, unless it is there; return how many muons it has."""
+    path = block_file(folder, task.number, task.protons)
+    if path.is_file():
+        return count_muons(path)
+    block = simulate_block(task.settings, task.number, task.protons)
+    write_block(path, block)
+    return len(block.weight)
+
+
+def _tasks(folder: Path, settings: Settings, protons: int | None) -> Iterator[Task]:
     """Yield the blocks of so many protons, the last one smaller; full blocks without end if ``None``."""
     for number in count():
         left = settings.block_protons if protons is None else protons - number * settings.block_protons
         if left <= 0:
             return
-        yield Task(settings, number, min(left, settings.block_protons))
+        size = min(left, settings.block_protons)
+        yield Task(settings, number, size, block_file(folder, number, size).is_file())
 
 
-def _enough(settings: Settings, muons: int, cores: int) -> list[Block]:
-    """Simulate block after block until there are so many muons; the shortest run of blocks that has them."""
-    blocks: list[Block] = []
-    done = 0
+def _enough(
+    folder: Path, settings: Settings, protons: int | None, muons: int | None, cores: int
+) -> list[Task]:
+    """Simulate all blocks of `protons`, or the shortest run of blocks that has so many `muons`."""
+    tasks, queue = tee(_tasks(folder, settings, protons))
+    finished: list[Task] = []
+    made = 0
     with (
-        progress("simulating", muons, "muons") as advance,
-        in_order(_simulate, _tasks(settings), cores) as results,
+        progress("simulating", protons or muons, "protons" if protons else "muons") as advance,
+        in_order(partial(_simulate, folder), queue, cores) as results,
     ):
-        for block in results:
-            blocks.append(block)
-            done += len(block.weight)
-            advance(len(block.weight))
-            if done >= muons:
+        for task, number in zip(tasks, results, strict=False):
+            finished.append(task)
+            made += number
+            advance(task.protons if protons else number)
+            if muons is not None and made >= muons:
                 break
-    return blocks
-
-
-def _counted(blocks: Iterable[Block], advance: Callable[[float], None]) -> Iterator[Block]:
-    for block in blocks:
-        advance(block.protons)
-        yield block
+    return finished
 
 
 def _write(
     output: Path,
-    blocks: Iterable[Block],
+    folder: Path,
+    tasks: list[Task],
     pot: int,
     settings: Settings,
     command: str,
-    started: float,
     *,
     force: bool,
-) -> Report:
-    """Write all blocks with weights per proton on target."""
+) -> Tally:
+    """Write the muons of all blocks with weights per proton on target."""
     tally = Tally()
     with RootWriter(
-        output,
-        TRAINING,
-        target_start=settings.target.start,
-        baskets=-(-pot // settings.block_protons),
-        force=force,
+        output, TRAINING, target_start=settings.target.start, baskets=len(tasks), force=force
     ) as writer:
-        for block in blocks:
+        for task in tasks:
+            block = read_block(block_file(folder, task.number, task.protons))
             columns = {**block.columns, "weight": block.weight / pot}
             if len(columns["weight"]):
                 writer.extend(columns)
             tally.add(columns, block.heavy_events)
         if not tally.muons:
+            for task in tasks:
+                block_file(folder, task.number, task.protons).unlink()
             raise InputError(f"no muon came out of {pot} protons: simulate more")
         writer.write_json(PROVENANCE_KEY, provenance(settings, pot, tally, command))
         summary = {"PoT": pot, "EnergyCut": settings.muon_energy_cut, "prodSite": "shipgen simulate"}
         writer.write_json(FILE_SUMMARY_KEY, summary)
-    return Report(pot, tally, time.perf_counter() - started)
+    return tally
 
 
 def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict[str, Any]:
@@ -229,6 +272,8 @@ def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict
             "name": target.name,
             "description": target.description,
             "end": target.end,
+            # Where the density of starts jumps along z.
+            "edges": list(target.edges),
             "survival": target.survival,
         },
         "target_start": target.start,

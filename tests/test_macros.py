@@ -8,10 +8,28 @@ from typing import TYPE_CHECKING
 
 from muon_files import muon_columns, write_training
 
+from shipgen_export.simulate import simulate
+
 if TYPE_CHECKING:
     from shipgen.bundle import Bundle
 
 ROOT = Path(__file__).parents[1]
+
+
+def run_macro(name: str, folder: Path, *arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, ROOT / "macros" / name, *arguments],
+        cwd=folder,
+        env={**os.environ, "MPLCONFIGDIR": str(folder / "matplotlib")},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def check_picture(path: Path) -> None:
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 15_000
 
 
 def test_plot_kinematics(bundle: Bundle, tmp_path: Path) -> None:
@@ -21,18 +39,19 @@ def test_plot_kinematics(bundle: Bundle, tmp_path: Path) -> None:
     produce(MuonGenerator(bundle, n=1e4, seed=1), tmp_path / "muons.root")
     write_training(tmp_path / "sample.root", muon_columns(1000, seed=1))
     for files in (["muons.root"], ["muons.root", "sample.root"]):
-        subprocess.run(
-            [sys.executable, ROOT / "macros" / "plot_kinematics.py", *files, "-o", "figure.png"],
-            cwd=tmp_path,
-            env={**os.environ, "MPLCONFIGDIR": str(tmp_path / "matplotlib")},
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        run_macro("plot_kinematics.py", tmp_path, *files, "-o", "figure.png")
         figure = tmp_path / "figure.png"
-        assert figure.read_bytes().startswith(b"\x89PNG")
-        assert figure.stat().st_size > 20_000
+        check_picture(figure)
         figure.unlink()
+
+
+def test_plot_simulation(tmp_path: Path) -> None:
+    simulate(tmp_path / "sample.root", protons=200, seed=1)
+    run_macro("plot_simulation.py", tmp_path, "sample.root", "-o", ".")
+    pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert pictures == [f"simulation_{name}.png" for name in ("charge", "paths", "spectra", "z")]
+    for name in pictures:
+        check_picture(tmp_path / name)
 
 
 def test_the_readmes_python_examples_run(bundle: Bundle, tmp_path: Path) -> None:

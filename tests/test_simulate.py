@@ -19,6 +19,8 @@ from shipgen.errors import InputError
 from shipgen.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY, TARGET_START_2018, TRAINING
 from shipgen_export.sample import effective_size
 from shipgen_export.simulate import GENERATOR, Report, simulate
+from shipgen_export.simulation.block import Block
+from shipgen_export.simulation.block_files import block_file, count_muons, read_block, write_block
 from shipgen_export.simulation.muons import Process
 from shipgen_export.simulation.tally import parent_name
 from shipgen_export.simulation.target import read_target
@@ -72,11 +74,13 @@ def test_asking_for_muons_takes_the_shortest_run_of_blocks(columns: Columns, tmp
 
 def test_another_seed_gives_other_muons(columns: Columns, tmp_path: Path) -> None:
     simulate(tmp_path / "other.root", protons=BLOCK, seed=8, cores=1, block_protons=BLOCK)
-    assert not np.isin(read(tmp_path / "other.root")["px"], columns["px"]).any()
+    other = read(tmp_path / "other.root")
+    same = np.isin(other["px"], columns["px"]) & np.isin(other["py"], columns["py"])
+    assert not same.any()
 
 
 def test_muons_are_sound(columns: Columns) -> None:
-    assert len(columns["pdg"]) > 8 * PROTONS
+    assert len(columns["pdg"]) > 25 * PROTONS
     assert set(np.unique(columns["pdg"])) == {-13, 13}
     for name, column in columns.items():
         assert np.isfinite(column).all(), name
@@ -119,12 +123,7 @@ def test_weights_are_per_proton_and_none_is_huge(columns: Columns) -> None:
     assert weight.max() < 20 * weight.mean()
 
 
-def test_shares_of_processes_and_parents_are_right(columns: Columns) -> None:
-    """Shares in a run of 250,000 protons; tolerances are three times the errors of this small one."""
-    weight = columns["weight"] / columns["weight"].sum()
-    expected = {Process.DECAY: (0.69, 0.08), Process.CHARM: (0.07, 0.03), Process.DIMUON: (0.084, 0.03)}
-    for process, (share, error) in expected.items():
-        assert weight[columns["process"] == process].sum() == pytest.approx(share, abs=error), process
+def test_processes_go_with_their_parents(columns: Columns) -> None:
     kind = np.abs(columns["parent"])
     assert set(kind[columns["process"] == Process.DECAY]) == {211, 321, 130}
     assert set(kind[columns["process"] == Process.PHOTON_CONVERSION]) == {22}
@@ -143,7 +142,7 @@ def test_the_file_says_how_it_was_made(sample: tuple[Path, Report]) -> None:
     assert types == TRAINING.branch_types()
     assert (provenance["kind"], provenance["generator"]) == (KIND_TRAINING, GENERATOR)
     assert (provenance["pot"], provenance["weight_unit"]) == (PROTONS, "per POT")
-    assert provenance["target_start"] == TARGET_START_2018
+    assert provenance["target_start"] == provenance["target"]["edges"][0] == TARGET_START_2018
     # FairShip's cut is in kinetic energy: sqrt(p^2 + m^2) - m at 10 GeV.
     assert provenance["momentum_cut"] == 10
     assert provenance["energy_cut"] == pytest.approx(9.894900, abs=1e-6)
@@ -153,8 +152,8 @@ def test_the_file_says_how_it_was_made(sample: tuple[Path, Report]) -> None:
     for group in ("by_category", "by_process", "by_parent"):
         assert sum(entry["muons"] for entry in provenance[group].values()) == report.tally.muons
         assert sum(entry["weight"] for entry in provenance[group].values()) == pytest.approx(weight)
-    # 1.5 events a proton, rounded in each of three blocks; a few may fail.
-    assert 215 <= provenance["normalisation"]["CHARM"]["events"] <= 225
+    # 1.25 events a proton, rounded in each of three blocks; a few may fail.
+    assert 178 <= provenance["normalisation"]["CHARM"]["events"] <= 189
     assert provenance["normalisation"]["BEAUTY"]["rate"] == 1.6e-7
     assert summary == {
         "PoT": PROTONS,
@@ -226,8 +225,87 @@ def test_wrong_options_are_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["there.root"]
 
 
+#: The command line with small blocks, which is not an option of it.
+SMALL_BLOCKS = f"""
+import sys
+from shipgen.cli import run
+from shipgen_export.simulate import simulate
+if __name__ == "__main__":
+    simulate.__kwdefaults__["block_protons"] = {BLOCK}
+    sys.exit(run(sys.argv[1:]))
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Run the command line with small blocks, in a session of its own."""
+    script = folder.with_suffix(".py")
+    script.write_text(SMALL_BLOCKS, encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_goes_on(columns: Columns, tmp_path: Path, how: signal.Signals) -> None:
+    """After Ctrl-C or a hard kill the rest is simulated, and the muons are those of an uninterrupted run."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    amount = ["simulate", "-o", "a.root", "--protons", str(PROTONS), "--cores", "1"]
+    work = folder / "a.root.work"
+    with start(folder, *amount, "--seed", "7") as process:
+        until = time.monotonic() + 60
+        while not (work / f"block-000000-{BLOCK}.npz").is_file() and time.monotonic() < until:
+            time.sleep(0.02)
+        workers = children(process.pid)
+        (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+        _, errors = process.communicate(timeout=20)
+    assert gone(workers)
+    assert not (folder / "a.root").exists()
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        said = f"{BLOCK} simulated protons are kept in a.root.work: run the same command again to go on"
+        assert errors == f"shipgen: interrupted; {said}\n"
+        with pytest.raises(InputError, match="unfinished work with seed 7, but 8 is asked for"):
+            simulate(folder / "a.root", protons=PROTONS, seed=8, block_protons=BLOCK)
+        with pytest.raises(InputError, match=r"unfinished work with momentum_cut 10\.0, but 12"):
+            simulate(folder / "a.root", protons=PROTONS, momentum_cut=12.0, block_protons=BLOCK)
+    # The seed is that of the unfinished work.
+    with start(folder, *amount) as process:
+        out, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "seed 7" in out
+    assert f"{BLOCK} protons taken from an interrupted run" in out
+    assert [path.name for path in folder.iterdir()] == ["a.root"]
+    again = read(folder / "a.root")
+    assert again.keys() == columns.keys()
+    for name, column in columns.items():
+        np.testing.assert_array_equal(again[name], column, err_msg=name)
+
+
+def test_blocks_come_back_as_written_and_damage_is_one_line(tmp_path: Path) -> None:
+    columns = {"pdg": np.array([13, -13], dtype=np.int32), "weight": np.array([0.5, 0.25])}
+    path = block_file(tmp_path, 3, 100)
+    write_block(path, Block(3, 100, columns, {"CHARM": 7}))
+    assert count_muons(path) == 2
+    block = read_block(path)
+    assert (block.number, block.protons, block.heavy_events) == (3, 100, {"CHARM": 7})
+    for name, column in columns.items():
+        np.testing.assert_array_equal(block.columns[name], column)
+        assert block.columns[name].dtype == column.dtype
+    for content in (b"", path.read_bytes()[:200]):
+        path.write_bytes(content)
+        for reader in (read_block, count_muons):
+            with pytest.raises(InputError, match=r"block-000003-100\.npz is damaged: remove it"):
+                reader(path)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_run_stopped_before_its_first_block_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
     arguments = ["simulate", "-o", "a.root", "--protons", "1e6", "--cores", "2"]
     with subprocess.Popen(
         [sys.executable, "-m", "shipgen", *arguments],

@@ -11,8 +11,8 @@ import pytest
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
 from shipgen_export.simulation.nuclei import TABULATED, CrossSections, neighbours
-from shipgen_export.simulation.pythia import start_cascade
-from shipgen_export.simulation.target import Target, read_target
+from shipgen_export.simulation.pythia import multiparton_settings, settings_folder, start_cascade
+from shipgen_export.simulation.target import Flights, Target, read_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,35 +49,58 @@ def test_ship_has_its_blocks_and_absorber(ship: Target) -> None:
     assert len(ship.slab_materials) == 2 * 18 + 1
 
 
+def walk_one(
+    target: Target, z: float, cosine: float, depth: float, lengths: list[float], true: list[float]
+) -> Flights:
+    rows = (np.array([value]) for value in (z, cosine, depth))
+    return target.walk(*rows, np.array([lengths]), np.array([true]))
+
+
 def test_a_walk_ends_where_the_depth_is_used_up(two: Target) -> None:
     iron, water = 0, 1
-    flight = two.walk(100.0, 1.0, 0.5, [10.0, 1.0], [20.0, 2.0])
-    assert flight is not None
-    assert (flight.z, flight.material, flight.length) == (105.0, iron, 5.0)
-    assert flight.true_depth == pytest.approx(0.25)
+    flight = walk_one(two, 100.0, 1.0, 0.5, [10.0, 1.0], [20.0, 2.0])
+    assert flight.inside.all()
+    assert (flight.material[0], flight.length[0]) == (iron, 5.0)
+    assert flight.true_depth[0] == pytest.approx(0.25)
 
     # At 60 degrees ways are twice as long: the first slab takes 2 of 3 units, half a cm of the gap the last.
-    flight = two.walk(100.0, 0.5, 3.0, [10.0, 1.0], [10.0, 1.0])
-    assert flight is not None
-    assert flight.material == water
-    assert flight.z == pytest.approx(110.5)
-    assert flight.length == pytest.approx(21.0)
-    assert flight.radiation_lengths == pytest.approx(20 / 1.757 + 1 / 36.08)
-    assert flight.energy_loss == pytest.approx(20 * 0.0114 + 1 * 0.0020)
-    assert flight.true_depth == pytest.approx(3.0)
+    flight = walk_one(two, 100.0, 0.5, 3.0, [10.0, 1.0], [10.0, 1.0])
+    assert flight.inside.all()
+    assert flight.material[0] == water
+    assert flight.length[0] == pytest.approx(21.0)
+    assert flight.radiation_lengths[0] == pytest.approx(20 / 1.757 + 1 / 36.08)
+    assert flight.energy_loss[0] == pytest.approx(20 * 0.0114 + 1 * 0.0020)
+    assert flight.true_depth[0] == pytest.approx(3.0)
+
+
+def test_walks_of_many_are_those_of_each(ship: Target) -> None:
+    rng = np.random.default_rng(2)
+    n = 300
+    z, cosine = rng.uniform(ship.start, ship.end, n), rng.uniform(-0.2, 1, n)
+    depth, lengths = rng.exponential(3, n), rng.uniform(5, 100, (n, 4))
+    together = ship.walk(z, cosine, depth, lengths, 2 * lengths)
+    assert 0.3 < together.inside.mean() < 0.9
+    for i in range(n):
+        alone = walk_one(ship, z[i], cosine[i], depth[i], list(lengths[i]), list(2 * lengths[i]))
+        for column, single in zip(together, alone, strict=True):
+            assert column[i] == pytest.approx(single[0])
+    inside = together.inside
+    np.testing.assert_allclose(together.true_depth[inside], depth[inside] / 2)
+    end = z + together.length * cosine
+    np.testing.assert_array_equal(ship.material_at(end)[inside], together.material[inside])
 
 
 @pytest.mark.parametrize(
-    ("z", "cosine", "depth"), [(100.0, 1.0, 100.0), (100.0, -1.0, 0.1), (135.0, 1.0, 0.1)]
+    ("z", "cosine", "depth"), [(100.0, 1.0, 100.0), (100.0, -1.0, 0.1), (100.0, 0.0, 0.1), (135.0, 1.0, 0.1)]
 )
-def test_a_walk_out_of_the_slabs_gives_nothing(two: Target, z: float, cosine: float, depth: float) -> None:
-    assert two.walk(z, cosine, depth, [10.0, 1.0], [10.0, 1.0]) is None
+def test_a_walk_out_of_the_slabs_is_not_inside(two: Target, z: float, cosine: float, depth: float) -> None:
+    flight = walk_one(two, z, cosine, depth, [10.0, 1.0], [10.0, 1.0])
+    assert not flight.inside.any()
+    assert all(np.isfinite(column).all() for column in flight)
 
 
 def test_a_walk_from_a_face_starts_in_the_slab_behind(two: Target) -> None:
-    flight = two.walk(110.0, 1.0, 0.1, [10.0, 1.0], [10.0, 1.0])
-    assert flight is not None
-    assert flight.material == 1
+    assert walk_one(two, 110.0, 1.0, 0.1, [10.0, 1.0], [10.0, 1.0]).material[0] == 1
 
 
 def test_radiation_lengths_agree_with_the_walk(ship: Target) -> None:
@@ -86,11 +109,10 @@ def test_radiation_lengths_agree_with_the_walk(ship: Target) -> None:
     z = rng.uniform(ship.start, ship.start + 100, 200)
     cosine, amount = rng.uniform(0.5, 1, 200), rng.exponential(2, 200)
     reached = ship.advance_radiation_lengths(z, cosine, amount)
-    for i in range(200):
-        flight = ship.walk(z[i], cosine[i], amount[i], lengths, lengths)
-        assert flight is not None
-        assert reached[i] == pytest.approx(flight.z, abs=1e-6)
-        assert ship.material_at(reached)[i] == flight.material
+    flights = ship.walk(z, cosine, amount, np.tile(lengths, (200, 1)), np.tile(lengths, (200, 1)))
+    assert flights.inside.all()
+    np.testing.assert_allclose(reached, z + flights.length * cosine, atol=1e-6)
+    np.testing.assert_array_equal(ship.material_at(reached), flights.material)
     far = ship.advance_radiation_lengths(np.array([ship.start]), np.ones(1), np.array([1e4]))
     assert far[0] == math.inf
 
@@ -142,24 +164,54 @@ def test_neighbours_mix_to_the_wanted_mass_number() -> None:
 
 @pytest.fixture(scope="module")
 def sections(ship: Target) -> CrossSections:
-    return CrossSections(start_cascade(1, 1), ship.materials, (10.3, 400.0))
+    return CrossSections(start_cascade(1, 1, 10.3), ship.materials, (10.3, 400.0))
 
 
-def test_mean_free_paths_of_protons(sections: CrossSections) -> None:
-    """PDG's nuclear interaction lengths: Fe 16.8, Mo 15.3, W 9.95, water 83.3 cm."""
-    paths = sections.mean_free_paths(2212, 0.93827, 30.0)
-    assert paths is not None
-    tzm, water, tungsten, iron = paths
-    assert iron == pytest.approx(16.8, rel=0.05)
-    assert tzm == pytest.approx(15.3, rel=0.05)
-    assert tungsten == pytest.approx(9.95, rel=0.05)
-    assert water == pytest.approx(83.3, rel=0.10)
+@pytest.mark.parametrize("energy", [20.0, 30.0, 100.0, 400.0])
+def test_mean_free_paths_of_protons(sections: CrossSections, energy: float) -> None:
+    """PDG's nuclear interaction lengths, cm: Fe 16.77, Mo 15.25, W 9.946, water 83.3; at any energy here."""
+    paths = sections.mean_free_paths(np.array([2212]), np.array([0.93827]), np.array([energy]))
+    np.testing.assert_allclose(paths[0][[3, 0, 2]], [16.77, 15.25, 9.946], rtol=0.05)
+    assert paths[0][1] == pytest.approx(83.3, rel=0.10)
 
 
 def test_mean_free_paths_interpolate_and_end(sections: CrossSections) -> None:
-    grid = [sections.mean_free_paths(211, 0.13957, energy) for energy in np.geomspace(10.3, 400, 300)]
-    iron = np.array([paths[3] for paths in grid if paths is not None])
-    assert len(iron) == 300
+    def paths(pdg: int, mass: float, energy: np.ndarray) -> np.ndarray:
+        return sections.mean_free_paths(np.full(len(energy), pdg), np.full(len(energy), mass), energy)
+
+    iron = paths(211, 0.13957, np.geomspace(10.3, 400, 300))[:, 3]
     assert np.abs(np.diff(iron) / iron[1:]).max() < 0.01
-    assert sections.mean_free_paths(211, 0.13957, 500.0) == sections.mean_free_paths(211, 0.13957, 400.0)
-    assert sections.mean_free_paths(11, 0.000511, 50.0) is None
+    low, high = paths(211, 0.13957, np.array([400.0, 500.0]))
+    np.testing.assert_array_equal(low, high)
+    # Several kinds at once, each with its own table.
+    mixed = sections.mean_free_paths(np.array([2212, 211]), np.array([0.93827, 0.13957]), np.full(2, 50.0))
+    np.testing.assert_array_equal(mixed[1], paths(211, 0.13957, np.array([50.0]))[0])
+    # Pions see less of a nucleus than protons.
+    assert (mixed[1] > mixed[0]).all()
+
+
+def test_below_the_pion_threshold_protons_do_not_collide(ship: Target) -> None:
+    sections = CrossSections(start_cascade(1, 1, 1.3), ship.materials, (1.3, 400.0))
+    paths = sections.mean_free_paths(np.full(2, 2212), np.full(2, 0.93827), np.array([1.0, 10.0]))
+    assert (paths[0] > 1e6).all()
+    assert (paths[1] < 200).all()
+
+
+def test_multiparton_tables_are_shortened() -> None:
+    text = (
+        "! comment\nBeams:eCMMaxMPI = 1.0e+07\nInit:reuseMPIiDiffSys0 = {1,\n"
+        "      2212 2212 9 1.0e+01 1.0e+05 1.15129,\n"
+        + "".join(f"  {i} 0.5,\n" for i in range(8))
+        + "  8 0.5}\n"
+    )
+    assert multiparton_settings(text).splitlines() == [
+        "! comment",
+        "Beams:eCMMaxMPI = 40.0",
+        "Init:reuseMPIiDiffSys0 = {1,",
+        "2212 2212 3 1.0e+01 9.999949e+01 1.15129,",
+        "  0 0.5,",
+        "  1 0.5,",
+        "  2 0.5}",
+    ]
+    whole = (settings_folder() / "setups" / "InitDefaultMPI.cmnd").read_text(encoding="utf-8")
+    assert len(multiparton_settings(whole)) < 0.2 * len(whole)

@@ -18,7 +18,7 @@ from shipgen.layouts import TRAINING
 from shipgen_export.simulation.cascade import Cascade
 from shipgen_export.simulation.conversion import photon_conversions
 from shipgen_export.simulation.decays import decays_in_flight, muon_pairs
-from shipgen_export.simulation.heavy_flavour import heavy_flavour_muons
+from shipgen_export.simulation.heavy_flavour import DECAY_SETTINGS, heavy_flavour_muons
 from shipgen_export.simulation.muon_range import MuonRange
 from shipgen_export.simulation.muons import Muons
 from shipgen_export.simulation.pythia import LARGEST_SEED, start_cascade
@@ -88,20 +88,21 @@ def simulate_block(settings: Settings, number: int, protons: int) -> Block:
     scalars = random.Random(int(words[0]) << 64 | int(words[1]))  # noqa: S311
     rng = np.random.Generator(np.random.SFC64([int(word) for word in words[2:6]]))
     engine, collision_engine = (int(word % LARGEST_SEED) + 1 for word in words[6:8])
-    cascade = Cascade(start_cascade(engine, collision_engine), settings.target, scalars, settings.energy_cut)
+    pythia = start_cascade(engine, collision_engine, settings.energy_cut, DECAY_SETTINGS)
+    cascade = Cascade(pythia, settings.target, rng, scalars, settings.energy_cut)
     muon_range = MuonRange(settings.target)
     parts: list[Muons] = []
-    vertices: list[tuple[int, float]] = []
+    vertices: list[Float64] = []
     for first in range(0, protons, _PORTION):
         output = cascade.run(first, min(first + _PORTION, protons))
-        vertices += output.vertices
+        vertices.append(output.vertices)
         made = (
             decays_in_flight(output.in_flight, rng),
             muon_pairs(output.pairs, rng),
             photon_conversions(output.photons, settings.target, rng),
         )
         parts += [_kept(muons, settings.momentum_cut, muon_range) for muons in made]
-    heavy, events = heavy_flavour_muons(vertices, protons, settings.momentum_cut, rng)
+    heavy, events = heavy_flavour_muons(pythia, np.concatenate(vertices), protons, settings.momentum_cut, rng)
     parts.append(_kept(heavy, settings.momentum_cut, muon_range))
     offset = number * settings.block_protons
     return Block(number, protons, _columns(Muons.join(parts), offset), events)

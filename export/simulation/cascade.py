@@ -1,7 +1,8 @@
 """The hadron cascade: protons through the slabs with Pythia's hadron-nucleus collisions.
 
-The one place of shipgen that loops over particles: each collision depends on the one before. What it hands on
-are columns of parents (`CascadeOutput`) whose muons are made elsewhere.
+Generation by generation: flights, places of decay and scattering are columns; only the collisions and decays
+that Pythia makes are a loop over particles. What is handed on are columns of parents (`CascadeOutput`) whose
+muons are made elsewhere.
 
 Known limits: no elastic scattering of hadrons, straight flights with one kick of multiple scattering, mean
 energy loss, photons from hadrons only (no electromagnetic showers), no charm made by secondaries, no muons
@@ -10,11 +11,12 @@ from hyperons and K_S.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from shipgen_export.simulation.decays import K_LONG, KAON, PAIR_PARENTS, PION
+import numpy as np
+
+from shipgen_export.simulation.decays import K_LONG, KAON, PAIR_PARENTS, PION, neutral_pion_photons
 from shipgen_export.simulation.muons import Parents
 from shipgen_export.simulation.nuclei import CrossSections
 from shipgen_export.simulation.pythia import import_pythia
@@ -22,46 +24,35 @@ from shipgen_export.simulation.pythia import import_pythia
 if TYPE_CHECKING:
     import random
 
-    from shipgen_export.simulation.target import Flight, Target
+    from shipgen.columns import Float64, Int64
+    from shipgen_export.simulation.target import Flights, Target
 
 #: Momentum of the protons, GeV.
 BEAM_MOMENTUM = 400.0
 
 _PROTON = 2212
 _PHOTON = 22
+_NEUTRAL_PION = 111
 _NEUTRAL_KAON = 311
 _K_SHORT = 310
-#: ctau (cm) of the hadrons whose muonic decays are forced along every flight.
-_FORCED_CTAU = {PION: 780.45, KAON: 371.2, K_LONG: 1534.0}
-#: How often a flight's decay is drawn, each time at a fraction of the weight.
-_FORCED_SPLIT = {PION: 1, KAON: 4, K_LONG: 2}
+#: ctau (cm) of the hadrons whose muonic decays are forced along every flight, and how often one is drawn,
+#: each time at a fraction of the weight. The numbers make the muons' weights about equal.
+_FORCED = {PION: (780.45, 3), KAON: (371.2, 10), K_LONG: (1534.0, 1)}
 #: Strange hadrons that collide or decay, whichever comes first.
 _COMPETING = (_K_SHORT, 3122, 3112, 3222, 3312, 3322, 3334)
-_FOLLOWED = frozenset({_PROTON, 2112, *_FORCED_CTAU, *_COMPETING})
-_NEUTRAL = frozenset({2112, K_LONG, _K_SHORT, 3122, 3322})
-_LEPTONS = frozenset(range(11, 19))
+_FOLLOWED = (_PROTON, 2112, *_FORCED, *_COMPETING)
+_NEUTRAL = (2112, K_LONG, _K_SHORT, 3122, 3322)
+_PAIR_PARENTS = tuple(PAIR_PARENTS)
 
-#: The share of photons that is kept, at the inverse weight.
-_PHOTON_SHARE = 0.1
+#: The share of photons (and of neutral pions) that is kept, at the inverse weight.
+_PHOTON_SHARE = 0.2
 #: Forced decays are drawn as if no mean free path were more than this many times that in the first slab.
 _GAP_FACTOR = 2.0
 #: Tries to make a collision; the nucleus is drawn anew each time.
 _TRIES = 3
-
-
-class Hadron(NamedTuple):
-    """A hadron (or photon) where it starts: PDG code, cm, GeV, collisions before it, weight."""
-
-    pdg: int
-    x: float
-    y: float
-    z: float
-    px: float
-    py: float
-    pz: float
-    mass: float
-    generation: int
-    weight: float
+#: Below twice the energy cut a collision seldom makes a hadron above it: such collisions are made with a
+#: probability that falls from 1 to this at the cut, and their products weigh more.
+_LEAST_COLLISION_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -71,19 +62,19 @@ class CascadeOutput:
     Attributes
     ----------
     in_flight : Parents
-        Pions, kaons and K_L at the place of their forced decay.
+        Pions, kaons and K_L at the places of their forced decays.
     pairs : Parents
         rho, omega, phi, eta and eta' where they were made.
     photons : Parents
         Photons where they were made.
-    vertices : list of (int, float)
+    vertices : float64[n, 2]
         Number of the proton and z (cm) of its first collision, for those that collide.
     """
 
     in_flight: Parents
     pairs: Parents
     photons: Parents
-    vertices: list[tuple[int, float]]
+    vertices: Float64
 
 
 class Cascade:
@@ -95,15 +86,25 @@ class Cascade:
         Initialised.
     target : Target
         The slabs.
+    rng : numpy.random.Generator
+        Source of the random numbers of flights.
     random : random.Random
-        Source of all random numbers outside Pythia.
+        Source of the nuclei that are hit.
     energy_cut : float
         Hadrons and photons below this total energy are dropped, GeV.
     """
 
-    def __init__(self, pythia: Any, target: Target, random: random.Random, energy_cut: float) -> None:
+    def __init__(
+        self,
+        pythia: Any,
+        target: Target,
+        rng: np.random.Generator,
+        random: random.Random,
+        energy_cut: float,
+    ) -> None:
         self._pythia = pythia
         self._target = target
+        self._rng = rng
         self._random = random
         self._energy_cut = energy_cut
         self._vector = import_pythia().Vec4
@@ -111,165 +112,181 @@ class Cascade:
         data = pythia.particleData()
         self._proton_mass = data.m0(_PROTON)
         self._competing_ctau = {pdg: data.tau0(pdg) / 10 for pdg in _COMPETING}  # mm to cm
-        self._clear()
-
-    def _clear(self) -> None:
-        self._in_flight: list[tuple[float, ...]] = []
-        self._pairs: list[tuple[float, ...]] = []
-        self._photons: list[tuple[float, ...]] = []
-        self._vertices: list[tuple[int, float]] = []
 
     def run(self, first: int, last: int) -> CascadeOutput:
         """Send protons number `first` to `last` - 1 along z onto the centre of the front face."""
-        self._clear()
-        start = (0.0, 0.0, self._target.start, 0.0, 0.0, BEAM_MOMENTUM)
-        for number in range(first, last):
-            self._proton = number
-            stack = [Hadron(_PROTON, *start, self._proton_mass, 0, 1.0)]
-            while stack:
-                hadron = stack.pop()
-                if abs(hadron.pdg) in _FOLLOWED:
-                    self._fly(hadron, stack)
-                else:
-                    self._decay(hadron, hadron.x, hadron.y, hadron.z, stack, generation=hadron.generation)
+        n = last - first
+        self._in_flight: list[Parents] = []
+        self._pairs: list[Parents] = []
+        self._photons: list[Parents] = []
+        hadrons = Parents(
+            pdg=np.full(n, _PROTON),
+            weight=np.ones(n),
+            position=np.tile([0.0, 0.0, self._target.start], (n, 1)),
+            momentum=np.tile([0.0, 0.0, BEAM_MOMENTUM], (n, 1)),
+            mass=np.full(n, self._proton_mass),
+            proton=np.arange(first, last),
+        )
+        beam = self._meet(hadrons, beam=True)[0]
+        vertices = np.column_stack([beam.proton, beam.position[:, 2]])
+        hadrons = self._sorted(self._collide(beam))
+        while len(hadrons.pdg):
+            followed = np.isin(np.abs(hadrons.pdg), _FOLLOWED)
+            flying, at_once = hadrons.select(followed), hadrons.select(~followed)
+            self._force_decays(flying)
+            colliding, decaying = self._meet(flying)
+            made = [self._collide(self._thinned(colliding)), self._decay(Parents.join([at_once, decaying]))]
+            hadrons = self._sorted(Parents.join(made))
         return CascadeOutput(
-            Parents.from_rows(self._in_flight),
-            Parents.from_rows(self._pairs),
-            Parents.from_rows(self._photons),
-            self._vertices,
+            Parents.join([Parents.none(), *self._in_flight]),
+            Parents.join([Parents.none(), *self._pairs]),
+            Parents.join([Parents.none(), *self._photons]),
+            vertices,
         )
 
-    def _fly(self, hadron: Hadron, stack: list[Hadron]) -> None:
-        """Draw how a hadron's flight ends and put what comes out on the stack."""
-        kind = abs(hadron.pdg)
-        momentum = math.sqrt(hadron.px**2 + hadron.py**2 + hadron.pz**2)
-        energy = math.sqrt(momentum**2 + hadron.mass**2)
-        lengths = self._sections.mean_free_paths(hadron.pdg, hadron.mass, energy)
-        if lengths is None:
-            return
-        if kind in _FORCED_CTAU:
-            self._force_decays(hadron, momentum, lengths)
-        depth = -math.log(1 - self._random.random())
-        flight = self._target.walk(hadron.z, hadron.pz / momentum, depth, lengths, lengths)
-        if kind in self._competing_ctau:
-            way = -self._competing_ctau[kind] * momentum / hadron.mass * math.log(1 - self._random.random())
-            if flight is None or way < flight.length:
-                x, y, z = (
-                    start + p / momentum * way for start, p in zip(hadron[1:4], hadron[4:7], strict=True)
-                )
-                if z < self._target.end:
-                    self._decay(hadron, x, y, z, stack, generation=hadron.generation + 1)
-                return
-        if flight is not None:
-            self._collide(hadron, momentum, flight, stack)
+    def _meet(self, hadrons: Parents, *, beam: bool = False) -> tuple[Parents, Parents]:
+        """Draw how flights end: return the hadrons where they collide, and those where they decay.
 
-    def _force_decays(self, hadron: Hadron, momentum: float, lengths: list[float]) -> None:
-        """Put the hadron's decay somewhere along its flight, weighted with the probability to decay there.
+        The beam stays on the axis: prompt muons of its collisions start at exactly x = y = 0.
+        """
+        lengths = self._lengths(hadrons)
+        depth = self._rng.exponential(size=len(hadrons.pdg))
+        flights = self._walk(hadrons, depth, lengths, lengths)
+        kind = np.abs(hadrons.pdg)
+        ctau = np.full(len(kind), np.inf)
+        for pdg, value in self._competing_ctau.items():
+            ctau[kind == pdg] = value
+        size = _sizes(hadrons.momentum)
+        way = ctau * size / hadrons.mass * self._rng.exponential(size=len(kind))
+        decays = np.isfinite(way) & ~(flights.inside & (flights.length < way))
+        way = np.where(decays, way, 0.0)
+        moved = replace(hadrons, position=hadrons.position + hadrons.momentum / size[:, None] * way[:, None])
+        decaying = moved.select(decays & (moved.position[:, 2] < self._target.end))
+        colliding = self._at_end(hadrons, flights, scatter=not beam).select(flights.inside & ~decays)
+        return colliding.select(colliding.energy >= self._energy_cut), decaying
+
+    def _lengths(self, hadrons: Parents) -> Float64:
+        return self._sections.mean_free_paths(hadrons.pdg, hadrons.mass, hadrons.energy)
+
+    def _walk(self, hadrons: Parents, depth: Float64, lengths: Float64, true_lengths: Float64) -> Flights:
+        cosine = hadrons.momentum[:, 2] / _sizes(hadrons.momentum)
+        return self._target.walk(hadrons.position[:, 2], cosine, depth, lengths, true_lengths)
+
+    def _force_decays(self, hadrons: Parents) -> None:
+        """Put muonic decays somewhere along flights, weighted with the probability to decay there.
 
         Places are drawn by optical depth, with a density enlarged in gaps of light material: these would
-        otherwise give few decays of large weight.
+        otherwise give few decays of large weight. The draws of one flight are spread evenly (stratified).
         """
-        kind = abs(hadron.pdg)
-        cap = _GAP_FACTOR * lengths[0]
-        drawn_lengths = [min(length, cap) for length in lengths]
-        decay_length = momentum / hadron.mass * _FORCED_CTAU[kind]
-        split = _FORCED_SPLIT[kind]
-        for _ in range(split):
-            depth = -math.log(1 - self._random.random())
-            flight = self._target.walk(hadron.z, hadron.pz / momentum, depth, drawn_lengths, lengths)
-            if flight is None:
-                continue
+        for kind, (ctau, draws) in _FORCED.items():
+            once = hadrons.select(np.abs(hadrons.pdg) == kind)
+            n = len(once.pdg)
+            chosen = once.select(np.repeat(np.arange(n), draws))
+            lengths = self._lengths(once).repeat(draws, axis=0)
+            drawn = np.minimum(lengths, _GAP_FACTOR * lengths[:, :1])
+            depth = -np.log1p(-(np.tile(np.arange(draws), n) + self._rng.random(n * draws)) / draws)
+            flights = self._walk(chosen, depth, drawn, lengths)
             # Density of decays here, over the density of drawn places.
-            survival = math.exp(depth - flight.true_depth - flight.length / decay_length)
-            weight = hadron.weight / split * drawn_lengths[flight.material] / decay_length * survival
-            x, y, px, py, pz = self._at_end(hadron, momentum, flight)
-            self._in_flight.append(
-                (hadron.pdg, weight, x, y, flight.z, px, py, pz, hadron.mass, self._proton)
-            )
+            decay_length = _sizes(chosen.momentum) / chosen.mass * ctau
+            unit = np.take_along_axis(drawn, flights.material[:, None], axis=1)[:, 0]
+            with np.errstate(over="ignore"):
+                share = np.exp(depth - flights.true_depth - flights.length / decay_length)
+            weight = chosen.weight / draws * unit / decay_length * share
+            placed = replace(self._at_end(chosen, flights), weight=weight)
+            self._in_flight.append(placed.select(flights.inside & (placed.energy >= self._energy_cut)))
 
-    def _at_end(
-        self, hadron: Hadron, momentum: float, flight: Flight
-    ) -> tuple[float, float, float, float, float]:
-        """Return x, y, px, py, pz at the end of a flight, after multiple scattering and energy loss."""
-        x = hadron.x + hadron.px / momentum * flight.length
-        y = hadron.y + hadron.py / momentum * flight.length
-        if abs(hadron.pdg) in _NEUTRAL:
-            return x, y, hadron.px, hadron.py, hadron.pz
-        # Highland's angle; offset and angle are correlated as in the PDG's review of passage through matter.
-        thickness = max(flight.radiation_lengths, 1e-3)
-        angle = 0.0136 / momentum * math.sqrt(thickness) * (1 + 0.038 * math.log(thickness))
-        gauss = self._random.gauss
-        along_x, along_y = gauss(0, 1), gauss(0, 1)
-        x += flight.length * angle * (gauss(0, 1) / math.sqrt(12) + along_x / 2)
-        y += flight.length * angle * (gauss(0, 1) / math.sqrt(12) + along_y / 2)
-        px, py = hadron.px + momentum * angle * along_x, hadron.py + momentum * angle * along_y
-        pz = math.sqrt(max(momentum**2 - px**2 - py**2, 1e-6))
-        kept = max(1 - flight.energy_loss / momentum, 0.1)
-        return x, y, px * kept, py * kept, pz * kept
+    def _at_end(self, hadrons: Parents, flights: Flights, *, scatter: bool = True) -> Parents:
+        """Return hadrons at the end of their flights, after multiple scattering and energy loss."""
+        size = _sizes(hadrons.momentum)
+        position = hadrons.position + hadrons.momentum * (flights.length / size)[:, None]
+        charged = ~np.isin(np.abs(hadrons.pdg), _NEUTRAL)
+        momentum = hadrons.momentum.copy()
+        if scatter:
+            # Highland's angle; offset and angle are correlated as in the PDG's review of passage through
+            # matter.
+            thickness = np.maximum(flights.radiation_lengths, 1e-3)
+            angle = 0.0136 / size * np.sqrt(thickness) * (1 + 0.038 * np.log(thickness)) * charged
+            kick = self._rng.standard_normal((len(size), 2))
+            other = self._rng.standard_normal((len(size), 2))
+            position[:, :2] += (flights.length * angle)[:, None] * (other / np.sqrt(12) + kick / 2)
+            momentum[:, :2] += (size * angle)[:, None] * kick
+            transverse = np.square(momentum[:, :2]).sum(axis=1)
+            momentum[:, 2] = np.sqrt(np.maximum(size**2 - transverse, 1e-6))
+        kept = np.maximum(1 - charged * flights.energy_loss / size, 0.1)
+        return replace(hadrons, position=position, momentum=momentum * kept[:, None])
 
-    def _collide(self, hadron: Hadron, momentum: float, flight: Flight, stack: list[Hadron]) -> None:
-        if hadron.generation == 0:
-            # The beam: prompt muons of its collision start at exactly x = y = 0.
-            self._vertices.append((self._proton, flight.z))
-            kept = max(1 - flight.energy_loss / momentum, 0.1)
-            x, y, px, py, pz = 0.0, 0.0, 0.0, 0.0, momentum * kept
-        else:
-            x, y, px, py, pz = self._at_end(hadron, momentum, flight)
-        energy = math.sqrt(px**2 + py**2 + pz**2 + hadron.mass**2)
-        if energy < self._energy_cut:
-            return
-        vector = self._vector(px, py, pz, energy)
-        for _ in range(_TRIES):
-            if not self._pythia.sigmaSetuphN(hadron.pdg, vector, hadron.mass):
-                return
-            event = self._pythia.nextColl(*self._sections.draw_nucleus(flight.material, self._random))
-            if event.size() > 1:
-                self._collect(event, x, y, flight.z, hadron.weight, hadron.generation + 1, stack)
-                return
+    def _thinned(self, hadrons: Parents) -> Parents:
+        """Leave out some of the collisions that hardly matter, at the inverse weight of those that stay."""
+        share = np.clip(hadrons.energy / self._energy_cut - 1, _LEAST_COLLISION_SHARE, 1)
+        kept = self._rng.random(len(share)) < share
+        return replace(hadrons, weight=hadrons.weight / share).select(kept)
 
-    def _decay(
-        self, hadron: Hadron, x: float, y: float, z: float, stack: list[Hadron], *, generation: int
-    ) -> None:
-        energy = math.sqrt(hadron.px**2 + hadron.py**2 + hadron.pz**2 + hadron.mass**2)
-        event = self._pythia.nextDecay(
-            hadron.pdg, self._vector(hadron.px, hadron.py, hadron.pz, energy), hadron.mass
-        )
-        self._collect(event, x, y, z, hadron.weight, generation, stack)
+    def _collide(self, hadrons: Parents) -> Parents:
+        """Return what collisions make."""
+        materials = self._target.material_at(hadrons.position[:, 2]).tolist()
+        rows: list[tuple[float, ...]] = []
+        for i, (pdg, mass, vector) in enumerate(self._scalars(hadrons)):
+            for _ in range(_TRIES):
+                if not self._pythia.sigmaSetuphN(pdg, vector, mass):
+                    break
+                event = self._pythia.nextColl(*self._sections.draw_nucleus(materials[i], self._random))
+                if event.size() > 1:
+                    self._read(event, i, rows)
+                    break
+        return hadrons.products(rows)
 
-    def _collect(
-        self, event: Any, x: float, y: float, z: float, weight: float, generation: int, stack: list[Hadron]
-    ) -> None:
-        """Sort an event's particles above the cut into those to follow, to decay by force, and to drop.
+    def _decay(self, hadrons: Parents) -> Parents:
+        """Return what decays make."""
+        rows: list[tuple[float, ...]] = []
+        for i, (pdg, mass, vector) in enumerate(self._scalars(hadrons)):
+            self._read(self._pythia.nextDecay(pdg, vector, mass), i, rows)
+        return hadrons.products(rows)
+
+    def _scalars(self, hadrons: Parents) -> list[tuple[int, float, Any]]:
+        table = np.column_stack([hadrons.momentum, hadrons.energy]).tolist()
+        return [
+            (pdg, mass, self._vector(*row))
+            for pdg, mass, row in zip(hadrons.pdg.tolist(), hadrons.mass.tolist(), table, strict=True)
+        ]
+
+    def _read(self, event: Any, source: int, rows: list[tuple[float, ...]]) -> None:
+        """Append (source, pdg, px, py, pz, mass) of an event's particles above the cut."""
+        cut = self._energy_cut
+        for i in range(1, event.size()):
+            particle = event[i]
+            if particle.e() >= cut:
+                rows.append(
+                    (source, particle.id(), particle.px(), particle.py(), particle.pz(), particle.m())
+                )
+
+    def _sorted(self, made: Parents) -> Parents:
+        """Note the parents of muons among particles, return those to follow or to decay.
 
         Muons are dropped: the forced decays stand for them, and a single unforced one would carry as much
         weight as ten thousand others. So are charm and beauty, which have runs of their own.
         """
-        cut = self._energy_cut
-        for i in range(1, event.size()):
-            particle = event[i]
-            energy = particle.e()
-            if energy < cut:
-                continue
-            pdg, pz = particle.id(), particle.pz()
-            kind = abs(pdg)
-            if kind in _LEPTONS or pz < 0.5 * energy:
-                continue
-            px, py = particle.px(), particle.py()
-            if kind == _PHOTON:
-                if self._random.random() < _PHOTON_SHARE:
-                    enlarged = weight / _PHOTON_SHARE
-                    self._photons.append((pdg, enlarged, x, y, z, px, py, pz, 0.0, self._proton))
-                continue
-            mass = particle.m()
-            if kind == _NEUTRAL_KAON:
-                pdg = _K_SHORT if self._random.random() < 0.5 else K_LONG
-            elif kind in PAIR_PARENTS:
-                self._pairs.append((pdg, weight, x, y, z, px, py, pz, mass, self._proton))
-            elif kind not in _FOLLOWED and _is_heavy(kind):
-                continue
-            stack.append(Hadron(pdg, x, y, z, px, py, pz, mass, generation, weight))
+        made = made.select(made.momentum[:, 2] >= 0.5 * made.energy)
+        kind = np.abs(made.pdg)
+        self._pairs.append(made.select(np.isin(kind, _PAIR_PARENTS)))
+        share = self._rng.random(len(kind)) < _PHOTON_SHARE
+        photons = made.select(share & (kind == _PHOTON))
+        from_pions = neutral_pion_photons(made.select(share & (kind == _NEUTRAL_PION)), self._rng)
+        bright = Parents.join([photons, from_pions])
+        bright = replace(bright, weight=bright.weight / _PHOTON_SHARE)
+        self._photons.append(bright.select(bright.energy >= self._energy_cut))
+        to_k_short = self._rng.random(len(kind)) < 0.5
+        pdg = np.where(kind == _NEUTRAL_KAON, np.where(to_k_short, _K_SHORT, K_LONG), made.pdg)
+        lepton = (kind > 10) & (kind < 19)
+        dropped = lepton | (kind == _PHOTON) | (kind == _NEUTRAL_PION) | _is_heavy(kind)
+        return replace(made, pdg=pdg).select(~dropped)
 
 
-def _is_heavy(kind: int) -> bool:
-    """Whether a PDG code contains charm or beauty quarks."""
-    return kind // 100 % 10 >= 4 or kind // 1000 % 10 >= 4
+def _sizes(vectors: Float64) -> Float64:
+    size: Float64 = np.sqrt(np.square(vectors).sum(axis=1))
+    return size
+
+
+def _is_heavy(kind: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether PDG codes contain charm or beauty quarks."""
+    heavy: np.ndarray[Any, np.dtype[np.bool_]] = (kind // 100 % 10 >= 4) | (kind // 1000 % 10 >= 4)
+    return heavy

@@ -5,6 +5,7 @@ Branching ratios are the PDG's of 2024. A muon's weight is its parent's x the br
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -51,6 +52,11 @@ DALITZ = {
     OMEGA: _Dalitz(1.34e-4, _OMEGA_MASS, _NEUTRAL_PION_MASS, 0.668),
     ETA_PRIME: _Dalitz(1.13e-4, _ETA_PRIME_MASS, 0.0, 0.77 * 1.3),
 }
+
+#: Branching ratio for which a channel to a muon pair is drawn once.
+DRAW_RATIO = 4e-5
+
+_PHOTON, _TWO_PHOTONS = 22, 0.98823
 
 #: Mesons that `muon_pairs` decays.
 PAIR_PARENTS = frozenset(DIMUON) | frozenset(DALITZ)
@@ -146,8 +152,26 @@ def kaon_dalitz_density(mass: Float64, pion: Float64, pion_energy: Float64, muon
     return np.where(inside, density, 0.0)
 
 
+def neutral_pion_photons(pions: Parents, rng: np.random.Generator) -> Parents:
+    """Decay neutral pions to two photons each; the ratio is 98.8 %, taken as the photons' weight."""
+    half = (pions.mass / 2)[:, None] * isotropic(rng, len(pions.pdg))
+    photon = replace(
+        pions,
+        pdg=np.full(len(pions.pdg), _PHOTON),
+        weight=pions.weight * _TWO_PHOTONS,
+        mass=np.zeros(len(pions.pdg)),
+    )
+    return Parents.join(
+        replace(photon, momentum=boost(pions.mass / 2, sign * half, pions.momentum, pions.mass))
+        for sign in (1, -1)
+    )
+
+
 def muon_pairs(parents: Parents, rng: np.random.Generator) -> Muons:
-    """Decay light mesons to muon pairs in every channel they have: two muons a channel and parent.
+    """Decay light mesons to muon pairs in every channel they have, about as often as a channel's ratio asks.
+
+    A channel is drawn once or more for each parent, or for a share of the parents if it is rare, so that all
+    muons weigh about the same; every draw gives two muons.
 
     Parameters
     ----------
@@ -158,12 +182,12 @@ def muon_pairs(parents: Parents, rng: np.random.Generator) -> Muons:
     """
     parts = []
     for meson, ratio in DIMUON.items():
-        chosen = parents.select((parents.pdg == meson) & (parents.mass > 2 * MUON_MASS))
+        chosen = _drawn(parents.select((parents.pdg == meson) & (parents.mass > 2 * MUON_MASS)), ratio, rng)
         at_rest = np.zeros_like(chosen.momentum)
         direction = isotropic(rng, len(chosen.pdg))
         parts += _both_muons(chosen, chosen.mass, at_rest, chosen.mass, direction, ratio, Process.DIMUON)
     for meson, channel in DALITZ.items():
-        chosen = parents.select(parents.pdg == meson)
+        chosen = _drawn(parents.select(parents.pdg == meson), channel.ratio, rng)
         n = len(chosen.pdg)
         pair_mass = _draw_pair_mass(channel, rng, n)
         mass = np.full(n, channel.mass)
@@ -172,6 +196,15 @@ def muon_pairs(parents: Parents, rng: np.random.Generator) -> Muons:
         direction = around_axis(rng, axis, _transverse_cosine(pair_mass, rng))
         parts += _both_muons(chosen, mass, pair, pair_mass, direction, channel.ratio, Process.DALITZ)
     return Muons.join(parts)
+
+
+def _drawn(parents: Parents, ratio: float, rng: np.random.Generator) -> Parents:
+    """Repeat parents, or leave some out, so that weight x `ratio` is near `DRAW_RATIO` x weight."""
+    draws = max(round(ratio / DRAW_RATIO), 1)
+    share = min(ratio / DRAW_RATIO, 1.0)
+    rows = np.repeat(np.flatnonzero(rng.random(len(parents.pdg)) < share), draws)
+    chosen = parents.select(rows)
+    return replace(chosen, weight=chosen.weight / (draws * share))
 
 
 def _both_muons(

@@ -1,19 +1,20 @@
 """Muons from charm, beauty and J/psi: fixed-target runs of Pythia, placed at the protons' first collisions.
 
-All decays are forced to muons; the weight carries production rate a proton and branching ratio. Nuclear
-effects, production by secondaries, b -> c -> mu and decays through a tau are left out.
+Each heavy hadron is decayed several times, always to muons; the weight carries production rate a proton and
+branching ratio. Nuclear effects, production by secondaries, b -> c -> mu and decays through a tau are left
+out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from shipgen_export.simulation.cascade import BEAM_MOMENTUM
 from shipgen_export.simulation.muons import Muons, Process
-from shipgen_export.simulation.pythia import LARGEST_SEED, start_pythia
+from shipgen_export.simulation.pythia import LARGEST_SEED, import_pythia, start_pythia
 
 if TYPE_CHECKING:
     from shipgen.columns import Float64
@@ -75,7 +76,7 @@ HEAVY_FLAVOURS = (
         ("HardQCD:hardccbar = on",),
         (411, 421, 431, 4122, 4132, 4232, 4332),
         rate=1.7e-3,
-        events=1.5,
+        events=1.25,
         targets=(_PROTON, _NEUTRON),
     ),
     HeavyFlavour(
@@ -83,7 +84,7 @@ HEAVY_FLAVOURS = (
         ("HardQCD:hardbbbar = on", _FAST),
         (511, 521, 531, 5122),
         rate=1.6e-7,
-        events=0.02,
+        events=0.01,
         targets=(_PROTON,),
     ),
     HeavyFlavour(
@@ -91,28 +92,65 @@ HEAVY_FLAVOURS = (
         ("Charmonium:all = on", "PhaseSpace:pTHatMin = 0.5", _FAST),
         (443,),
         rate=6.0e-6,
-        events=0.05,
+        events=0.03,
         targets=(_PROTON,),
         per_hadron=True,
     ),
 )
 
+#: How often each heavy hadron is decayed, each time at a fraction of the weight and turned about the beam.
+DRAWS = 12
+
+#: For the cascade's Pythia, which makes the decays: muonic channels only.
+DECAY_SETTINGS = tuple(
+    f"{hadron}:{setting}"
+    for flavour in HEAVY_FLAVOURS
+    for hadron in flavour.hadrons
+    for setting in ("onMode = off", "onIfAny = 13")
+)
+
+#: Not decayed in heavy-flavour events: what lives long, or gives no heavy hadron.
+_UNDECAYED = (
+    111, 113, 213, 221, 223, 313, 323, 331, 333, 310, 3122, 3112, 3212, 3222, 3312, 3322, 3334, 2224, 2214,
+    2114, 1114, 3114, 3214, 3224, 3314, 3324,
+)  # fmt: skip
+
+
+class Run(NamedTuple):
+    """What a run of Pythia made.
+
+    Attributes
+    ----------
+    hadrons : float64[n, 7]
+        Heavy hadrons above the cut: PDG code, px, py, pz, mass (GeV), muonic branching ratio, event.
+    events : int
+        Events made.
+    units : int
+        How many of what the rate counts.
+    """
+
+    hadrons: Float64
+    events: int
+    units: int
+
 
 def heavy_flavour_muons(
-    vertices: list[tuple[int, float]], protons: int, momentum_cut: float, rng: np.random.Generator
+    cascade: Any, vertices: Float64, protons: int, momentum_cut: float, rng: np.random.Generator
 ) -> tuple[Muons, dict[str, int]]:
     """Make the heavy-flavour muons of a block.
 
     Parameters
     ----------
-    vertices : list of (int, float)
+    cascade : PythiaCascade
+        Started with `DECAY_SETTINGS`.
+    vertices : float64[n, 2]
         Number of the proton and z (cm) of its first collision, for those that collide.
     protons : int
         Protons in the block.
     momentum_cut : float
         Muons below are left out, GeV.
     rng : numpy.random.Generator
-        Source of Pythia's seeds and of the choice of vertices.
+        Source of Pythia's seeds, of the choice of vertices and of the decays' azimuths.
 
     Returns
     -------
@@ -121,9 +159,8 @@ def heavy_flavour_muons(
     dict of str to int
         Events made, by `Process` name.
     """
-    parts: list[Muons] = []
+    parts: list[Muons] = [Muons.none()]
     made: dict[str, int] = {}
-    places = np.array(vertices, dtype=np.float64).reshape(len(vertices), 2)
     for flavour in HEAVY_FLAVOURS:
         total = max(round(flavour.events * protons), 1)
         on_protons = round(total * PROTON_SHARE) if len(flavour.targets) > 1 else total
@@ -132,25 +169,20 @@ def heavy_flavour_muons(
             for target, number in zip(flavour.targets, (on_protons, total - on_protons), strict=False)
             if number
         ]
-        rows = _number_events(runs)
-        count = sum(run[1] for run in runs)
-        made[flavour.process.name] = count
-        if not len(rows) or not len(places):
+        hadrons = _number_events(runs)
+        made[flavour.process.name] = sum(run.events for run in runs)
+        if not len(hadrons) or not len(vertices):
             continue
-        scale = flavour.rate * len(places) / sum(run[2] for run in runs)
-        parts.append(_place(flavour, rows, scale, places, rng))
-    return (Muons.join(parts) if parts else Muons.none()), made
+        muons = _decayed(cascade, hadrons, momentum_cut, rng)
+        scale = flavour.rate * len(vertices) / sum(run.units for run in runs) / DRAWS
+        parts.append(_place(flavour, hadrons, muons, scale, vertices, rng))
+    return Muons.join(parts), made
 
 
-def _run(
-    flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cut: float
-) -> tuple[Float64, int, int]:
-    """Return rows of (pdg, px, py, pz, parent, branching ratio, event), events made, what `rate` counts."""
-    forced = [
-        f"{hadron}:{setting}" for hadron in flavour.hadrons for setting in ("onMode = off", "onIfAny = 13")
-    ]
+def _run(flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cut: float) -> Run:
+    stable = [f"{hadron}:mayDecay = off" for hadron in (*_UNDECAYED, *flavour.hadrons)]
     seeding = [f"Random:seed = {seed}", f"Beams:idB = {target}"]
-    pythia = start_pythia([*_COMMON, *flavour.settings, *forced, *seeding])
+    pythia = start_pythia([*_COMMON, *flavour.settings, *stable, *seeding])
     ratios = {hadron: _muonic_ratio(pythia.particleData, hadron) for hadron in flavour.hadrons}
     rows: list[tuple[float, ...]] = []
     made = units = 0
@@ -162,35 +194,46 @@ def _run(
         event = pythia.event
         for i in range(event.size()):
             particle = event[i]
-            if abs(particle.id()) != _MUON or not particle.isFinal():
+            if particle.idAbs() not in ratios or not particle.isFinal():
                 continue
-            parent = event[particle.mother1()].id()
-            if abs(parent) not in ratios:
-                continue
-            if flavour.per_hadron and particle.id() > 0:
-                units += 1
-            if particle.pAbs() > momentum_cut:
-                row = (
-                    particle.id(),
-                    particle.px(),
-                    particle.py(),
-                    particle.pz(),
-                    parent,
-                    ratios[abs(parent)],
-                    made,
-                )
-                rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(len(rows), 7), made, units
+            units += flavour.per_hadron
+            if particle.e() > momentum_cut:
+                momentum = particle.px(), particle.py(), particle.pz()
+                rows.append((particle.id(), *momentum, particle.m(), ratios[particle.idAbs()], made))
+    return Run(np.array(rows, dtype=np.float64).reshape(len(rows), 7), made, units)
 
 
-def _number_events(runs: list[tuple[Float64, int, int]]) -> Float64:
-    """Join the rows of several runs; their events are numbered on."""
+def _decayed(cascade: Any, hadrons: Float64, momentum_cut: float, rng: np.random.Generator) -> Float64:
+    """Return muons above the cut of `DRAWS` decays a hadron: rows of (hadron's row, pdg, px, py, pz).
+
+    Each decay is turned about the beam by an angle of its own: nothing in these events prefers one.
+    """
+    vector = import_pythia().Vec4
+    rows: list[tuple[float, ...]] = []
+    energy = np.sqrt(np.square(hadrons[:, 1:5]).sum(axis=1)).tolist()
+    for i, (pdg, px, py, pz, mass, _, _) in enumerate(hadrons.tolist()):
+        for _ in range(DRAWS):
+            event = cascade.nextDecay(int(pdg), vector(px, py, pz, energy[i]), mass)
+            for k in range(1, event.size()):
+                particle = event[k]
+                if particle.idAbs() == _MUON and particle.pAbs() > momentum_cut:
+                    rows.append((i, particle.id(), particle.px(), particle.py(), particle.pz()))
+    muons = np.array(rows, dtype=np.float64).reshape(len(rows), 5)
+    angle = rng.uniform(0, 2 * np.pi, len(muons))
+    cosine, sine = np.cos(angle), np.sin(angle)
+    px, py = muons[:, 2].copy(), muons[:, 3].copy()
+    muons[:, 2], muons[:, 3] = cosine * px - sine * py, sine * px + cosine * py
+    return muons
+
+
+def _number_events(runs: list[Run]) -> Float64:
+    """Join the hadrons of several runs; their events are numbered on."""
     joined = []
     first = 0
-    for rows, made, _ in runs:
-        rows[:, -1] += first
-        first += made
-        joined.append(rows)
+    for run in runs:
+        run.hadrons[:, -1] += first
+        first += run.events
+        joined.append(run.hadrons)
     return np.concatenate(joined)
 
 
@@ -208,19 +251,25 @@ def _muonic_ratio(data: Any, hadron: int) -> float:
 
 
 def _place(
-    flavour: HeavyFlavour, rows: Float64, scale: float, places: Float64, rng: np.random.Generator
+    flavour: HeavyFlavour,
+    hadrons: Float64,
+    muons: Float64,
+    scale: float,
+    vertices: Float64,
+    rng: np.random.Generator,
 ) -> Muons:
     """Put events at first collisions drawn at random; muons of one event stay together."""
-    _, event = np.unique(rows[:, -1], return_inverse=True)
-    chosen = places[rng.integers(0, len(places), event.max() + 1)][event]
-    position = np.zeros((len(rows), 3))
-    position[:, 2] = chosen[:, 1]
+    parent = hadrons[muons[:, 0].astype(np.int64)]
+    chosen = vertices[rng.integers(0, len(vertices), int(hadrons[:, -1].max()) + 1)]
+    place = chosen[parent[:, -1].astype(np.int64)]
+    position = np.zeros((len(muons), 3))
+    position[:, 2] = place[:, 1]
     return Muons(
-        pdg=rows[:, 0].astype(np.int64),
-        weight=scale * rows[:, 5],
+        pdg=muons[:, 1].astype(np.int64),
+        weight=scale * parent[:, 5],
         position=position,
-        momentum=rows[:, 1:4],
-        parent=rows[:, 4].astype(np.int64),
-        process=np.full(len(rows), int(flavour.process)),
-        proton=chosen[:, 0].astype(np.int64),
+        momentum=muons[:, 2:5],
+        parent=parent[:, 0].astype(np.int64),
+        process=np.full(len(muons), int(flavour.process)),
+        proton=place[:, 0].astype(np.int64),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -61,21 +61,38 @@ class Parents:
     mass: Float64
     proton: Int64
 
+    @property
+    def energy(self) -> Float64:
+        """Total energy, GeV, float64[n]."""
+        energy: Float64 = np.sqrt(np.square(self.momentum).sum(axis=1) + self.mass**2)
+        return energy
+
     @classmethod
-    def from_rows(cls, rows: list[tuple[float, ...]]) -> Self:
-        """Turn rows of (pdg, weight, x, y, z, px, py, pz, mass, proton) into columns."""
-        table = np.array(rows, dtype=np.float64).reshape(len(rows), 10)
-        return cls(
-            pdg=table[:, 0].astype(np.int64),
-            weight=table[:, 1],
-            position=table[:, 2:5],
-            momentum=table[:, 5:8],
-            mass=table[:, 8],
-            proton=table[:, 9].astype(np.int64),
+    def none(cls) -> Self:
+        """Return no parents."""
+        empty, numbers = np.empty((0, 3)), np.empty(0, dtype=np.int64)
+        return cls(numbers, np.empty(0), empty, empty, np.empty(0), numbers)
+
+    @classmethod
+    def join(cls, parts: Iterable[Self]) -> Self:
+        """Return all entries of one or more `parts`, in order."""
+        return cls(*_joined(cls, parts))
+
+    def products(self, rows: list[tuple[float, ...]]) -> Self:
+        """Return what these entries turn into, from rows of (source's index, pdg, px, py, pz, mass)."""
+        table = np.array(rows, dtype=np.float64).reshape(len(rows), 6)
+        source = table[:, 0].astype(np.int64)
+        return type(self)(
+            pdg=table[:, 1].astype(np.int64),
+            weight=self.weight[source],
+            position=self.position[source],
+            momentum=table[:, 2:5],
+            mass=table[:, 5],
+            proton=self.proton[source],
         )
 
-    def select(self, rows: npt.NDArray[np.bool_]) -> Self:
-        """Return the rows where `rows` is true."""
+    def select(self, rows: npt.NDArray[np.bool_] | Int64) -> Self:
+        """Return the rows where `rows` is true, or of these indices."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -134,10 +151,7 @@ class Muons:
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
         """Return all muons of one or more `parts`, in order."""
-        collected = list(parts)
-        return cls(
-            *(np.concatenate([getattr(part, field.name) for part in collected]) for field in fields(cls))
-        )
+        return cls(*_joined(cls, parts))
 
     def select(self, rows: npt.NDArray[np.bool_]) -> Self:
         """Return the rows where `rows` is true."""
@@ -146,3 +160,8 @@ class Muons:
     def weighted(self, factor: Float64) -> Self:
         """Return the same muons with their weights multiplied by `factor`."""
         return replace(self, weight=self.weight * factor)
+
+
+def _joined(kind: type[Parents | Muons], parts: Iterable[Parents | Muons]) -> list[npt.NDArray[Any]]:
+    collected = list(parts)
+    return [np.concatenate([getattr(part, field.name) for part in collected]) for field in fields(kind)]

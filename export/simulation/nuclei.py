@@ -12,12 +12,15 @@ import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from shipgen_export.simulation.pythia import import_pythia
+import numpy as np
+
+from shipgen_export.simulation.pythia import import_pythia, least_collision_energy
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from shipgen.columns import Float64, Int64
     from shipgen_export.simulation.target import Material
 
 #: Mass number -> atomic number of the nuclei that Pythia has tables for.
@@ -27,6 +30,7 @@ TABULATED = {
 }  # fmt: skip
 
 _MILLIBARN = 1e-27  # cm2
+_LEAST_RATE = 1e-12  # collisions a cm
 
 
 def neighbours(a: float) -> tuple[int, int, float]:
@@ -73,37 +77,52 @@ class CrossSections:
         self._molecules = [material.molecules * _MILLIBARN for material in materials]
         self._lowest = math.log(energies[0])
         self._step = (math.log(energies[1]) - self._lowest) / (self._POINTS - 1)
-        self._tables: dict[int, list[list[float]] | None] = {}
+        self._least_kinetic = 1.01 * least_collision_energy(energies[0])
+        self._tables: dict[int, Float64] = {}
 
-    def mean_free_paths(self, pdg: int, mass: float, energy: float) -> list[float] | None:
-        """Return the mean free path in each material, cm; ``None`` for what Pythia has no cross-section of.
+    def mean_free_paths(self, pdg: Int64, mass: Float64, energy: Float64) -> Float64:
+        """Return mean free paths of hadrons; their inverse is interpolated in log(energy).
 
-        `mass` and total `energy` in GeV; between the table's points, in log(energy), it is interpolated.
+        Parameters
+        ----------
+        pdg : int64[n]
+            Hadrons; what Pythia has no cross-section of goes on for ever.
+        mass, energy : float64[n]
+            Mass and total energy, GeV.
+
+        Returns
+        -------
+        float64[n, materials]
+            cm.
         """
-        if pdg not in self._tables:
-            self._tables[pdg] = self._tabulate(pdg, mass)
-        table = self._tables[pdg]
-        if table is None:
-            return None
-        place = (math.log(energy) - self._lowest) / self._step
-        i = min(max(int(place), 0), self._POINTS - 2)
-        above = min(max(place - i, 0.0), 1.0)
-        return [low + above * (high - low) for low, high in zip(table[i], table[i + 1], strict=True)]
+        place = np.clip((np.log(energy) - self._lowest) / self._step, 0, self._POINTS - 1)
+        i = np.minimum(place.astype(np.int64), self._POINTS - 2)
+        above = (place - i)[:, None]
+        result = np.empty((len(pdg), len(self._molecules)))
+        for code in np.unique(pdg):
+            rows = pdg == code
+            if code not in self._tables:
+                self._tables[code] = self._tabulate(int(code), float(mass[rows][0]))
+            table = self._tables[code]
+            result[rows] = table[i[rows]] * (1 - above[rows]) + table[i[rows] + 1] * above[rows]
+        return 1 / result
 
-    def _tabulate(self, pdg: int, mass: float) -> list[list[float]] | None:
+    def _tabulate(self, pdg: int, mass: float) -> Float64:
         table = []
         for i in range(self._POINTS):
-            energy = max(math.exp(self._lowest + i * self._step), mass * 1.001)
+            energy = max(math.exp(self._lowest + i * self._step), mass + self._least_kinetic)
             vector = self._vector(0.0, 0.0, math.sqrt(energy**2 - mass**2), energy)
             if not self._pythia.sigmaSetuphN(pdg, vector, mass):
-                return None
+                # Below the threshold of inelastic collisions.
+                table.append([_LEAST_RATE] * len(self._molecules))
+                continue
             table.append(
                 [
-                    1 / (molecules * sum(self._per_molecule(mixture)))
+                    molecules * sum(self._per_molecule(mixture))
                     for molecules, mixture in zip(self._molecules, self._mixtures, strict=True)
                 ]
             )
-        return table
+        return np.array(table)
 
     def _per_molecule(self, mixture: list[tuple[int, int, int, float]]) -> list[float]:
         """Cross-section of each element x number of atoms, mb, for the hadron that Pythia is set up for."""

@@ -6,7 +6,6 @@ A target is data, ``targets/NAME.toml``; its materials are in ``targets/material
 from __future__ import annotations
 
 import tomllib
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -17,9 +16,11 @@ import numpy as np
 from shipgen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from shipgen.columns import Float64, Int64
 
@@ -79,31 +80,32 @@ class Material:
         return AVOGADRO * self.density / self.molar_mass
 
 
-class Flight(NamedTuple):
-    """A straight way through the slabs, as far as a given optical depth.
+class Flights(NamedTuple):
+    """Straight ways through the slabs, each as far as a given optical depth.
 
     Attributes
     ----------
-    z : float
-        Where it ends, cm.
-    material : int
-        Index of the material there.
-    length : float
+    inside : bool[n]
+        Whether it ends inside; false when it leaves the last slab, or goes backwards or sideways. The rest is
+        meaningless then, but finite.
+    material : int64[n]
+        Index of the material where it ends.
+    length : float64[n]
         cm.
-    radiation_lengths : float
+    radiation_lengths : float64[n]
         Its length in units of the radiation length.
-    energy_loss : float
+    energy_loss : float64[n]
         Mean loss of a charged hadron, GeV.
-    true_depth : float
+    true_depth : float64[n]
         Its length in units of the true mean free path.
     """
 
-    z: float
-    material: int
-    length: float
-    radiation_lengths: float
-    energy_loss: float
-    true_depth: float
+    inside: npt.NDArray[np.bool_]
+    material: Int64
+    length: Float64
+    radiation_lengths: Float64
+    energy_loss: Float64
+    true_depth: Float64
 
 
 @dataclass(frozen=True)
@@ -142,49 +144,45 @@ class Target:
         return self.edges[-1]
 
     def walk(
-        self, z: float, cosine: float, depth: float, lengths: Sequence[float], true_lengths: Sequence[float]
-    ) -> Flight | None:
-        """Follow a straight line until an optical depth is used up.
+        self, z: Float64, cosine: Float64, depth: Float64, lengths: Float64, true_lengths: Float64
+    ) -> Flights:
+        """Follow straight lines until their optical depths are used up.
 
         Parameters
         ----------
-        z : float
-            Where it starts, cm.
-        cosine : float
-            Of its angle to the z axis.
-        depth : float
+        z : float64[n]
+            Where they start, cm.
+        cosine : float64[n]
+            Of the angles to the z axis.
+        depth : float64[n]
             How many of `lengths` to go.
-        lengths : sequence of float
-            Length that counts as 1, for each material, cm.
-        true_lengths : sequence of float
-            The true mean free path in each material, cm, for `Flight.true_depth`.
-
-        Returns
-        -------
-        Flight or None
-            ``None`` when it leaves the last slab, or goes backwards or sideways.
+        lengths : float64[n, materials]
+            Length that counts as 1 in each material, cm.
+        true_lengths : float64[n, materials]
+            The true mean free path in each material, cm, for `Flights.true_depth`.
         """
-        if cosine < _SMALLEST_COSINE:
-            return None
-        edges, slabs, materials = self.edges, self.slab_materials, self._walk_constants
-        length = radiation = loss = true_depth = 0.0
-        for i in range(max(bisect_right(edges, z) - 1, 0), len(slabs)):
-            material = slabs[i]
-            inverse_x0, loss_per_cm = materials[material]
-            unit = lengths[material]
-            step = (edges[i + 1] - z) / cosine
-            last = depth * unit < step
-            if last:
-                step = depth * unit
-            length += step
-            radiation += step * inverse_x0
-            loss += step * loss_per_cm
-            true_depth += step / true_lengths[material]
-            if last:
-                return Flight(z + step * cosine, material, length, radiation, loss, true_depth)
-            depth -= step / unit
-            z = edges[i + 1]
-        return None
+        faces, materials = np.asarray(self.edges), np.asarray(self.slab_materials)
+        rows, last = np.arange(len(z)), len(materials) - 1
+        forward = cosine >= _SMALLEST_COSINE
+        # Way inside each slab, if nothing ended it before.
+        steps = np.maximum(faces[1:] - np.maximum(z[:, None], faces[:-1]), 0.0)
+        steps /= np.where(forward, cosine, 1.0)[:, None]
+        depths = np.cumsum(steps / lengths[:, materials], axis=1)
+        slab = (depths < depth[:, None]).sum(axis=1)
+        inside = forward & (slab <= last)
+        slab = np.minimum(slab, last)
+        before = np.where(slab > 0, depths[rows, slab - 1], 0.0)
+        ways = np.where(np.arange(last + 1) < slab[:, None], steps, 0.0)
+        ways[rows, slab] = np.where(inside, (depth - before) * lengths[rows, materials[slab]], 0.0)
+        inverse_x0, loss = np.array(self._walk_constants)[materials].T
+        return Flights(
+            inside=inside,
+            material=materials[slab],
+            length=ways.sum(axis=1),
+            radiation_lengths=ways @ inverse_x0,
+            energy_loss=ways @ loss,
+            true_depth=(ways / true_lengths[:, materials]).sum(axis=1),
+        )
 
     @cached_property
     def _walk_constants(self) -> tuple[tuple[float, float], ...]:

@@ -39,16 +39,15 @@ def command(
 ) -> None:
     """Simulate a training sample: protons on SHiP's target with Pythia 8, muons with weights.
 
-    Say how much by --protons or --muons. The muons depend on seed, amount, cut and target alone.
-    It is not the experiment's simulation: see the provenance in the file.
+    Say how much by --protons or --muons. The muons depend on seed, amount, cut and target alone. A run that
+    was interrupted goes on when the same command is run again. It is not the experiment's simulation: see
+    docs/simulation.md and the provenance in the file.
     """
     if (protons is None) == (muons is None):
         raise click.UsageError("say how much: either --protons N or --muons N")
     from shipgen.provenance import command_line
-    from shipgen.streams import draw_seed
     from shipgen_export.simulate import simulate
 
-    seed = draw_seed() if seed is None else seed
     cores = cores or len(os.sched_getaffinity(0))
     report = simulate(
         output,
@@ -61,14 +60,14 @@ def command(
         force=force,
         command=command_line(),
     )
-    for line in _table(output, report, seed, cores):
+    for line in _table(output, report, cores):
         click.echo(line)
 
 
-def _table(output: Path, report: Report, seed: int, cores: int) -> Iterator[str]:
+def _table(output: Path, report: Report, cores: int) -> Iterator[str]:
     """Yield the figures of a sample."""
     total = report.tally.all
-    yield f"{output}: {total.muons:,} muons of {report.protons:,} protons on target, seed {seed}"
+    yield f"{output}: {total.muons:,} muons of {report.protons:,} protons on target, seed {report.seed}"
     yield f"  {total.weight:.4e} muons per proton, effective size {total.effective:,.0f}"
     groups: list[tuple[str, dict[str, Sums]]] = [
         ("category", report.tally.categories),
@@ -78,5 +77,8 @@ def _table(output: Path, report: Report, seed: int, cores: int) -> Iterator[str]
         yield f"  {title:16} {'muons':>12} {'weight':>8} {'effective':>12}"
         for name, sums in sorted(group.items(), key=lambda item: -item[1].weight):
             yield f"  {name:16} {sums.muons:12,} {sums.weight / total.weight:8.3%} {sums.effective:12,.0f}"
+    if report.found:
+        yield f"  {report.found:,} protons taken from an interrupted run, {report.seconds:.0f} s for the rest"
+        return
     rate = total.muons / report.seconds
     yield f"  {report.seconds:.0f} s on {cores} cores, {rate / cores:,.0f} muons/s a core"

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""Plot what a simulated sample looks like: spectra by parent, z, charge ratio, survival, mean free paths.
+
+Usage: plot_simulation.py SAMPLE.root -o FOLDER      (pip install 'shipgen[plot,simulate]')
+
+Makes the figures of docs/simulation.md, FOLDER/simulation_*.png. Rates are per proton on target. Errors are
+from the sums of weights of each proton, because the muons of one proton are correlated. Slabs and
+cross-sections are those of the default target, or of the file given by --target.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import hist
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import mplhep
+import numpy as np
+import uproot
+
+from shipgen.categories import MUON_MASS
+from shipgen_export.simulation.muon_range import MuonRange
+from shipgen_export.simulation.nuclei import CrossSections
+from shipgen_export.simulation.pythia import start_cascade
+from shipgen_export.simulation.tally import parent_name
+from shipgen_export.simulation.target import Target, read_target
+
+mpl.use("Agg")
+plt.rcParams.update({"font.size": 11, "legend.frameon": False, "axes.titlesize": 11})
+
+#: Groups of parents -> (names in the tally, colour).
+PARENTS = {
+    r"$\pi$": (("pi",), "C0"),
+    "K": (("K", "K_L"), "C1"),
+    r"$\omega, \rho, \phi$": (("omega", "rho", "phi"), "C2"),
+    r"$\eta, \eta'$": (("eta", "eta'"), "C4"),
+    "charm": (("charm",), "C3"),
+    r"$\gamma$": (("photon",), "C5"),
+    r"J/$\psi$": (("J/psi",), "C6"),
+    "beauty": (("beauty",), "C7"),
+}
+MATERIAL_COLOURS = {"TZM": "#7f9fc4", "tungsten": "#c49a7f", "water": "#ffffff", "iron": "#d9d9d9"}
+#: Nuclear interaction lengths for protons, cm (PDG).
+PDG_LENGTHS = {"iron": 16.77, "TZM": 15.25, "tungsten": 9.946}
+HADRONS = {"p": (2212, 0.93827, "-"), r"$\pi^+$": (211, 0.13957, "--"), "K$^+$": (321, 0.49368, ":")}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Columns of a simulated sample; weights per proton on target."""
+
+    columns: dict[str, np.ndarray]
+
+    @classmethod
+    def read(cls, path: Path) -> Sample:
+        """Read a file made by `shipgen simulate`."""
+        with uproot.open(path) as file:
+            columns: dict[str, np.ndarray] = file["muons"].arrays(library="np")
+        return cls(columns)
+
+    @cached_property
+    def pt(self) -> np.ndarray:
+        """Transverse momentum, GeV."""
+        return np.hypot(self.columns["px"], self.columns["py"])
+
+    @cached_property
+    def p(self) -> np.ndarray:
+        """Momentum, GeV."""
+        return np.hypot(self.pt, self.columns["pz"])
+
+    @cached_property
+    def parent(self) -> np.ndarray:
+        """Name of the parent's group."""
+        codes, place = np.unique(np.abs(self.columns["parent"]), return_inverse=True)
+        return np.array([parent_name(int(code)) for code in codes])[place]
+
+    @cached_property
+    def on_axis(self) -> np.ndarray:
+        """Whether a muon starts on the axis."""
+        return (self.columns["x"] == 0) & (self.columns["y"] == 0)
+
+    def by_proton(self, values: np.ndarray, edges: np.ndarray, chosen: np.ndarray) -> tuple[Any, Any]:
+        """Return sums of weights in bins, and their variances from the sums of each proton."""
+        place = np.digitize(values, edges) - 1
+        chosen = chosen & (place >= 0) & (place < len(edges) - 1)
+        cells = self.columns["proton"][chosen].astype(np.int64) * (len(edges) - 1) + place[chosen]
+        cells, inverse = np.unique(cells, return_inverse=True)
+        sums = np.bincount(inverse, self.columns["weight"][chosen])
+        total = np.bincount(cells % (len(edges) - 1), sums, minlength=len(edges) - 1)
+        return total, np.bincount(cells % (len(edges) - 1), sums**2, minlength=len(edges) - 1)
+
+
+def _density(axis: Any, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return weight per unit of the axis, NaN in empty bins: no lines down to nothing on a log scale."""
+    histogram = hist.Hist(axis, storage=hist.storage.Weight()).fill(values, weight=weight)
+    content = histogram.values()
+    return np.where(content > 0, content / axis.widths, np.nan)
+
+
+def spectra(sample: Sample, path: Path) -> None:
+    """Draw momentum and transverse momentum, stacked lines by parent."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    cases = (
+        (left, sample.p, hist.axis.Variable(np.geomspace(10, 300, 50)), "p [GeV]"),
+        (
+            right,
+            sample.pt,
+            hist.axis.Variable([*np.arange(0, 2, 0.1), *np.arange(2, 5.1, 0.375)]),
+            r"$p_\mathrm{T}$ [GeV]",
+        ),
+    )
+    for axes, values, axis, label in cases:
+        groups = {"all": (np.full(len(values), True), "black")} | {
+            name: (np.isin(sample.parent, names), colour) for name, (names, colour) in PARENTS.items()
+        }
+        for name, (chosen, colour) in groups.items():
+            density = _density(axis, values[chosen], sample.columns["weight"][chosen])
+            mplhep.histplot(
+                density, axis.edges, ax=axes, label=name, color=colour, flow="none", yerr=False, linewidth=1.3
+            )
+        axes.set(yscale="log", xlabel=label, ylabel="muons per POT and GeV", xlim=axis.edges[[0, -1]])
+        axes.margins(y=0.05)
+    left.set(xscale="log", ylim=(1e-12, 1e-3))
+    right.set(ylim=(1e-11, 2e-2))
+    left.set_xticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
+    left.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    right.legend(ncols=3, loc="upper right")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def starting_points(sample: Sample, target: Target, path: Path) -> None:
+    """Draw z from the target's start over the slabs."""
+    figure, axes = plt.subplots(figsize=(11, 4.4), layout="constrained")
+    edges = np.linspace(0, 200, 401)
+    z = sample.columns["z"] - target.start
+    for label, chosen, colour in (
+        ("off axis (decays in flight, photons)", ~sample.on_axis, "C0"),
+        ("on axis (prompt, at the first collision)", sample.on_axis, "C3"),
+    ):
+        density = _density(hist.axis.Variable(edges), z[chosen], sample.columns["weight"][chosen])
+        mplhep.histplot(density, edges, ax=axes, label=label, color=colour, flow="none", yerr=False)
+    named = set()
+    faces = np.asarray(target.edges) - target.start
+    for low, high, index in zip(faces[:-1], faces[1:], target.slab_materials, strict=True):
+        name = target.materials[index].name
+        label = name if name not in named else None
+        named.add(name)
+        colour = MATERIAL_COLOURS.get(name, "0.9")
+        edge = "0.8" if name == "water" else "none"
+        axes.axvspan(
+            low, high, facecolor=colour, alpha=0.45, edgecolor=edge, linewidth=0.5, label=label, zorder=0
+        )
+    axes.set(
+        yscale="log", xlim=(0, 200), ylim=(1e-8, 1e-4), xlabel="z from the target's start [cm]",
+        ylabel="muons per POT and cm",
+    )  # fmt: skip
+    axes.legend(ncols=3, loc="upper right", frameon=True, framealpha=0.9)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def charge_and_survival(sample: Sample, target: Target, path: Path) -> None:
+    """Draw the charge ratio against momentum and the probability to get through against kinetic energy."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    edges = np.array([10, 11, 12, 13, 14, 16, 18, 20, 23, 26, 30, 35, 40, 50, 60, 80, 110, 160])
+    centres = np.sqrt(edges[1:] * edges[:-1])
+    for label, chosen, colour in (("off axis", ~sample.on_axis, "C0"), ("on axis", sample.on_axis, "C3")):
+        plus, plus_variance = sample.by_proton(sample.p, edges, chosen & (sample.columns["pdg"] < 0))
+        minus, minus_variance = sample.by_proton(sample.p, edges, chosen & (sample.columns["pdg"] > 0))
+        ratio = plus / minus
+        error = ratio * np.sqrt(plus_variance / plus**2 + minus_variance / minus**2)
+        left.errorbar(centres, ratio, error, (centres - edges[:-1], edges[1:] - centres), "o", color=colour,
+                      markersize=3.5, label=label)  # fmt: skip
+    left.axhline(1, color="0.6", linewidth=0.8)
+    left.set(xscale="log", xlabel="p [GeV]", ylabel=r"$\mu^+ / \mu^-$", ylim=(0.6, 2.2), xlim=(10, 160))
+    left.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
+    left.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    left.legend(loc="upper left")
+    kinetic = np.linspace(8, 21, 600)
+    momentum = np.zeros((len(kinetic), 3))
+    momentum[:, 2] = np.sqrt((kinetic + MUON_MASS) ** 2 - MUON_MASS**2)
+    muon_range = MuonRange(target)
+    for depth, style in ((0.0, "-"), (50.0, "--"), (150.0, ":")):
+        survival = muon_range.survival(np.full(len(kinetic), target.start + depth), momentum)
+        right.plot(kinetic, survival, f"C0{style}", label=f"made {depth:.0f} cm behind the front face")
+    if target.survival:
+        right.plot(*target.survival, "ko", markersize=5, label="points of the target's file")
+    right.axvline(muon_range.crossing_energy, color="0.6", linewidth=0.8)
+    right.annotate("range = slabs", (muon_range.crossing_energy + 0.15, 0.04), color="0.4")
+    right.set(xlabel="kinetic energy at the start, along z [GeV]", ylabel="probability to leave the absorber",
+              ylim=(0, 1.05), xlim=(8, 21))  # fmt: skip
+    right.legend(loc="lower right", bbox_to_anchor=(1, 0.12))
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def mean_free_paths(target: Target, path: Path) -> None:
+    """Draw mean free paths against energy, and print those of protons beside the PDG's."""
+    energies = np.geomspace(10.3, 400, 60)
+    sections = CrossSections(start_cascade(1, 1, 10.3), target.materials, (10.3, 400.0))
+    known = [i for i, material in enumerate(target.materials) if material.name in PDG_LENGTHS]
+    figure, panels = plt.subplots(
+        1, len(known), figsize=(3.7 * len(known), 4), layout="constrained", squeeze=False
+    )
+    for axes, index in zip(panels[0], known, strict=True):
+        name = target.materials[index].name
+        for label, (pdg, mass, style) in HADRONS.items():
+            count = np.full(len(energies), 1)
+            lengths = sections.mean_free_paths(pdg * count, mass * count, energies)[:, index]
+            axes.plot(energies, lengths, style, color="C0", label=label)
+            if label == "p":
+                low, high = lengths.min(), lengths.max()
+                print(f"{name}: {low:.2f} to {high:.2f} cm, PDG {PDG_LENGTHS[name]} cm")
+        pdg_length = PDG_LENGTHS[name]
+        axes.axhspan(0.95 * pdg_length, 1.05 * pdg_length, color="0.85", label="PDG, protons, 5 %")
+        axes.axhline(pdg_length, color="0.5", linewidth=0.8)
+        axes.set(title=name, xscale="log", xlabel="E [GeV]", xlim=(10, 400), ylim=(0, 2.2 * pdg_length))
+        axes.set_xticks([10, 30, 100, 300], ["10", "30", "100", "300"])
+        axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    panels[0, 0].set_ylabel("mean free path [cm]")
+    panels[0, 0].legend(loc="lower left")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Read the arguments, draw the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("sample", type=Path, metavar="SAMPLE.root")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--target", type=Path, metavar="FILE.toml")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    sample, target = Sample.read(options.sample), read_target(options.target)
+    spectra(sample, options.output / "simulation_spectra.png")
+    starting_points(sample, target, options.output / "simulation_z.png")
+    charge_and_survival(sample, target, options.output / "simulation_charge.png")
+    mean_free_paths(target, options.output / "simulation_paths.png")
+
+
+if __name__ == "__main__":
+    main()
