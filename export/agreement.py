@@ -25,7 +25,13 @@ LATENTS = 10_000
 _FAR_SHARE = 0.1
 _FAR = 5.0
 
-_ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {"linear": np.asarray, "tanh": np.tanh}
+_ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {
+    "linear": np.asarray,
+    "relu": lambda values: np.maximum(values, 0),
+    # The usual form overflows far out.
+    "sigmoid": lambda values: (1 + np.tanh(values / 2)) / 2,
+    "tanh": np.tanh,
+}
 
 
 def reference(generator: Any, latent: Float32) -> Float64:
@@ -34,7 +40,7 @@ def reference(generator: Any, latent: Float32) -> Float64:
     Parameters
     ----------
     generator : keras.Sequential
-        Of dense, LeakyReLU, batch normalisation and dropout layers.
+        Of dense, LeakyReLU, batch normalisation, rescaling and dropout layers.
     latent : float32[n, L]
         Input.
 
@@ -60,6 +66,8 @@ def reference(generator: Any, latent: Float32) -> Float64:
         elif kind == "BatchNormalization":
             gamma, beta, mean, variance = weights
             values = gamma * (values - mean) / np.sqrt(variance + layer.epsilon) + beta
+        elif kind == "Rescaling":
+            values = values * layer.scale + layer.offset
         elif kind != "Dropout":
             raise ShipgenError(f"there is no reference for a layer of kind {kind}: it cannot be exported")
     return values

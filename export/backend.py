@@ -16,6 +16,8 @@ try:
         import tensorflow as tf
 except ImportError as error:
     raise MissingExtraError("training", "TensorFlow", "train") from error
+# It warns of a function traced again where each category has functions of its own.
+tf.get_logger().setLevel("ERROR")
 # Steps are compared with the same steps on a CPU and with the exported graph: full float32 products.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
@@ -33,7 +35,7 @@ def configure(threads: int | None = None) -> str:
     Returns
     -------
     str
-        What TensorFlow runs on: ``"cpu"`` or ``"gpu"``.
+        What TensorFlow runs on: ``"cpu"``, or ``"gpu"`` with the name of the first one.
 
     Raises
     ------
@@ -56,4 +58,7 @@ def configure(threads: int | None = None) -> str:
             if not tf.config.experimental.get_memory_growth(gpu):
                 tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.list_logical_devices()
-    return "gpu" if gpus else "cpu"
+    if not gpus:
+        return "cpu"
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name")
+    return f"gpu ({name})" if name else "gpu"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle import INDEX, Bundle, NetworkFacts, write_bundle
@@ -12,6 +12,8 @@ from shipgen.errors import InputError
 from shipgen.files import check_output, complete_folder, read_json, sha256
 from shipgen.progress import progress
 from shipgen.provenance import versions
+from shipgen_export.category_folder import LAST
+from shipgen_export.evaluate import MEASURES
 from shipgen_export.run_folder import Run
 from shipgen_export.train import Model, model_by_name
 from shipgen_export.transforms import Normalisation
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from shipgen_export.sample import PreparedSample
 
+#: The networks of a category that can be exported.
+NETWORKS = (*(f"best_{measure}" for measure in MEASURES), LAST)
+
 
 @dataclass(frozen=True)
 class _Ready:
@@ -29,13 +34,19 @@ class _Ready:
     category: Category
     rate: float
     normalisation: Normalisation
-    weights: Path
+    network: str
     steps: int
     merit: dict[str, Any] | None
 
 
 def export(
-    path: Path, output: Path, *, pot: float | None = None, name: str | None = None, force: bool = False
+    path: Path,
+    output: Path,
+    *,
+    network: str | None = None,
+    pot: float | None = None,
+    name: str | None = None,
+    force: bool = False,
 ) -> Bundle:
     """Export a run's networks with rates and provenance as a bundle; nothing is written unless all is well.
 
@@ -45,6 +56,9 @@ def export(
         Run folder.
     output : Path
         Bundle to write.
+    network : str, optional
+        One of `NETWORKS`: the network as it was best on validation muons by a measure, or at the end of
+        training. The best by AUC when not given, or the last of a run that was not evaluated on its way.
     pot : float, optional
         Protons on target that the sum of the training sample's weights stands for; needed when the sample
         does not say it.
@@ -56,7 +70,7 @@ def export(
     Raises
     ------
     InputError
-        The run is damaged or lacks categories, or the POT or energy cut is not known.
+        The run is damaged or lacks networks, or the POT or energy cut is not known.
     BundleError
         A graph differs from its network by more than the tolerance.
     """
@@ -64,7 +78,7 @@ def export(
     run = Run.open(path)
     model = model_by_name(run.model)
     sample = run.sample()
-    ready = _check_run(run, sample, _pot(sample, pot))
+    ready = _check_run(run, sample, _pot(sample, pot), network)
     energy_cut = sample.index["energy_cut"]
     if energy_cut is None:
         raise InputError(
@@ -76,7 +90,7 @@ def export(
             networks.append(_export_network(run, model, one))
             advance(1)
     with complete_folder(output, index=INDEX, force=force) as folder:
-        return write_bundle(
+        bundle = write_bundle(
             folder,
             networks,
             name=name or output.absolute().name,
@@ -85,6 +99,7 @@ def export(
             energy_cut=energy_cut,
             provenance=_provenance(run, sample),
         )
+    return replace(bundle, path=output)
 
 
 def label(sample: PreparedSample) -> str:
@@ -114,8 +129,10 @@ def _pot(sample: PreparedSample, given: float | None) -> float:
     return stated
 
 
-def _check_run(run: Run, sample: PreparedSample, pot: float) -> list[_Ready]:
+def _check_run(run: Run, sample: PreparedSample, pot: float, network: str | None) -> list[_Ready]:
     """Return the four categories, ready to export; raise `InputError` naming what is missing or damaged."""
+    if network is not None and network not in NETWORKS:
+        raise InputError(f"no network {network!r}: choose from {', '.join(NETWORKS)}")
     missing = []
     ready = []
     for category in CATEGORIES:
@@ -124,29 +141,13 @@ def _check_run(run: Run, sample: PreparedSample, pot: float) -> list[_Ready]:
                 f"the training sample of {run.path} has no muons of category {category.name}, and a bundle "
                 "needs all four: prepare a larger sample"
             )
-        folder = run.category(category)
-        state = folder.state()
-        if state.weights_steps is None or not folder.weights.is_file():
+        found = _check_category(run, category, network)
+        if found is None:
             missing.append(category.name)
             continue
-        if sha256(folder.weights) != state.weights_sha256:
-            raise InputError(
-                f"{folder.weights} is not the file that training wrote: train {category.name} again"
-            )
         entry = sample.index["categories"][category.name]
-        merit = read_json(folder.merit) if folder.merit.is_file() else None
-        if merit is not None and merit.pop("steps", None) != state.weights_steps:
-            merit = None
-        ready.append(
-            _Ready(
-                category,
-                entry["weight"] / pot,
-                Normalisation.from_json(entry["normalisation"]),
-                folder.weights,
-                state.weights_steps,
-                merit,
-            )
-        )
+        normalisation = Normalisation.from_json(entry["normalisation"])
+        ready.append(_Ready(category, entry["weight"] / pot, normalisation, *found))
     if missing:
         options = " ".join(f"--category {name}" for name in missing)
         raise InputError(
@@ -154,6 +155,33 @@ def _check_run(run: Run, sample: PreparedSample, pot: float) -> list[_Ready]:
             f"`shipgen train {run.model} PREPARED -o {run.path} {options}`"
         )
     return ready
+
+
+def _check_category(
+    run: Run, category: Category, network: str | None
+) -> tuple[str, int, dict[str, Any] | None] | None:
+    """Return name, steps and figure of merit of the network to export; ``None`` when untrained."""
+    folder = run.category(category)
+    state = folder.state()
+    there = [name for name in NETWORKS if state.network(name) is not None and folder.network(name).is_file()]
+    if not there:
+        return None
+    name = network or state.default_network
+    stated = state.network(name)
+    if stated is None or name not in there:
+        raise InputError(
+            f"{folder.path} has no network {name}: it has {', '.join(there)}; the best ones come from "
+            "evaluations during training"
+        )
+    steps, digest = stated
+    if sha256(folder.network(name)) != digest:
+        raise InputError(
+            f"{folder.network(name)} is not the file that training wrote: train {category.name} again"
+        )
+    merit = read_json(folder.merit) if folder.merit.is_file() else {}
+    # Two networks of the same step have the same weights.
+    merit = {key: value for key, value in merit.items() if key not in {"network", "sha256"}}
+    return name, steps, merit if merit.pop("steps", None) == steps else None
 
 
 def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
@@ -164,19 +192,15 @@ def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
 
     configure()
     category = ready.category
-    config = model.load(model.config)(**run.index["config"])
+    config = model.settings(**run.index["config"])
     generator = model.load(model.generator)(config, len(category.features))
-    try:
-        generator.load_weights(ready.weights)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{ready.weights} does not fit the settings in {run.path}: train {category.name} again"
-        ) from error
+    run.category(category).read_network(ready.network, generator)
     graph = build_graph(generator, ready.normalisation)
     agreement = check_agreement(category, generator, ready.normalisation, graph)
     low, high = ready.normalisation.minimum, ready.normalisation.maximum
     details = {
         "training_range": {name: [float(low[i]), float(high[i])] for i, name in enumerate(category.features)},
+        "network": ready.network,
         "steps": ready.steps,
         "agreement": agreement.to_json(),
         "figure_of_merit": ready.merit,

@@ -1,17 +1,21 @@
 """The generative adversarial network of the source: its networks, losses and steps.
 
-Source: A. M. Marshall, "GANs and VAEs testing" (2018), sections 5 and 7.
+Source: A. M. Marshall, "GANs and VAEs testing" (2018), sections 5 and 7. Alternatives: one-sided label
+smoothing (T. Salimans et al. 2016), spectral normalisation (T. Miyato et al. 2018), and the Wasserstein loss
+with gradient penalty (I. Gulrajani et al. 2017).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from shipgen.errors import InputError
 from shipgen_export.backend import keras, tf
+from shipgen_export.networks import StepTrainer, dense, optimizer, seeds
+from shipgen_export.settings import GanConfig
+
+__all__ = ["Gan", "GanConfig", "build_discriminator", "build_generator"]
 
 #: Nodes of the first layer for a node factor of 1; each further layer has twice as many.
 _FIRST_LAYER = 256
@@ -23,65 +27,7 @@ _FIRST_DROPOUT_G = 2
 _LOGIT_BOUND = float(np.log((1 - 1e-7) / 1e-7))
 
 #: Streams of random numbers within a step.
-_LATENT_D, _LATENT_G, _FEATURE_BLUR, _LABEL_BLUR = range(4)
-
-
-@dataclass(frozen=True)
-class GanConfig:
-    """Everything that decides how a GAN is built and trained.
-
-    The defaults are the source's but for the size: its best number of layers (2) with node factors of 1,
-    which a CPU can train and run. Its best results took nG = 6, nD = 3 (6 features) and nG = 2, nD = 3 (4).
-
-    Attributes
-    ----------
-    latent : int
-        Width of the generator's input.
-    batch : int
-        Muons a step: half real, half generated for the discriminator, as many generated for the generator.
-    learning_rate, beta_1 : float
-        Of both optimizers, Adam with AMSgrad.
-    nodes_g, nodes_d : int
-        Node factors n: layer k (from 0) has 256 x 2^k x n nodes.
-    layers_g, layers_d : int
-        Hidden layers.
-    slope : float
-        LeakyReLU's slope below zero.
-    momentum : float
-        Of the generator's batch normalisation.
-    dropout_g, dropout_d : float
-        Dropped share: in the generator from the third layer on, in the discriminator in each layer.
-    label_blur, feature_blur : float
-        Standard deviations of the normal noise on labels and on real, normalised features.
-    """
-
-    latent: int = 100
-    batch: int = 100
-    learning_rate: float = 2e-4
-    beta_1: float = 0.5
-    nodes_g: int = 1
-    nodes_d: int = 1
-    layers_g: int = 2
-    layers_d: int = 2
-    slope: float = 0.2
-    momentum: float = 0.8
-    dropout_g: float = 0.25
-    dropout_d: float = 0.25
-    label_blur: float = 0.3
-    feature_blur: float = 0.001
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` when a value makes no network."""
-        for name in ("latent", "nodes_g", "nodes_d", "layers_g", "layers_d"):
-            if getattr(self, name) < 1:
-                raise InputError(f"the GAN's {name} is {getattr(self, name)}: it must be at least 1")
-        if self.batch < 2 or self.batch % 2:
-            raise InputError(f"the GAN's batch is {self.batch}: it must be an even number above zero")
-
-    @property
-    def real_batch(self) -> int:
-        """Real muons a step."""
-        return self.batch // 2
+_LATENT_D, _LATENT_G, _FEATURE_BLUR, _LABEL_BLUR, _MIX = range(5)
 
 
 def build_generator(config: GanConfig, features: int, seed: int = 0) -> Any:
@@ -96,15 +42,15 @@ def build_generator(config: GanConfig, features: int, seed: int = 0) -> Any:
     seed : int
         Of the initial weights and of dropout.
     """
-    seeds = np.random.SeedSequence((seed, 0)).generate_state(2 * config.layers_g + 1).tolist()
+    own = seeds(seed, 0, 2 * config.layers_g + 1)
     layers = [keras.Input((config.latent,))]
     for k in range(config.layers_g):
-        layers.append(_dense(_FIRST_LAYER * 2**k * config.nodes_g, seeds.pop()))
+        layers.append(dense(_FIRST_LAYER * 2**k * config.nodes_g, own.pop()))
         layers.append(keras.layers.LeakyReLU(config.slope))
         layers.append(keras.layers.BatchNormalization(momentum=config.momentum))
         if k >= _FIRST_DROPOUT_G:
-            layers.append(keras.layers.Dropout(config.dropout_g, seed=seeds.pop()))
-    layers.append(_dense(features, seeds.pop(), activation="tanh"))
+            layers.append(keras.layers.Dropout(config.dropout_g, seed=own.pop()))
+    layers.append(dense(features, own.pop(), activation="tanh"))
     return keras.Sequential(layers, name="generator")
 
 
@@ -114,19 +60,24 @@ def build_discriminator(config: GanConfig, features: int, seed: int = 0) -> Any:
     The sigmoid of the source is part of the losses, which is safer in float32. Parameters as for
     `build_generator`.
     """
-    seeds = np.random.SeedSequence((seed, 1)).generate_state(2 * config.layers_d + 1).tolist()
+    own = seeds(seed, 1, 3 * config.layers_d + 2)
     layers = [keras.Input((features,))]
     for k in range(config.layers_d):
-        layers.append(_dense(_FIRST_LAYER * 2**k * config.nodes_d, seeds.pop()))
+        layers.append(_normalised(config, dense(_FIRST_LAYER * 2**k * config.nodes_d, own.pop())))
         layers.append(keras.layers.LeakyReLU(config.slope))
-        layers.append(keras.layers.Dropout(config.dropout_d, seed=seeds.pop()))
-    layers.append(_dense(1, seeds.pop()))
-    return keras.Sequential(layers, name="discriminator")
+        layers.append(keras.layers.Dropout(config.dropout_d, seed=own.pop()))
+    layers.append(_normalised(config, dense(1, own.pop())))
+    network = keras.Sequential(layers, name="discriminator")
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            # Keras starts this vector with numbers that no seed decides.
+            random = np.random.default_rng(own.pop())
+            layer.vector_u.assign(random.normal(size=layer.vector_u.shape))
+    return network
 
 
-def _dense(nodes: int, seed: int, activation: str | None = None) -> Any:
-    start = keras.initializers.GlorotUniform(seed=seed)
-    return keras.layers.Dense(nodes, activation=activation, kernel_initializer=start)
+def _normalised(config: GanConfig, layer: Any) -> Any:
+    return keras.layers.SpectralNormalization(layer) if config.spectral_norm else layer
 
 
 def discriminator_loss(labels: Any, logits: Any) -> Any:
@@ -147,105 +98,67 @@ def generator_loss(logits: Any) -> Any:
     return tf.reduce_mean(tf.nn.softplus(-logits))
 
 
-class Gan:
-    """A GAN in training: two networks, their optimizers and the number of steps done.
+def gradient_penalty(discriminator: Any, muons: Any) -> Any:
+    """Return the mean of (|dD/dx| - 1)^2 at the `muons` x, float32[n, d]."""
+    with tf.GradientTape() as tape:
+        tape.watch(muons)
+        output = discriminator(muons, training=True)
+    # The small number keeps the root differentiable where D is flat.
+    slope = tf.sqrt(tf.reduce_sum(tf.square(tape.gradient(output, muons)), axis=1) + 1e-12)
+    return tf.reduce_mean(tf.square(slope - 1))
 
-    Parameters
-    ----------
-    config : GanConfig
-        What to build.
-    features : int
-        Width of a muon.
-    seed : int
-        Decides the initial weights and, with the number of the step, all random numbers.
-    """
 
-    #: Columns of the history that `train` gives.
+class Gan(StepTrainer):
+    """A GAN in training: two networks and their optimizers; parameters as for `StepTrainer`."""
+
     losses = ("d_loss", "g_loss")
 
     def __init__(self, config: GanConfig, features: int, seed: int) -> None:
-        self.config = config
-        self.seed = seed
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.generator = build_generator(config, features, seed)
+        super().__init__(config, features, seed)
+        self._g = build_generator(config, features, seed)
         self.discriminator = build_discriminator(config, features, seed)
-        self.optimizers = []
-        for network in (self.generator, self.discriminator):
-            optimizer = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1, amsgrad=True)
-            optimizer.build(network.trainable_variables)
-            self.optimizers.append(optimizer)
-        batches = tf.TensorSpec((None, config.real_batch, features), tf.float32)
-        self._train = tf.function(self._many_steps, input_signature=[batches])
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        """What a checkpoint holds: all that later steps depend on."""
-        layers = [*self.generator.layers, *self.discriminator.layers]
-        return {
-            "step": self.step,
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "generator_optimizer": self.optimizers[0],
-            "discriminator_optimizer": self.optimizers[1],
-            # Keras keeps these where TensorFlow does not look.
-            "dropout": [
-                layer.seed_generator.state.value
-                for layer in layers
-                if isinstance(layer, keras.layers.Dropout)
-            ],
+        optimizers = {
+            "generator": optimizer(config, self._g),
+            "discriminator": optimizer(config, self.discriminator, config.discriminator_steps),
         }
-
-    def train(self, real: Any) -> dict[str, Any]:
-        """Do as many steps as `real` has batches.
-
-        Parameters
-        ----------
-        real : float32[k, batch / 2, features]
-            Normalised muons of the sample.
-
-        Returns
-        -------
-        dict of str to float32[k]
-            The losses of each step, by the names in `losses`.
-        """
-        return dict(zip(self.losses, (loss.numpy() for loss in self._train(real)), strict=True))
-
-    def _many_steps(self, real: Any) -> tuple[Any, Any]:
-        """Run the steps inside one graph: a call from Python costs as much as a step."""
-        count = tf.shape(real)[0]
-        d_losses = tf.TensorArray(tf.float32, count)
-        g_losses = tf.TensorArray(tf.float32, count)
-        for k in tf.range(count):
-            d_loss, g_loss = self._one_step(real[k])
-            d_losses = d_losses.write(k, d_loss)
-            g_losses = g_losses.write(k, g_loss)
-        return d_losses.stack(), g_losses.stack()
-
-    def _normal(self, stream: int, shape: tuple[int, int]) -> Any:
-        """Return standard normal numbers that depend on seed, step and stream alone."""
-        return tf.random.stateless_normal(shape, tf.stack([self.seed * 4 + stream, self.step]))
+        networks = {"generator": self._g, "discriminator": self.discriminator}
+        self._start(networks, optimizers, averaged=("generator",))
 
     def _one_step(self, real: Any) -> tuple[Any, Any]:
-        """Sample G, train D on real and generated muons, train G on new latents; float32[batch / 2, d]."""
-        config, half = self.config, self.config.real_batch
-        # As in the source, D sees what G gives with its averaged batch normalisation, as it is exported.
-        generated = self.generator(self._normal(_LATENT_D, (half, config.latent)), training=False)
-        blurred = real + config.feature_blur * self._normal(_FEATURE_BLUR, real.shape)
-        labels = tf.concat([tf.ones((half, 1)), tf.zeros((half, 1))], 0)
-        labels += config.label_blur * self._normal(_LABEL_BLUR, (config.batch, 1))
-        with tf.GradientTape() as tape:
-            logits = self.discriminator(tf.concat([blurred, generated], 0), training=True)
-            d_loss = discriminator_loss(labels, logits)
-        self._apply(tape, d_loss, self.discriminator, self.optimizers[1])
+        """Train D as often as asked for, then G once; float32[real_batch, d]."""
+        config = self.config
+        half = config.batch // 2
+        d_loss = tf.constant(0.0)
+        for k in range(config.discriminator_steps):
+            d_loss = self._train_discriminator(real[k * half : (k + 1) * half], k)
         latents = self._normal(_LATENT_G, (config.batch, config.latent))
         with tf.GradientTape() as tape:
-            logits = self.discriminator(self.generator(latents, training=True), training=True)
-            g_loss = generator_loss(logits)
-        self._apply(tape, g_loss, self.generator, self.optimizers[0])
-        self.step.assign_add(1)
+            output = self.discriminator(self._g(latents, training=True), training=True)
+            g_loss = -tf.reduce_mean(output) if config.loss == "wgan-gp" else generator_loss(output)
+        self._apply(tape, g_loss, self._g, self._optimizers["generator"])
         return d_loss, g_loss
 
-    @staticmethod
-    def _apply(tape: Any, loss: Any, network: Any, optimizer: Any) -> None:
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
+    def _train_discriminator(self, real: Any, k: int) -> Any:
+        """Train D on real muons, float32[batch / 2, d], and as many generated ones; step `k` in one of G."""
+        config = self.config
+        half = config.batch // 2
+        # As in the source, D sees what G gives with its averaged batch normalisation, as it is exported.
+        generated = self._g(self._normal(_LATENT_D, (half, config.latent), k), training=False)
+        blurred = real + config.feature_blur * self._normal(_FEATURE_BLUR, real.shape, k)
+        muons = tf.concat([blurred, generated], 0)
+        with tf.GradientTape() as tape:
+            output = self.discriminator(muons, training=True)
+            if config.loss == "wgan-gp":
+                loss = tf.reduce_mean(output[half:]) - tf.reduce_mean(output[:half])
+                mixed = generated + self._uniform(_MIX, (half, 1), k) * (blurred - generated)
+                loss += config.gradient_penalty * gradient_penalty(self.discriminator, mixed)
+            else:
+                loss = discriminator_loss(self._labels(half, k), output)
+        self._apply(tape, loss, self.discriminator, self._optimizers["discriminator"])
+        return loss
+
+    def _labels(self, half: int, k: int) -> Any:
+        """Return the blurred labels of `half` real and as many generated muons, float32[2 half, 1]."""
+        config = self.config
+        labels = tf.concat([tf.fill((half, 1), 1 - config.label_smoothing), tf.zeros((half, 1))], 0)
+        return labels + config.label_blur * self._normal(_LABEL_BLUR, (2 * half, 1), k)

@@ -54,7 +54,7 @@ def _remote(url: str) -> list[Location]:
     """Return the URLs that a URL with ``*`` means."""
     if "*" not in url:
         return [url]
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     try:
         system, path = fsspec.core.url_to_fs(url)

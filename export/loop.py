@@ -1,4 +1,4 @@
-"""The training loop of one category: batches, steps, checkpoints, history, interruption.
+"""The training loop of one category: batches, steps, evaluations, checkpoints, interruption.
 
 It knows nothing of a model but what `Trainer` says.
 """
@@ -9,19 +9,22 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from shipgen.errors import InputError, OutputError, ShipgenError
+from shipgen.errors import InputError
 from shipgen.progress import progress
+from shipgen_export.checkpoints import Checkpoints, check_finite
+from shipgen_export.merits import rows_since_best
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from shipgen.columns import Float32
-    from shipgen_export.run_folder import CategoryFolder, State
+    from shipgen_export.category_folder import CategoryFolder, State
+    from shipgen_export.evaluate import Evaluation
     from shipgen_export.sample import CategorySample
 
 #: Steps in one call of TensorFlow and in one drawing of muons. Part of what makes a run reproducible.
@@ -35,9 +38,13 @@ _SLICE = 500_000
 
 
 class Trainer(Protocol):
-    """What `train_category` needs of a model in training."""
+    """What `train_category` needs of a model in training.
+
+    `generator` is the network that is evaluated and kept, `companions` are others that belong to it.
+    """
 
     generator: Any
+    companions: dict[str, Any]
     losses: tuple[str, ...]
     step: Any
     config: Any
@@ -67,6 +74,57 @@ class Goal:
             return 0
         block = BLOCK - steps % BLOCK
         return block if self.steps is None else max(0, min(block, self.steps - steps))
+
+
+@dataclass(frozen=True)
+class Watch:
+    """When the figure of merit is measured during training, and what follows from it.
+
+    Attributes
+    ----------
+    evaluator : callable
+        Generator -> `Evaluation`, on muons that training does not see.
+    every : int
+        Steps from one evaluation to the next; there is one more at the end.
+    patience : int
+        Stop when no measure has improved in this many evaluations; 0 is never.
+    draw : callable, optional
+        Draws pictures of an evaluation, given the rows of losses and figures of merit.
+    """
+
+    evaluator: Callable[[Any], Evaluation]
+    every: int
+    patience: int = 0
+    draw: Callable[[Evaluation, list[dict[str, str]], list[dict[str, str]]], object] | None = None
+
+    def left(self, step: int) -> int:
+        """Return the steps to the next evaluation."""
+        return self.every - step % self.every
+
+    def due(self, checkpoints: Checkpoints, *, at_end: bool = False) -> bool:
+        """Say whether these steps have to be evaluated and are not yet."""
+        step = checkpoints.step
+        done = bool(checkpoints.merits) and int(checkpoints.merits[-1]["step"]) == step
+        return step > 0 and not done and (at_end or step % self.every == 0)
+
+    def exhausted(self, checkpoints: Checkpoints) -> bool:
+        """Say whether the figures have stopped to improve."""
+        return 0 < self.patience <= rows_since_best(checkpoints.merits)
+
+    def evaluate(
+        self,
+        checkpoints: Checkpoints,
+        trainer: Trainer,
+        elapsed: Callable[[], float],
+        log: Callable[[int, Mapping[str, float | None]], None] | None = None,
+    ) -> None:
+        """Measure, keep everything and draw."""
+        evaluation = self.evaluator(trainer.generator)
+        checkpoints.add_merits(elapsed(), evaluation.merits)
+        if log:
+            log(checkpoints.step, evaluation.merits)
+        if self.draw:
+            self.draw(evaluation, checkpoints.losses, checkpoints.merits)
 
 
 class MuonStream:
@@ -103,77 +161,6 @@ class MuonStream:
         return drawn
 
 
-class Checkpoints:
-    """Saving and restoring one category: TensorFlow's checkpoints, the history and the state."""
-
-    def __init__(self, folder: CategoryFolder, trainer: Trainer) -> None:
-        from shipgen_export.backend import tf
-
-        self._folder = folder
-        self._trainer = trainer
-        self._checkpoint = tf.train.Checkpoint(**trainer.parts)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder.checkpoints), max_to_keep=2)
-        self.columns = ("step", "seconds", *trainer.losses)
-        self.state = folder.state()
-        latest = self._manager.latest_checkpoint
-        if latest:
-            try:
-                self._checkpoint.restore(latest).assert_existing_objects_matched()
-            except (AssertionError, ValueError, tf.errors.OpError) as error:
-                raise InputError(
-                    f"the checkpoint {latest} is damaged: remove {folder.path} to start again"
-                ) from error
-        if int(trainer.step) < self.state.steps:
-            raise InputError(
-                f"the checkpoint of step {self.state.steps:,} in {folder.checkpoints} is missing: "
-                f"bring it back, or remove {folder.path} to start again"
-            )
-        self.rows = folder.read_history(int(trainer.step))
-        seconds = float(self.rows[-1]["seconds"]) if self.rows else 0.0
-        self.state = replace(self.state, steps=int(trainer.step), seconds=seconds)
-
-    def record(self, seconds: float, losses: dict[str, Float32]) -> None:
-        """Add the mean losses of a block to the history."""
-        row = {"step": str(int(self._trainer.step)), "seconds": f"{seconds:.1f}"}
-        self.rows.append(row | {name: f"{values.mean():.5f}" for name, values in losses.items()})
-
-    def save(self, seconds: float) -> None:
-        """Keep everything as it is now; raise `ShipgenError` when a weight is not finite."""
-        steps = int(self._trainer.step)
-        if not all(np.isfinite(weight).all() for weight in self._trainer.generator.get_weights()):
-            raise self.broken(steps)
-        from shipgen_export.backend import tf
-
-        try:
-            self._manager.save(checkpoint_number=steps)
-        except (tf.errors.OpError, OSError) as error:
-            raise OutputError(
-                f"the checkpoint of step {steps:,} could not be written to {self._folder.checkpoints}, the "
-                f"disk may be full: free some space and run the same command, which goes on from step "
-                f"{self.state.steps:,} ({type(error).__name__})"
-            ) from error
-        self._folder.write_history(self.columns, self.rows)
-        self._keep(replace(self.state, steps=steps, seconds=round(seconds, 3)))
-
-    def save_weights(self) -> None:
-        """Write the generator's weights as they are now."""
-        if self.state.weights_steps != self.state.steps or not self._folder.weights.is_file():
-            digest = self._folder.write_weights(self._trainer.generator)
-            self._keep(replace(self.state, weights_steps=self.state.steps, weights_sha256=digest))
-
-    def _keep(self, state: State) -> None:
-        self.state = state
-        self._folder.write_state(state)
-
-    def broken(self, step: int) -> ShipgenError:
-        """Return the error to raise when training `step` gave NaN or infinity."""
-        return ShipgenError(
-            f"training of {self._folder.path.name} failed at step {step}: a loss or weight is NaN or "
-            f"infinite; the checkpoint of step {self.state.steps} is kept in {self._folder.path}: "
-            "train again with a lower learning rate in another folder"
-        )
-
-
 @contextmanager
 def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a flag, so that a step is never cut; a second one interrupts at once."""
@@ -195,7 +182,14 @@ def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def train_category(trainer: Trainer, stream: MuonStream, folder: CategoryFolder, goal: Goal) -> State:
+def train_category(
+    trainer: Trainer,
+    stream: MuonStream,
+    folder: CategoryFolder,
+    goal: Goal,
+    watch: Watch | None = None,
+    log: Callable[[int, Mapping[str, float | None]], None] | None = None,
+) -> State:
     """Train one category from where its folder stands to the goal; return the state reached.
 
     Parameters
@@ -208,6 +202,10 @@ def train_category(trainer: Trainer, stream: MuonStream, folder: CategoryFolder,
         Locked by the caller.
     goal : Goal
         When to stop.
+    watch : Watch, optional
+        Figures of merit on the way; none without.
+    log : callable, optional
+        Takes a step and its mean losses or figures of merit by name.
 
     Raises
     ------
@@ -219,34 +217,39 @@ def train_category(trainer: Trainer, stream: MuonStream, folder: CategoryFolder,
     checkpoints = Checkpoints(folder, trainer)
     before, started = checkpoints.state.seconds, time.monotonic()
     saved = started
+
+    def elapsed() -> float:
+        return before + time.monotonic() - started
+
     with _deferred_interrupts() as interrupted, _progress(folder.path.name, trainer, goal) as advance:
-        while count := goal.left(int(trainer.step), time.monotonic() - started):
-            first = int(trainer.step)
-            losses = trainer.train(stream.draw(first, count))
-            now = time.monotonic()
-            _check_finite(checkpoints, first, losses)
-            checkpoints.record(before + now - started, losses)
-            advance(count)
-            if interrupted():
+        while not interrupted():
+            if watch and watch.due(checkpoints):
+                watch.evaluate(checkpoints, trainer, elapsed, log)
+                saved = time.monotonic()
+            first = checkpoints.step
+            count = 0 if watch and watch.exhausted(checkpoints) else goal.left(first, elapsed() - before)
+            if not count:
                 break
-            if now - saved > _CHECKPOINT_INTERVAL:
-                checkpoints.save(before + now - started)
-                saved = now
-        if int(trainer.step) > checkpoints.state.steps:
-            checkpoints.save(before + time.monotonic() - started)
-        checkpoints.save_weights()
+            losses = trainer.train(stream.draw(first, min(count, watch.left(first)) if watch else count))
+            check_finite(checkpoints, first, losses)
+            checkpoints.add_losses(elapsed(), losses)
+            if log:
+                log(checkpoints.step, {name: float(values.mean()) for name, values in losses.items()})
+            advance(checkpoints.step - first)
+            if time.monotonic() - saved > _CHECKPOINT_INTERVAL:
+                checkpoints.save(elapsed())
+                saved = time.monotonic()
+        if watch and not interrupted() and watch.due(checkpoints, at_end=True):
+            watch.evaluate(checkpoints, trainer, elapsed, log)
+        if checkpoints.step > checkpoints.state.steps:
+            checkpoints.save(elapsed())
+        checkpoints.save_last()
         if interrupted():
             raise Stopped(
                 f"step {checkpoints.state.steps:,} of {folder.path.name} is saved in "
                 f"{folder.path.parent}: run the same command again to go on"
             )
     return checkpoints.state
-
-
-def _check_finite(checkpoints: Checkpoints, first: int, losses: dict[str, Float32]) -> None:
-    finite = np.all([np.isfinite(values) for values in losses.values()], 0)
-    if not finite.all():
-        raise checkpoints.broken(first + 1 + int(np.argmin(finite)))
 
 
 @contextmanager

@@ -1,158 +1,52 @@
 """The run folder of a training: what was asked for, and what each category has reached.
 
-``run.json`` and a copy of the sample's ``prepared.json`` say what is trained; a folder a category holds
-``checkpoints/``, ``history.csv``, ``generator.weights.h5``, ``figure_of_merit.json`` and ``state.json``.
-Several processes may train different categories in the same folder.
+``run.json`` and a copy of the sample's ``prepared.json`` say what is trained; a folder a category holds the
+rest (`CategoryFolder`). Several processes may train different categories in the same folder.
 """
 
 from __future__ import annotations
 
-import csv
-import fcntl
 import os
 import shutil
-import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files import complete_file, output_error, read_json, sha256, write_json
 from shipgen.provenance import versions
+from shipgen_export.category_folder import LOCK, CategoryFolder, State, locked
 from shipgen_export.sample import INDEX as PREPARED
-from shipgen_export.sample import PreparedSample
+from shipgen_export.sample import CategorySample, PreparedSample
+from shipgen_export.transforms import Normalisation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from shipgen.categories import Category
 
+__all__ = ["CategoryFolder", "Run", "State", "with_span"]
+
 FORMAT = "shipgen-run"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INDEX = "run.json"
 
-_LOCK = "lock"
 
+def with_span(normalisation: Normalisation, span: float | None) -> Normalisation:
+    """Return the normalisation of the same muons to [-span, span]; the same one for ``None``.
 
-@contextmanager
-def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of `folder` against other processes; raise BlockingIOError when taken and not `wait`."""
-    with (folder / _LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-
-
-@dataclass(frozen=True)
-class State:
-    """What one category has reached.
-
-    Attributes
-    ----------
-    steps : int
-        Steps done at the last checkpoint.
-    seconds : float
-        Time they took.
-    weights_steps : int or None
-        Steps after which ``generator.weights.h5`` was written.
-    weights_sha256 : str or None
-        Its hash.
+    What it gives is what the other gives times the ratio of the spans: of the broadened features, distances
+    to the mean before the root scale with that ratio, and after it with its square root.
     """
-
-    steps: int = 0
-    seconds: float = 0.0
-    weights_steps: int | None = None
-    weights_sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class CategoryFolder:
-    """One category's part of a run folder."""
-
-    path: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of TensorFlow's checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def weights(self) -> Path:
-        """The generator's weights, in Keras' HDF5 form."""
-        return self.path / "generator.weights.h5"
-
-    @property
-    def merit(self) -> Path:
-        """The figure of merit of those weights."""
-        return self.path / "figure_of_merit.json"
-
-    @property
-    def history(self) -> Path:
-        """Losses over steps."""
-        return self.path / "history.csv"
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Make the folder and keep other processes out of it; raise `InputError` when one is in."""
-        try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path, wait=False):
-                yield
-        except BlockingIOError as error:
-            raise InputError(
-                f"another process trains {self.path.name} in {self.path.parent}: wait for it or stop it"
-            ) from error
-
-    def state(self) -> State:
-        """Return what was reached; nothing when there is no state."""
-        file = self.path / "state.json"
-        if not file.is_file():
-            return State()
-        content = read_json(file)
-        try:
-            return State(**content)
-        except TypeError as error:
-            raise InputError(f"{file} is no state of a run: remove {self.path} to start it again") from error
-
-    def write_state(self, state: State) -> None:
-        """Keep `state`."""
-        with complete_file(self.path / "state.json", force=True) as part:
-            write_json(part, {**state.__dict__})
-
-    def read_history(self, steps: int) -> list[dict[str, str]]:
-        """Return the rows up to `steps`; later ones belong to steps that were lost."""
-        if not self.history.is_file():
-            return []
-        with self.history.open(newline="", encoding="utf-8") as file:
-            try:
-                return [row for row in csv.DictReader(file) if int(row["step"]) <= steps]
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{self.history} is damaged: remove it, training goes on without") from error
-
-    def write_history(self, columns: Sequence[str], rows: list[dict[str, str]]) -> None:
-        """Replace the history."""
-        with (
-            complete_file(self.history, force=True) as part,
-            part.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-
-    def write_weights(self, generator: Any) -> str:
-        """Keep the weights of a Keras network; return their file's hash."""
-        with complete_file(self.weights, force=True) as part:
-            # Keras insists on its own ending.
-            scratch = part.with_name("part.weights.h5")
-            try:
-                with warnings.catch_warnings():
-                    # Keras copies its variables in a way that NumPy 2 deprecates.
-                    warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-                    generator.save_weights(scratch)
-                scratch.replace(part)
-            finally:
-                scratch.unlink(missing_ok=True)
-        return sha256(self.weights)
+    if span is None:
+        return normalisation
+    n, ratio = normalisation, span / normalisation.span
+    low, high = (
+        np.where(n.broadened, ratio * n.mean + np.sqrt(ratio) * (bound - n.mean), ratio * bound)
+        for bound in (n.broad_minimum, n.broad_maximum)
+    )
+    return replace(n, mean=ratio * n.mean, broad_minimum=low, broad_maximum=high, span=span)
 
 
 @dataclass(frozen=True)
@@ -184,8 +78,17 @@ class Run:
         """Return the part of `category`, which need not exist."""
         return CategoryFolder(self.path / category.name)
 
+    def normalised(self, sample: CategorySample) -> CategorySample:
+        """Return the category's sample with the normalisation that the run's networks use."""
+        return replace(sample, normalisation=with_span(sample.normalisation, self._span))
+
+    @property
+    def _span(self) -> float | None:
+        span: float | None = self.index["config"].get("span")
+        return span
+
     def sample(self) -> PreparedSample:
-        """Return the copy of the sample's ``prepared.json``; it has no muons."""
+        """Return the copy of the sample's ``prepared.json``, normalised as in this run; it has no muons."""
         if (
             not (self.path / PREPARED).is_file()
             or sha256(self.path / PREPARED) != self.index["sample"]["sha256"]
@@ -193,7 +96,17 @@ class Run:
             raise InputError(
                 f"{self.path / PREPARED} is missing or was changed: copy it again from the prepared sample"
             )
-        return PreparedSample.open(self.path)
+        sample = PreparedSample.open(self.path)
+        categories = {
+            name: {
+                **entry,
+                "normalisation": with_span(
+                    Normalisation.from_json(entry["normalisation"]), self._span
+                ).to_json(),
+            }
+            for name, entry in sample.index["categories"].items()
+        }
+        return PreparedSample(sample.path, {**sample.index, "categories": categories})
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -210,9 +123,20 @@ class Run:
 
     @classmethod
     def start(
-        cls, path: Path, sample: PreparedSample, *, model: str, config: dict[str, Any], seed: int
+        cls,
+        path: Path,
+        sample: PreparedSample,
+        *,
+        model: str,
+        config: dict[str, Any],
+        seed: int,
+        evaluate_every: int | None = None,
+        device: str = "cpu",
     ) -> Self:
         """Make the run folder `path`, or continue it when it is one of the same model, settings and sample.
+
+        Steps between evaluations decide which networks are kept as the best, so they are settings as well;
+        the device is only noted.
 
         Raises
         ------
@@ -222,6 +146,7 @@ class Run:
         wanted = {
             "model": model,
             "seed": seed,
+            "evaluate_every": evaluate_every,
             "sample": {"sha256": sha256(sample.path / PREPARED)},
             "config": config,
         }
@@ -229,14 +154,14 @@ class Run:
             path.mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(f"the run folder {path} cannot be made: {error.strerror}") from error
-        if not (path / INDEX).exists() and not {item.name for item in path.iterdir()} <= {_LOCK, PREPARED}:
+        if not (path / INDEX).exists() and not {item.name for item in path.iterdir()} <= {LOCK, PREPARED}:
             raise InputError(f"{path} is not empty and no run (no {INDEX} in it): choose another name")
         if not os.access(path, os.W_OK):
             raise InputError(f"the run folder {path} cannot be written to: choose another one")
         # Two processes started at the same time agree on who makes it.
-        with _locked(path, wait=True):
+        with locked(path, wait=True):
             if not (path / INDEX).exists():
-                cls._create(path, sample, wanted)
+                cls._create(path, sample, {**wanted, "device": device})
         run = cls.open(path)
         run.check_same(wanted)
         return run
@@ -261,7 +186,7 @@ class Run:
                 "choose another folder"
             )
         found, asked = (
-            {"model": index["model"], "seed": index["seed"], **index["config"]}
+            {**{name: index[name] for name in ("model", "seed", "evaluate_every")}, **index["config"]}
             for index in (self.index, wanted)
         )
         for name in [*asked, *found]:

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipgen.categories import category_by_name
-from shipgen.errors import InputError
+from shipgen.errors import InputError, MissingExtraError
 from shipgen.files import complete_file, read_json, write_json
-from shipgen_export.evaluate import measure
-from shipgen_export.loop import Goal, MuonStream, Stopped, train_category
-from shipgen_export.run_folder import CategoryFolder, Run, State
+from shipgen_export import settings as all_settings
+from shipgen_export.category_folder import read_table
+from shipgen_export.evaluate import Evaluator, measure
+from shipgen_export.loop import Goal, MuonStream, Stopped, Watch, train_category
+from shipgen_export.merits import rows_since_best
+from shipgen_export.run_folder import CategoryFolder, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from shipgen.categories import Category
     from shipgen_export.sample import CategorySample, PreparedSample
+    from shipgen_export.settings import Config
 
-#: Steps of a category when neither steps nor minutes are asked for. With the GAN's defaults
-#: muplus_offaxis was best near 10,000 (AUC 0.78) and worse after it: 0.81 at 20,000, 0.90 at 120,000.
-DEFAULT_STEPS = 10_000
+#: Steps of a category when neither steps nor minutes are asked for: the GAN's defaults take a quarter of an
+#: hour for them on one core. It was best near 10,000 and worse after it; the best network is kept.
+DEFAULT_STEPS = 20_000
+
+#: Steps from one evaluation to the next, and how many without improvement end the training.
+EVALUATE_EVERY = 5_000
+PATIENCE = 5
 
 
 @dataclass(frozen=True)
@@ -33,13 +43,16 @@ class Model:
 
     Attributes
     ----------
+    help : str
+        What it is, in a few words.
     module : str
         Where it is; loaded when it is trained.
     config, trainer, generator : str
-        Names in the module of the settings' dataclass, the `Trainer` (settings, features, seed) and the
-        function (settings, features) that builds an untrained generator.
+        Names in the module of the settings' class, the `Trainer` (settings, features, seed) and the function
+        (settings, features) that builds an untrained generator.
     """
 
+    help: str
     module: str
     config: str
     trainer: str
@@ -49,9 +62,30 @@ class Model:
         """Return one of the module's objects."""
         return getattr(importlib.import_module(self.module), name)
 
+    @property
+    def settings(self) -> type[Config]:
+        """The settings' class, without loading TensorFlow."""
+        config: type[Config] = getattr(all_settings, self.config)
+        return config
+
 
 #: The models, by the name used on the command line and in run folders.
-MODELS = {"gan": Model("shipgen_export.gan", "GanConfig", "Gan", "build_generator")}
+MODELS = {
+    "gan": Model(
+        "the source's generative adversarial network",
+        "shipgen_export.gan",
+        "GanConfig",
+        "Gan",
+        "build_generator",
+    ),
+    "vae": Model(
+        "the source's variational auto-encoder",
+        "shipgen_export.vae",
+        "VaeConfig",
+        "Vae",
+        "build_generator",
+    ),
+}
 
 
 def model_by_name(name: str) -> Model:
@@ -75,6 +109,10 @@ class Trained:
         Time of all of them.
     merit : dict
         Content of ``figure_of_merit.json``.
+    device : str
+        What TensorFlow ran on.
+    exhausted : int
+        Evaluations without improvement after which training was ended; 0 when it was not.
     """
 
     category: Category
@@ -82,14 +120,18 @@ class Trained:
     steps: int
     seconds: float
     merit: dict[str, Any]
+    device: str = "cpu"
+    exhausted: int = 0
 
     def summary(self) -> str:
         """Return one line that says it."""
         merit, control = self.merit, self.merit["control"]
         done = "finished before" if self.steps == self.steps_before else f"from {self.steps_before:,} on"
         chi2 = "none" if merit["chi2"] is None else f"{merit['chi2']:.2f}"
+        ended = f", ended after {self.exhausted} evaluations without improvement" if self.exhausted else ""
         return (
-            f"{self.category.name}: {self.steps:,} steps ({done}), {self.seconds / 60:.1f} min; "
+            f"{self.category.name}: {self.steps:,} steps ({done}) on {self.device}, "
+            f"{self.seconds / 60:.1f} min{ended}; {merit['network']} of step {merit['steps']:,}: "
             f"AUC {merit['auc']:.3f} +- {merit['auc_error']:.3f} (real against real: "
             f"{control['auc']:.3f} +- {control['auc_error']:.3f}), chi2 {chi2}, "
             f"overlap {merit['overlap']:.3f}"
@@ -107,6 +149,10 @@ def train(
     seed: int = 1,
     threads: int | None = None,
     settings: dict[str, Any] | None = None,
+    evaluate_every: int = EVALUATE_EVERY,
+    patience: int = PATIENCE,
+    pictures: bool = True,
+    tensorboard: bool = False,
 ) -> Iterator[Trained]:
     """Train a model on a prepared sample, category by category; yield what each has reached.
 
@@ -130,6 +176,14 @@ def train(
         CPU threads; all when ``None``.
     settings : dict, optional
         Values of the model's settings that differ from the defaults.
+    evaluate_every : int
+        Steps between figures of merit on validation muons; the best network of each measure is kept.
+    patience : int
+        End a category when no measure has improved in so many evaluations; 0 is never.
+    pictures : bool
+        Draw pictures at each evaluation.
+    tensorboard : bool
+        Write TensorBoard's event files.
 
     Raises
     ------
@@ -141,29 +195,63 @@ def train(
         Interrupted; everything is saved.
     """
     kind = model_by_name(model)
+    config = kind.settings(**(settings or {}))
     names = tuple(dict.fromkeys(categories)) or tuple(category.name for category in sample.categories)
     chosen = [_category(sample, name) for name in names]
+    if pictures and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("drawing pictures (--no-pictures leaves them out)", "matplotlib", "plot")
     from shipgen_export.backend import configure
 
-    configure(threads)
-    config = kind.load(kind.config)(**(settings or {}))
-    run = Run.start(output, sample, model=model, config=asdict(config), seed=seed)
+    device = configure(threads)
+    run = Run.start(
+        output,
+        sample,
+        model=model,
+        config=asdict(config),
+        seed=seed,
+        evaluate_every=evaluate_every,
+        device=device,
+    )
     goal = (
         Goal(seconds=minutes * 60 / len(chosen))
         if minutes is not None
         else Goal(steps=steps or DEFAULT_STEPS)
     )
     for category in chosen:
-        muons = sample.load(category.name)
+        muons = run.normalised(sample.load(category.name))
         folder = run.category(category)
         # A seed of its own for each category, so that equal networks do not start equal.
         own_seed = int(np.random.SeedSequence((seed, category.number)).generate_state(1)[0])
         with folder.locked():
             trainer = kind.load(kind.trainer)(config, len(category.features), own_seed)
             before = folder.state().steps
-            state = train_category(trainer, MuonStream(muons, config.real_batch, seed), folder, goal)
-            merit = _merit(folder, state, muons, trainer.generator, seed)
-        yield Trained(category, before, state.steps, state.seconds, merit)
+            watch = Watch(
+                Evaluator(muons, seed),
+                evaluate_every,
+                patience,
+                _drawing(folder, category) if pictures else None,
+            )
+            stream = MuonStream(muons, config.real_batch, seed)
+            state = train_category(trainer, stream, folder, goal, watch, _log(folder, tensorboard))
+            untrained = kind.load(kind.generator)(config, len(category.features))
+            merit = _merit(folder, muons, untrained, seed)
+            idle = rows_since_best(read_table(folder.merits, state.steps))
+        ended = patience if 0 < patience <= idle else 0
+        yield Trained(category, before, state.steps, state.seconds, merit, device, ended)
+
+
+def _drawing(folder: CategoryFolder, category: Category) -> Callable[..., object]:
+    """Return what draws the pictures of an evaluation."""
+    from shipgen_export.pictures import draw_pictures
+
+    return partial(draw_pictures, folder.pictures, category)
+
+
+def _log(folder: CategoryFolder, tensorboard: bool) -> Callable[..., None] | None:
+    """Return what writes TensorBoard's files, when they are asked for."""
+    from shipgen_export.event_log import EventLog
+
+    return EventLog(folder.tensorboard) if tensorboard else None
 
 
 def _category(sample: PreparedSample, name: str) -> Category:
@@ -181,20 +269,33 @@ def _category(sample: PreparedSample, name: str) -> Category:
     return category
 
 
-def _merit(
-    folder: CategoryFolder, state: State, muons: CategorySample, generator: Any, seed: int
-) -> dict[str, Any]:
-    """Return the figure of merit of the weights, measured unless that was done before."""
+def _merit(folder: CategoryFolder, muons: CategorySample, generator: Any, seed: int) -> dict[str, Any]:
+    """Return the figure of merit of the network that is exported by default, measured unless it was before.
+
+    Parameters
+    ----------
+    folder : CategoryFolder
+        Where the network is.
+    muons : CategorySample
+        To compare with.
+    generator : keras.Model
+        Of the same settings; gets the network's weights.
+    seed : int
+        Of the measure.
+    """
+    name = folder.state().default_network
+    steps, digest = folder.read_network(name, generator)
+    which = {"network": name, "steps": steps, "sha256": digest}
     if folder.merit.is_file():
         found = read_json(folder.merit)
-        if found.get("steps") == state.weights_steps:
+        if {key: found.get(key) for key in which} == which:
             return found
     try:
-        merit = {"steps": state.weights_steps, **measure(muons, generator, seed)}
+        merit = {**which, **measure(muons, generator, seed)}
     except KeyboardInterrupt as error:
         raise Stopped(
-            f"step {state.steps:,} of {folder.path.name} is saved in {folder.path.parent}, its figure of "
-            "merit is not measured yet: run the same command again"
+            f"step {folder.state().steps:,} of {folder.path.name} is saved in {folder.path.parent}, its "
+            "figure of merit is not measured yet: run the same command again"
         ) from error
     with complete_file(folder.merit, force=True) as part:
         write_json(part, merit)

@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hist
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-import mplhep
 import numpy as np
 import uproot
 
+from shipgen_export.plots import Figure, draw_overlay, fill
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-mpl.use("Agg")
 
 #: Quantity -> (axis, label). r is where the muon starts, off axis only.
 QUANTITIES = {
@@ -81,31 +78,17 @@ class Muons:
 def draw(name: str, files: list[Muons], upper: Axes, lower: Axes | None) -> None:
     """Draw one quantity, and the ratio of the first file to the second."""
     axis, label = QUANTITIES[name]
-    histograms = []
-    for muons in files:
-        values, weight = muons.quantity(name)
-        histograms.append(hist.Hist(axis, storage=hist.storage.Weight()).fill(values, weight=weight))
-    styles = [{"color": "C0", "histtype": "step"}, {"color": "0.75", "histtype": "fill"}]
-    for histogram, muons, style in list(zip(histograms, files, styles, strict=False))[::-1]:
-        mplhep.histplot(histogram, ax=upper, label=muons.label, flow="none", **style)
-    upper.set_ylabel("muons per POT")
-    if name == "phi":
-        upper.set_ylim(0, 1.4 * max(histogram.values().max() for histogram in histograms))
-    else:
-        upper.set_yscale("log")
-    upper.legend(loc="upper right", frameon=False)
-    if lower is None:
-        upper.set_xlabel(label)
-        return
-    generated, simulated = (histogram.values() for histogram in histograms)
-    relative = np.sqrt(
-        sum(h.variances() / np.where(h.values() > 0, h.values(), np.inf) ** 2 for h in histograms)
+    histograms = [fill(axis, *muons.quantity(name)) for muons in files]
+    draw_overlay(
+        upper,
+        lower,
+        histograms[0],
+        histograms[1] if lower else None,
+        label,
+        names=[muons.label for muons in files],
+        log=name != "phi",
     )
-    ratio = np.divide(generated, simulated, out=np.full_like(generated, np.nan), where=simulated > 0)
-    lower.errorbar(axis.centers, ratio, ratio * relative, fmt=".", color="C0", markersize=3, linewidth=0.8)
-    lower.axhline(1, color="0.5", linewidth=0.8)
-    lower.set(ylim=(0, 2), ylabel="ratio", xlabel=label, xlim=upper.get_xlim())
-    upper.tick_params(labelbottom=False)
+    upper.set_ylabel("muons per POT")
 
 
 def main() -> None:
@@ -115,7 +98,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     files = [Muons.read(path) for path in options.files[:2]]
-    figure = plt.figure(figsize=(13, 8.5))
+    figure = Figure(figsize=(13, 8.5))
     outer = figure.add_gridspec(
         2, 3, left=0.065, right=0.985, top=0.975, bottom=0.07, wspace=0.28, hspace=0.26
     )

@@ -54,17 +54,23 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
     yield f"bundle {bundle.name}: {bundle.label}"
     yield f"  {bundle.rate:.4e} muons per proton on target, energy cut {bundle.energy_cut:g} GeV"
     yield f"  target starts at z = {bundle.target_start:g} cm, sha256 {bundle.sha256}"
-    yield f"  {'category':16} {'muons/POT':>11} {'share':>7} {'latent':>7} {'AUC':>15} {'of simulated':>15}"
-    for entry in bundle.entries:
-        merit = entry.details.get("figure_of_merit")
-        control = merit.get("control") if isinstance(merit, dict) else None
-        auc, of_simulated = _with_error(merit), _with_error(control)
-        share = entry.rate / bundle.rate
-        row = f"  {entry.category.name:16} {entry.rate:11.4e} {share:7.2%} {entry.latent_size:7}"
-        yield f"{row} {auc:>15} {of_simulated:>15}"
+    merits = [entry.details.get("figure_of_merit") for entry in bundle.entries]
+    hard = [_part(merit, "hard") for merit in merits]
+    columns = ["AUC", "of simulated"] + ["hard AUC", "of simulated"] * any(hard)
+    titles = "".join(f" {column:>15}" for column in columns)
+    yield f"  {'category':16} {'muons/POT':>11} {'share':>7} {'latent':>7}{titles}"
+    for entry, merit, harder in zip(bundle.entries, merits, hard, strict=True):
+        found = [merit, _part(merit, "control"), harder, _part(harder, "control")][: len(columns)]
+        row = f"  {entry.category.name:16} {entry.rate:11.4e} {entry.rate / bundle.rate:7.2%}"
+        yield f"{row} {entry.latent_size:7}" + "".join(f" {_with_error(figure):>15}" for figure in found)
     yield "  AUC: a classifier's power to tell generated from simulated muons, and simulated from simulated;"
-    yield "  0.5 is none, 1 is all"
+    yield "  0.5 is none, 1 is all" + "; the hard one has more trees and derived features" * any(hard)
     yield from _provenance(bundle.provenance)
+
+
+def _part(merit: Any, name: str) -> Any:
+    """Return a part of a figure of merit, ``None`` where it is not stated."""
+    return merit.get(name) if isinstance(merit, dict) else None
 
 
 def _with_error(merit: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,14 @@ from shipgen_export import agreement, onnx_graph
 from shipgen_export.agreement import LATENTS, TOLERANCE, check_agreement, comparison_latents, reference
 from shipgen_export.backend import configure, tf
 from shipgen_export.export import export
-from shipgen_export.gan import Gan, GanConfig
+from shipgen_export.gan import Gan, GanConfig, build_generator
 from shipgen_export.loop import Goal, MuonStream, train_category
 from shipgen_export.onnx_graph import build_graph
 from shipgen_export.run_folder import Run
 from shipgen_export.sample import PreparedSample
+from shipgen_export.settings import VaeConfig
+from shipgen_export.transforms import Normalisation
+from shipgen_export.vae import Vae
 
 if TYPE_CHECKING:
     import subprocess
@@ -34,9 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.categories import Category
-    from shipgen_export.transforms import Normalisation
 
-CONFIG = GanConfig(latent=8, batch=20)
+CONFIG = GanConfig(latent=8, batch=20, layers_g=1, layers_d=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,7 +83,7 @@ def change_sample(run: Path, **facts: Any) -> None:
 def trained(category: Category) -> tuple[Any, Normalisation]:
     """Return a generator, dropout included, trained on made-up muons, and their normalisation."""
     sample = synthetic_category(category, 1000, seed=1)
-    gan = Gan(GanConfig(latent=20, batch=20, layers_g=3), len(category.features), seed=1)
+    gan = Gan(GanConfig(latent=20, batch=20, layers_g=3, layers_d=1), len(category.features), seed=1)
     gan.train(MuonStream(sample, 10, 1).draw(0, 50))
     return gan.generator, sample.normalisation
 
@@ -109,6 +111,69 @@ def test_bundle_of_a_run(trained_run: Path, tmp_path: Path) -> None:
     assert bundle.provenance["config"]["latent"] == 8
     assert bundle.provenance["sample"]["pot"] == POT
     assert str(tmp_path) not in (tmp_path / "bundle" / "bundle.json").read_text()
+
+
+def add_best(run: Path, measure: str = "auc") -> dict[str, list[Any]]:
+    """Give each category a best network, after 20 steps; return their weights."""
+    made = {}
+    for category in CATEGORIES:
+        folder = Run.open(run).category(category)
+        best = build_generator(CONFIG, len(category.features), seed=category.number + 100)
+        digest = folder.write_network(f"best_{measure}", best, {})
+        folder.write_state(folder.state().with_network(f"best_{measure}", 20, digest))
+        made[category.name] = best.get_weights()
+    return made
+
+
+def test_the_best_network_is_exported_unless_another_is_asked_for(run_copy: Path, tmp_path: Path) -> None:
+    made = add_best(run_copy)
+    bundle = export(run_copy, tmp_path / "bundle")
+    assert bundle.path == tmp_path / "bundle"
+    latent = comparison_latents(8, seed=2)
+    for entry, network in zip(bundle.entries, bundle.networks, strict=True):
+        assert (entry.details["network"], entry.details["steps"]) == ("best_auc", 20)
+        generator = build_generator(CONFIG, len(entry.category.features))
+        generator.set_weights(made[entry.category.name])
+        index = json.loads((run_copy / "prepared.json").read_text())["categories"][entry.category.name]
+        normalisation = Normalisation.from_json(index["normalisation"])
+        expected = normalisation.inverse(reference(generator, latent))
+        width = normalisation.maximum - normalisation.minimum
+        assert (np.abs(network(latent) - expected).max(0) / width).max() <= TOLERANCE
+    # The first category's figure of merit is of step 30, the second's of step 20.
+    merits = [entry.details["figure_of_merit"] for entry in bundle.entries]
+    assert merits == [None, {"auc": 0.7, "auc_error": 0.01}, None, None]
+    last = export(run_copy, tmp_path / "last", network="last")
+    assert [entry.details["steps"] for entry in last.entries] == [30] * 4
+    assert not np.array_equal(last.networks[0](latent), bundle.networks[0](latent))
+
+
+def test_networks_that_are_not_there(run_copy: Path, tmp_path: Path) -> None:
+    add_best(run_copy)
+    with pytest.raises(InputError, match=r"has no network best_chi2: it has best_auc, last; the best ones"):
+        export(run_copy, tmp_path / "bundle", network="best_chi2")
+    with pytest.raises(
+        InputError, match="no network 'first': choose from best_auc, best_chi2, best_overlap, l"
+    ):
+        export(run_copy, tmp_path / "bundle", network="first")
+    file = run_copy / "muminus_onaxis" / "best_auc.weights.h5"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"best_auc.weights.h5 is not the file that training wrote"):
+        export(run_copy, tmp_path / "bundle")
+
+
+def test_networks_of_a_vae(tmp_path: Path) -> None:
+    sample = PreparedSample.open(synthetic_sample(tmp_path / "prepared", 200))
+    config = VaeConfig(batch=20, layers_e=1, layers_d=1)
+    run = Run.start(tmp_path / "run", sample, model="vae", config=asdict(config), seed=1)
+    for category in CATEGORIES:
+        folder = run.category(category)
+        with folder.locked():
+            stream = MuonStream(sample.load(category.name), config.real_batch, 1)
+            train_category(Vae(config, len(category.features), 1), stream, folder, Goal(steps=10))
+    bundle = export(tmp_path / "run", tmp_path / "bundle")
+    assert bundle.provenance["model"] == "vae"
+    for entry in bundle.entries:
+        assert max(entry.details["agreement"]["numpy"].values()) <= TOLERANCE
 
 
 def test_networks_of_a_bundle_stay_in_the_training_range(trained_run: Path, tmp_path: Path) -> None:

@@ -7,31 +7,35 @@ import json
 import resource
 import shutil
 import signal
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from synthetic import synthetic_category, synthetic_sample
+from click.testing import CliRunner
+from synthetic import synthetic_sample
 
 from shipgen.categories import CATEGORIES, category_by_name
+from shipgen.commands.train import command
 from shipgen.errors import InputError, OutputError, ShipgenError
 from shipgen.files import sha256
-from shipgen_export.backend import configure
+from shipgen_export.backend import configure, tf
+from shipgen_export.category_folder import CategoryFolder, read_table
 from shipgen_export.gan import Gan, GanConfig, build_generator
 from shipgen_export.loop import BLOCK, Goal, MuonStream, Stopped, train_category
 from shipgen_export.run_folder import Run
 from shipgen_export.sample import PreparedSample
-from shipgen_export.train import train
+from shipgen_export.settings import settings
+from shipgen_export.train import MODELS, train
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    from shipgen_export.run_folder import CategoryFolder
     from shipgen_export.train import Trained
 
-SETTINGS = {"latent": 8, "batch": 20}
+SETTINGS: dict[str, Any] = {"latent": 8, "batch": 20, "layers_g": 1, "layers_d": 1}
 NAME = "muplus_onaxis"
 
 
@@ -46,13 +50,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> PreparedSample:
 
 
 def run(sample: PreparedSample, output: Path, **options: Any) -> list[Trained]:
-    options = {"categories": [NAME], "steps": 150, "threads": 1, "settings": SETTINGS, **options}
-    return list(train("gan", sample, output, **options))
+    given = {"categories": [NAME], "steps": 150, "threads": 1, "settings": SETTINGS}
+    options = {**given, "evaluate_every": 100, "pictures": False, **options}
+    return list(train(options.pop("model", "gan"), sample, output, **options))
 
 
 def weights(output: Path, name: str = NAME) -> list[np.ndarray]:
     category = category_by_name(name)
-    generator = build_generator(GanConfig(**SETTINGS), len(category.features))  # type: ignore[arg-type]
+    generator = build_generator(GanConfig(**SETTINGS), len(category.features))
     generator.load_weights(Run.open(output).category(category).weights)
     found: list[np.ndarray] = generator.get_weights()
     return found
@@ -75,7 +80,9 @@ def finished(sample: PreparedSample, tmp_path_factory: pytest.TempPathFactory) -
 def test_run_folder(sample: PreparedSample, finished: Path) -> None:
     index = json.loads((finished / "run.json").read_text())
     assert (index["format"], index["model"], index["seed"]) == ("shipgen-run", "gan", 1)
-    assert index["config"]["latent"] == 8
+    assert (index["evaluate_every"], index["device"]) == (100, "cpu")
+    # Every setting is there, those that were not given as well.
+    assert index["config"] == asdict(GanConfig(**SETTINGS))
     assert (
         index["sample"]["sha256"]
         == sha256(sample.path / "prepared.json")
@@ -86,14 +93,25 @@ def test_run_folder(sample: PreparedSample, finished: Path) -> None:
     assert state["steps"] == state["weights_steps"] == 250
     assert state["weights_sha256"] == sha256(folder / "generator.weights.h5")
     merit = json.loads((folder / "figure_of_merit.json").read_text())
-    assert merit["steps"] == 250
+    best = {name: entry["steps"] for name, entry in state["best"].items()}
+    assert (merit["network"], merit["steps"]) == ("best_auc", best["auc"])
     assert 0.5 < merit["auc"] <= 1
     assert abs(merit["control"]["auc"] - 0.5) < 4 * merit["control"]["auc_error"]
     with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["step", "seconds", "d_loss", "g_loss"]
     assert [int(row["step"]) for row in rows] == [100, 200, 250]
+    with (folder / "figures_of_merit.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "seconds", "auc", "auc_error", "chi2", "overlap"]
+    assert [int(row["step"]) for row in rows] == [100, 200, 250]
+    assert best["auc"] == int(min(rows, key=lambda row: abs(float(row["auc"]) - 0.5))["step"])
+    for measure, entry in state["best"].items():
+        assert entry["sha256"] == sha256(folder / f"best_{measure}.weights.h5")
     assert not list(finished.rglob("*.part"))
+    # Not asked for.
+    assert not (folder / "pictures").exists()
+    assert not (folder / "tensorboard").exists()
 
 
 def test_no_path_of_the_machine_in_a_run(sample: PreparedSample, finished: Path) -> None:
@@ -138,8 +156,8 @@ class Interrupting(MuonStream):
 
 
 def _category(sample: PreparedSample, output: Path, stream: type[MuonStream], goal: Goal) -> CategoryFolder:
-    config = GanConfig(**SETTINGS)  # type: ignore[arg-type]
-    started = Run.start(output, sample, model="gan", config=config.__dict__, seed=1)
+    config = GanConfig(**SETTINGS)
+    started = Run.start(output, sample, model="gan", config=config.__dict__, seed=1, evaluate_every=100)
     folder = started.category(category_by_name(NAME))
     own_seed = int(np.random.SeedSequence((1, 1)).generate_state(1)[0])
     with folder.locked():
@@ -196,7 +214,8 @@ def test_minutes_are_kept(sample: PreparedSample, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"seed": 2}, r"with seed 1, but 2 is asked for"),
-        ({"settings": {"latent": 8, "batch": 40}}, r"with batch 20, but 40 is asked for"),
+        ({"settings": {**SETTINGS, "batch": 40}}, r"with batch 20, but 40 is asked for"),
+        ({"evaluate_every": 50}, r"with evaluate_every 100, but 50 is asked for"),
         ({"settings": {}}, r"with latent 8, but 100 is asked for"),
     ],
 )
@@ -214,7 +233,7 @@ def test_other_sample_is_refused(finished: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_names_list_the_choices(sample: PreparedSample, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no model 'gna': choose from gan"):
+    with pytest.raises(InputError, match=r"no model 'gna': choose from gan, vae"):
         list(train("gna", sample, tmp_path / "run"))
     with pytest.raises(InputError, match="no category 'muons': choose from"):
         run(sample, tmp_path / "run", categories=["muons"])
@@ -275,42 +294,65 @@ def test_divergence_names_the_step_and_keeps_the_checkpoint(sample: PreparedSamp
     assert not list((tmp_path / "run" / NAME / "checkpoints").glob("*.index"))
 
 
-def test_batches_follow_the_weights_and_depend_on_the_step_alone() -> None:
-    muons = synthetic_category(CATEGORIES[0], 400, seed=1)
-    stream = MuonStream(muons, batch=500, seed=5)
-    whole = stream.draw(0, BLOCK)
-    np.testing.assert_array_equal(stream.draw(37, 5), whole[37:42])
-    assert not np.array_equal(stream.draw(BLOCK, BLOCK), whole)
-    assert not np.array_equal(MuonStream(muons, 500, seed=6).draw(0, BLOCK), whole)
-    features, weight = muons.part("train")
-    normalised = muons.normalisation.forward(features.astype(np.float64)).astype(np.float32)
-    values, counts = np.unique(whole[..., 3], return_counts=True)
-    expected = np.array([weight[normalised[:, 3] == value].sum() for value in values]) / weight.sum()
-    assert len(values) == len(weight)
-    # 50,000 draws over some 280 muons: chi2 per degree of freedom.
-    chi2 = np.square(counts - whole.shape[0] * 500 * expected) / (whole.shape[0] * 500 * expected)
-    assert chi2.mean() == pytest.approx(1, abs=0.35)
-
-
 def test_command(
     sample: PreparedSample, shipgen: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    options = ("--category", NAME, "--threads", 1, "--batch", 20, "--latent", 8)
-    done = shipgen("train", "gan", sample.path, "-o", "run", "--steps", 100, *options)
+    options = ("--category", NAME, "--threads", 1, "--batch", 20, "-layersG", 1, "-layersD", 2, "-nD", 1)
+    other = ("-l", "5e-5", "-opt", "adam", "--spectral-norm", "--tensorboard")
+    done = shipgen("train", "gan", sample.path, "-o", "run", "--steps", 40, *options, *other)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "muplus_onaxis: 100 steps (from 0 on)" in done.stdout
-    assert "AUC" in done.stdout
+    assert "muplus_onaxis: 40 steps (from 0 on) on cpu" in done.stdout
+    assert "best_auc of step 40: AUC" in done.stdout
     assert (tmp_path / "run" / NAME / "generator.weights.h5").is_file()
+    assert list((tmp_path / "run" / NAME / "pictures").glob("*.png"))
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    expected = GanConfig(
+        batch=20, layers_g=1, layers_d=2, learning_rate=5e-5, optimizer="adam", spectral_norm=True
+    )
+    assert config == asdict(expected)
+    _check_events(tmp_path / "run" / NAME)
+
+
+def _check_events(folder: Path) -> None:
+    (events,) = (folder / "tensorboard").iterdir()
+    records = [
+        tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(events))
+    ]
+    values = {value.tag: value for record in records for value in record.summary.value}
+    assert set(values) >= {"d_loss", "g_loss", "auc", "overlap"}
+    (history,) = read_table(folder / "history.csv", 40)
+    assert float(tf.make_ndarray(values["d_loss"].tensor)) == pytest.approx(
+        float(history["d_loss"]), abs=1e-5
+    )
+    assert values["d_loss"].metadata.plugin_data.plugin_name == "scalars"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_setting_is_an_option_with_its_default_in_the_help(model: str) -> None:
+    config = MODELS[model].settings
+    text = CliRunner().invoke(command, [model, "--help"], terminal_width=200).output
+    for name, setting in settings(config).items():
+        (line,) = (line for line in text.splitlines() if f"--{name.replace('_', '-')} " in line + " ")
+        default = getattr(config(), name)
+        assert all(f"{short}, " in line for short in setting.short)
+        assert default in {None, False} or f"[default: {default}]" in text
+    source = {"gan": "-l -nG -nD -layersG -layersD", "vae": "-lr -x -iE -iD -layersE -layersD"}
+    assert set(source[model].split()) <= {short for each in settings(config).values() for short in each.short}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("vae", "PREPARED", "-o", "run"), "no model 'vae': choose from gan"),
+        (("flaw", "PREPARED", "-o", "run"), "no model 'flaw': choose from gan, vae"),
         (("gan", "nothing", "-o", "run"), "nothing is no prepared sample"),
         (("gan", "PREPARED", "-o", "run", "--steps", "5", "--minutes", "1"), "exclude each other"),
         (("gan", "PREPARED", "-o", "run", "--category", "mu"), "'mu' is not one of"),
+        (("gan", "PREPARED", "-o", "run", "-opt", "sgd"), "'sgd' is not one of"),
+        (
+            ("gan", "PREPARED", "-o", "run", "--dropout-d", "1.5"),
+            "dropout_d is 1.5: it must be at least 0 and",
+        ),
     ],
 )
 def test_command_refuses(
