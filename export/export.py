@@ -12,10 +12,10 @@ from shipgen.errors import InputError
 from shipgen.files import check_output, complete_folder, read_json, sha256
 from shipgen.progress import progress
 from shipgen.provenance import versions
-from shipgen_export.category_folder import LAST
-from shipgen_export.evaluate import MEASURES
-from shipgen_export.run_folder import Run
 from shipgen_export.train import Model, model_by_name
+from shipgen_export.training.category_folder import LAST
+from shipgen_export.training.evaluate import MEASURES
+from shipgen_export.training.run_folder import Run
 from shipgen_export.transforms import Normalisation
 
 if TYPE_CHECKING:
@@ -186,9 +186,9 @@ def _check_category(
 
 def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
     """Rebuild a generator from settings and weights, turn it into a graph and compare the two."""
-    from shipgen_export.agreement import check_agreement
     from shipgen_export.backend import configure
-    from shipgen_export.onnx_graph import build_graph
+    from shipgen_export.graphs.agreement import check_agreement
+    from shipgen_export.graphs.onnx_graph import build_graph
 
     configure()
     category = ready.category

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from shipgen.errors import InputError
 from shipgen.files import check_output, complete_folder, work_folder
 from shipgen.progress import progress
-from shipgen_export.beam import AUTO, CHOICES
-from shipgen_export.gather import Share, gather, gather_beam
-from shipgen_export.inputs import expand, read_lines, take_out
-from shipgen_export.intake import skipped_file, take_in
-from shipgen_export.pieces import INDEX as PIECE_INDEX
-from shipgen_export.pieces import Piece, Task, make_piece
-from shipgen_export.prepared_facts import (
+from shipgen_export.reading.beam import AUTO, CHOICES
+from shipgen_export.reading.gather import Share, gather, gather_beam
+from shipgen_export.reading.inputs import expand, read_lines, take_out
+from shipgen_export.reading.intake import skipped_file, take_in
+from shipgen_export.reading.pieces import INDEX as PIECE_INDEX
+from shipgen_export.reading.pieces import Piece, Task, make_piece
+from shipgen_export.reading.prepared_facts import (
     Stated,
     Used,
     collect_facts,
@@ -33,9 +33,9 @@ from shipgen_export.prepared_facts import (
     settle,
     total_dropped,
 )
-from shipgen_export.readers import STEP
+from shipgen_export.reading.readers import STEP
+from shipgen_export.reading.weights import check_beside, scales, settle_pot
 from shipgen_export.sample import INDEX, PreparedSample, write_index
-from shipgen_export.weights import check_beside, scales, settle_pot
 from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.rootfile import Location
-    from shipgen_export.intake import Taken
+    from shipgen_export.reading.intake import Taken
 
 SEED = 1
 #: Counted up whenever pieces of an earlier version cannot be used.

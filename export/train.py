@@ -13,20 +13,20 @@ import numpy as np
 from shipgen.categories import category_by_name
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files import complete_file, read_json, write_json
-from shipgen_export import settings as all_settings
-from shipgen_export.category_folder import read_table
-from shipgen_export.evaluate import Evaluator, measure
-from shipgen_export.loop import Goal, MuonStream, Stopped, Watch, train_category
-from shipgen_export.merits import rows_since_best
-from shipgen_export.run_folder import CategoryFolder, Run
+from shipgen_export.models import settings as all_settings
+from shipgen_export.training.category_folder import read_table
+from shipgen_export.training.evaluate import Evaluator, measure
+from shipgen_export.training.loop import Goal, MuonStream, Stopped, Watch, train_category
+from shipgen_export.training.merits import rows_since_best
+from shipgen_export.training.run_folder import CategoryFolder, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from shipgen.categories import Category
+    from shipgen_export.models.settings import Config
     from shipgen_export.sample import CategorySample, PreparedSample
-    from shipgen_export.settings import Config
 
 #: Steps of a category when neither steps nor minutes are asked for: the GAN's defaults take a quarter of an
 #: hour for them on one core. It was best near 10,000 and worse after it; the best network is kept.
@@ -73,14 +73,14 @@ class Model:
 MODELS = {
     "gan": Model(
         "the source's generative adversarial network",
-        "shipgen_export.gan",
+        "shipgen_export.models.gan",
         "GanConfig",
         "Gan",
         "build_generator",
     ),
     "vae": Model(
         "the source's variational auto-encoder",
-        "shipgen_export.vae",
+        "shipgen_export.models.vae",
         "VaeConfig",
         "Vae",
         "build_generator",
@@ -242,14 +242,14 @@ def train(
 
 def _drawing(folder: CategoryFolder, category: Category) -> Callable[..., object]:
     """Return what draws the pictures of an evaluation."""
-    from shipgen_export.pictures import draw_pictures
+    from shipgen_export.training.pictures import draw_pictures
 
     return partial(draw_pictures, folder.pictures, category)
 
 
 def _log(folder: CategoryFolder, tensorboard: bool) -> Callable[..., None] | None:
     """Return what writes TensorBoard's files, when they are asked for."""
-    from shipgen_export.event_log import EventLog
+    from shipgen_export.training.event_log import EventLog
 
     return EventLog(folder.tensorboard) if tensorboard else None
 

@@ -18,7 +18,7 @@ import hist
 import numpy as np
 import uproot
 
-from shipgen_export.plots import Figure, draw_overlay, fill
+from shipgen_export.training.plots import Figure, draw_overlay, fill
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipgen.errors import InputError
-from shipgen_export.coordinates import Cylinder
+from shipgen_export.models.coordinates import Cylinder
 
 START = -7084.5
 

@@ -7,7 +7,7 @@ import pytest
 
 from shipgen.errors import InputError
 from shipgen_export.backend import tf
-from shipgen_export.distill import Student, StudentConfig
+from shipgen_export.models.distill import Student, StudentConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,14 +11,14 @@ from synthetic import synthetic_category
 
 from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError, ShipgenError
-from shipgen_export import evaluate
-from shipgen_export.evaluate import MEASURES, Evaluator, measure
 from shipgen_export.sample import SPLITS
+from shipgen_export.training import evaluate
+from shipgen_export.training.evaluate import MEASURES, Evaluator, measure
 
 if TYPE_CHECKING:
     from shipgen.columns import Array, Float32
-    from shipgen_export.figure_of_merit import Muons
     from shipgen_export.sample import CategorySample
+    from shipgen_export.training.figure_of_merit import Muons
 
 CATEGORY = CATEGORIES[2]
 

@@ -18,18 +18,18 @@ from shipgen.bundle import Bundle
 from shipgen.categories import CATEGORIES
 from shipgen.errors import BundleError, InputError
 from shipgen.files import sha256
-from shipgen_export import agreement, onnx_graph
-from shipgen_export.agreement import LATENTS, TOLERANCE, check_agreement, comparison_latents, reference
 from shipgen_export.backend import configure, tf
 from shipgen_export.export import export
-from shipgen_export.gan import Gan, GanConfig, build_generator
-from shipgen_export.loop import Goal, MuonStream, train_category
-from shipgen_export.onnx_graph import build_graph
-from shipgen_export.run_folder import Run
+from shipgen_export.graphs import agreement, onnx_graph
+from shipgen_export.graphs.agreement import LATENTS, TOLERANCE, check_agreement, comparison_latents, reference
+from shipgen_export.graphs.onnx_graph import build_graph
+from shipgen_export.models.gan import Gan, GanConfig, build_generator
+from shipgen_export.models.settings import VaeConfig
+from shipgen_export.models.vae import Vae
 from shipgen_export.sample import PreparedSample
-from shipgen_export.settings import VaeConfig
+from shipgen_export.training.loop import Goal, MuonStream, train_category
+from shipgen_export.training.run_folder import Run
 from shipgen_export.transforms import Normalisation
-from shipgen_export.vae import Vae
 
 if TYPE_CHECKING:
     import subprocess

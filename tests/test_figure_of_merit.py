@@ -11,7 +11,7 @@ from synthetic import synthetic_muons
 
 from shipgen.categories import CATEGORIES, Category
 from shipgen.errors import InputError
-from shipgen_export.figure_of_merit import (
+from shipgen_export.training.figure_of_merit import (
     FORMS,
     Muons,
     classify,

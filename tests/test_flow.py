@@ -7,7 +7,7 @@ import pytest
 
 from shipgen.errors import InputError
 from shipgen_export.backend import tf
-from shipgen_export.flow import Density, Flow, FlowConfig
+from shipgen_export.models.flow import Density, Flow, FlowConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

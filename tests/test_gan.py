@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from shipgen.errors import InputError
-from shipgen_export.agreement import reference
 from shipgen_export.backend import configure, tf
-from shipgen_export.gan import (
+from shipgen_export.graphs.agreement import reference
+from shipgen_export.models.gan import (
     Gan,
     GanConfig,
     build_discriminator,
@@ -21,8 +21,8 @@ from shipgen_export.gan import (
     generator_loss,
     gradient_penalty,
 )
-from shipgen_export.networks import learning_rate, optimizer
-from shipgen_export.settings import settings
+from shipgen_export.models.networks import learning_rate, optimizer
+from shipgen_export.models.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

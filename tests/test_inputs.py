@@ -15,8 +15,8 @@ from muon_files import muon_columns, write_training
 from shipgen.categories import CATEGORIES
 from shipgen.cli import run
 from shipgen.errors import InputError, MissingExtraError
-from shipgen_export.inputs import expand, take_out
 from shipgen_export.prepare import prepare
+from shipgen_export.reading.inputs import expand, take_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

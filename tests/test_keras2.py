@@ -17,10 +17,10 @@ from synthetic import synthetic_sample
 from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
 from shipgen.files import sha256
-from shipgen_export.agreement import TOLERANCE
 from shipgen_export.backend import configure
-from shipgen_export.keras2_file import read_keras2
-from shipgen_export.published import PUBLISHED_SPAN, export_keras2, read_ranges
+from shipgen_export.graphs.agreement import TOLERANCE
+from shipgen_export.graphs.keras2_file import read_keras2
+from shipgen_export.graphs.published import PUBLISHED_SPAN, export_keras2, read_ranges
 
 if TYPE_CHECKING:
     import subprocess

@@ -13,20 +13,20 @@ from synthetic import synthetic_category, synthetic_sample
 from shipgen.categories import CATEGORIES
 from shipgen.files import sha256
 from shipgen_export.backend import configure
-from shipgen_export.category_folder import LAST, CategoryFolder, read_table
-from shipgen_export.checkpoints import Checkpoints
-from shipgen_export.gan import Gan, GanConfig
-from shipgen_export.loop import BLOCK, Goal, MuonStream, Watch, train_category
-from shipgen_export.run_folder import Run, with_span
+from shipgen_export.models.gan import Gan, GanConfig
+from shipgen_export.models.vae import build_encoder
 from shipgen_export.sample import PreparedSample
 from shipgen_export.train import MODELS
+from shipgen_export.training.category_folder import LAST, CategoryFolder, read_table
+from shipgen_export.training.checkpoints import Checkpoints
+from shipgen_export.training.loop import BLOCK, Goal, MuonStream, Watch, train_category
+from shipgen_export.training.run_folder import Run, with_span
 from shipgen_export.transforms import Normalisation
-from shipgen_export.vae import build_encoder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shipgen_export.category_folder import State
+    from shipgen_export.training.category_folder import State
 
 SETTINGS: dict[str, Any] = {"latent": 8, "batch": 20, "layers_g": 1, "layers_d": 1}
 NAME = "muplus_onaxis"

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import genpareto, kstest, norm
 
 from shipgen.errors import InputError
-from shipgen_export.marginals import CELLS, LIMIT, Marginal, Tail
+from shipgen_export.models.marginals import CELLS, LIMIT, Marginal, Tail
 
 MUONS = 200_000
 

@@ -15,9 +15,9 @@ from synthetic import synthetic_muons
 
 from shipgen.categories import CATEGORIES, Category
 from shipgen.errors import OutputError
-from shipgen_export.evaluate import Evaluation
-from shipgen_export.pictures import draw_pictures
-from shipgen_export.plots import Figure, draw_overlay, fill, hist
+from shipgen_export.training.evaluate import Evaluation
+from shipgen_export.training.pictures import draw_pictures
+from shipgen_export.training.plots import Figure, draw_overlay, fill, hist
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +131,7 @@ def test_missing_libraries_are_one_line() -> None:
     code = (
         "import sys; sys.modules['mplhep'] = None\n"
         "from shipgen.errors import MissingExtraError\n"
-        "try:\n    import shipgen_export.pictures\n"
+        "try:\n    import shipgen_export.training.pictures\n"
         "except MissingExtraError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

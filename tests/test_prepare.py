@@ -13,8 +13,8 @@ from shipgen.categories import CATEGORIES
 from shipgen.cli import run
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
-from shipgen_export.pieces import FileTally, clean
 from shipgen_export.prepare import prepare
+from shipgen_export.reading.pieces import FileTally, clean
 from shipgen_export.sample import PreparedSample, category_of
 
 if TYPE_CHECKING:

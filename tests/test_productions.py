@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from muon_files import PROTON, muon_columns, write_cbmsim, write_training
 
-import shipgen_export.pieces
 import shipgen_export.prepare
+import shipgen_export.reading.pieces
 from shipgen.categories import CATEGORIES
 from shipgen.cli import run
 from shipgen.errors import InputError
-from shipgen_export.gather import draw
 from shipgen_export.prepare import prepare
+from shipgen_export.reading.gather import draw
 from shipgen_export.sample import PreparedSample, split_by_group
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def test_interrupted_run_goes_on(
 ) -> None:
     whole = prepare(samples, tmp_path / "whole", cores=1)
     made: list[str] = []
-    make = shipgen_export.pieces.make_piece
+    make = shipgen_export.reading.pieces.make_piece
 
     def interrupted(task: Any, *rest: Any) -> Any:
         if len(made) == after:
@@ -244,7 +244,7 @@ def test_other_beam_does_not_take_up_the_work(
 
 def test_cap_keeps_the_rate_and_is_fair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Small blocks, so that there are several a file.
-    monkeypatch.setattr(shipgen_export.pieces, "BLOCK", 333)
+    monkeypatch.setattr(shipgen_export.reading.pieces, "BLOCK", 333)
     files = [training(tmp_path, number, n) for number, n in enumerate((6000, 3000, 1500))]
     whole = prepare(files, tmp_path / "whole", cores=1)
     capped = prepare(files, tmp_path / "capped", cap=900, seed=3, cores=1)

@@ -14,7 +14,7 @@ from muon_files import muon_columns, write_cbmsim, write_training
 
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
-from shipgen_export.readers import open_source, read_steps
+from shipgen_export.reading.readers import open_source, read_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ def test_events_without_tracks_or_hits(tmp_path: Path) -> None:
 
 
 def test_sisters_of_other_length_are_refused(tmp_path: Path) -> None:
-    from shipgen_export.cbmsim import CBMSIM
+    from shipgen_export.reading.cbmsim import CBMSIM
 
     path = write_cbmsim(tmp_path / "f.root", [[MUON], [MUON]], [[(0, 13)], [(0, 13)]])
     with uproot.open(path) as file:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from shipgen_export.backend import tf
-from shipgen_export.marginals import LIMIT
-from shipgen_export.splines import inverse_spline, parameters, spline, straight
+from shipgen_export.models.marginals import LIMIT
+from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
 
 N = 20_000
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from shipgen.categories import category_by_name
+from shipgen_export.models.symmetry import choose_coordinates, find_axis, find_symmetries
 from shipgen_export.sample import CategorySample, split_by_group
-from shipgen_export.symmetry import choose_coordinates, find_axis, find_symmetries
 from shipgen_export.transforms import Normalisation
 
 START = -7084.5

@@ -20,13 +20,13 @@ from shipgen.commands.train import command
 from shipgen.errors import InputError, OutputError, ShipgenError
 from shipgen.files import sha256
 from shipgen_export.backend import configure, tf
-from shipgen_export.category_folder import CategoryFolder, read_table
-from shipgen_export.gan import Gan, GanConfig, build_generator
-from shipgen_export.loop import BLOCK, Goal, MuonStream, Stopped, train_category
-from shipgen_export.run_folder import Run
+from shipgen_export.models.gan import Gan, GanConfig, build_generator
+from shipgen_export.models.settings import settings
 from shipgen_export.sample import PreparedSample
-from shipgen_export.settings import settings
 from shipgen_export.train import MODELS, train
+from shipgen_export.training.category_folder import CategoryFolder, read_table
+from shipgen_export.training.loop import BLOCK, Goal, MuonStream, Stopped, train_category
+from shipgen_export.training.run_folder import Run
 
 if TYPE_CHECKING:
     import subprocess

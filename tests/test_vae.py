@@ -12,11 +12,11 @@ from synthetic import synthetic_category
 
 from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
-from shipgen_export.agreement import TOLERANCE, check_agreement, reference
 from shipgen_export.backend import configure, tf
-from shipgen_export.onnx_graph import build_graph
-from shipgen_export.settings import VaeConfig, settings
-from shipgen_export.vae import Vae, build_encoder, build_generator, vae_losses
+from shipgen_export.graphs.agreement import TOLERANCE, check_agreement, reference
+from shipgen_export.graphs.onnx_graph import build_graph
+from shipgen_export.models.settings import VaeConfig, settings
+from shipgen_export.models.vae import Vae, build_encoder, build_generator, vae_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

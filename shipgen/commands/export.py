@@ -79,7 +79,7 @@ def command(
         return
     if run is not None or network or pot or ranges is None or category is None:
         raise InputError("--keras2 takes --ranges and --category, and neither RUN, --network nor --pot")
-    from shipgen_export.published import export_keras2
+    from shipgen_export.graphs.published import export_keras2
 
     _show(export_keras2(keras2, ranges, output, category=category, base=base, name=name, force=force))
 

@@ -10,14 +10,14 @@ import click
 from shipgen.categories import CATEGORY_NAMES
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
 from shipgen.errors import InputError
+from shipgen_export.models.settings import settings
 from shipgen_export.sample import PreparedSample
-from shipgen_export.settings import settings
 from shipgen_export.train import DEFAULT_STEPS, EVALUATE_EVERY, MODELS, PATIENCE, model_by_name, train
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shipgen_export.settings import Config, Setting
+    from shipgen_export.models.settings import Config, Setting
 
 #: What every model takes; `_settings` adds the model's own.
 _COMMON: list[click.Parameter] = [

@@ -1,8 +1,8 @@
 """Distillation: a small dense network that gives what a teacher gives, in one pass instead of many.
 
-A teacher takes normal latents to coordinates made normal (see `shipgen_export.flow`); the student is a dense
-network regressed on pairs of latents and the teacher's output. The first coordinate of an autoregressive
-teacher is its latent, and passes through.
+A teacher takes normal latents to coordinates made normal (see `shipgen_export.models.flow`); the student is a
+dense network regressed on pairs of latents and the teacher's output. The first coordinate of an
+autoregressive teacher is its latent, and passes through.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen_export.backend import keras, tf
-from shipgen_export.dense import apply_dense, make_dense
+from shipgen_export.models.dense import apply_dense, make_dense
 
 if TYPE_CHECKING:
     from collections.abc import Callable

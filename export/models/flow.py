@@ -1,7 +1,7 @@
 """An autoregressive flow of rational-quadratic splines: a density of muons, trained by maximum likelihood.
 
-It works on coordinates made normal one by one (`shipgen_export.marginals`): the first is what its latent is,
-each further one its latent through a spline that a small network makes of the coordinates before it.
+It works on coordinates made normal one by one (`shipgen_export.models.marginals`): the first is what its
+latent is, each further one its latent through a spline that a small network makes of those before it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen_export.backend import keras, tf
-from shipgen_export.dense import apply_dense, make_dense
-from shipgen_export.marginals import LIMIT
-from shipgen_export.splines import inverse_spline, parameters, spline, straight
+from shipgen_export.models.dense import apply_dense, make_dense
+from shipgen_export.models.marginals import LIMIT
+from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
 
 
 @dataclass(frozen=True)

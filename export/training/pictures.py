@@ -12,8 +12,8 @@ import numpy as np
 
 from shipgen.categories import FEATURE_UNITS
 from shipgen.files import complete_file
-from shipgen_export.evaluate import MEASURES
-from shipgen_export.plots import BLUE, Figure, draw_overlay, draw_pair, fill, hist
+from shipgen_export.training.evaluate import MEASURES
+from shipgen_export.training.plots import BLUE, Figure, draw_overlay, draw_pair, fill, hist
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from shipgen.categories import Category
     from shipgen.columns import Float32, Float64
-    from shipgen_export.evaluate import Evaluation
+    from shipgen_export.training.evaluate import Evaluation
 
 _BINS, _BINS_2D = 60, 50
 

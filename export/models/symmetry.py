@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen_export.coordinates import Cylinder
+from shipgen_export.models.coordinates import Cylinder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,10 +16,10 @@ from shipgen.categories import CATEGORIES, FEATURE_UNITS
 from shipgen.errors import InputError
 from shipgen.files import complete_folder, read_json, sha256, write_json
 from shipgen.rootfile import is_remote
-from shipgen_export.beam import ORIGIN, off_origin, relative
-from shipgen_export.readers import read_steps
+from shipgen_export.reading.beam import ORIGIN, off_origin, relative
+from shipgen_export.reading.readers import read_steps
+from shipgen_export.reading.sources import Dropped, finite_sum
 from shipgen_export.sample import category_of
-from shipgen_export.sources import Dropped, finite_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from shipgen.categories import Category
     from shipgen.columns import Columns, Float32, Float64, Int64
-    from shipgen_export.sources import Source
+    from shipgen_export.reading.sources import Source
 
 INDEX = "piece.json"
 BEAM = "beam"

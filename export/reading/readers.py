@@ -18,9 +18,9 @@ from shipgen.errors import InputError
 from shipgen.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.provenance import read_object
 from shipgen.rootfile import base_name, is_remote, open_root, readable
-from shipgen_export.cbmsim import CBMSIM, CBMSIM_PLANE
-from shipgen_export.flat import CONVERTED, FLAT, FLAT_ORIGIN
-from shipgen_export.sources import FileKind, Header, Source, Step, number
+from shipgen_export.reading.cbmsim import CBMSIM, CBMSIM_PLANE
+from shipgen_export.reading.flat import CONVERTED, FLAT, FLAT_ORIGIN
+from shipgen_export.reading.sources import FileKind, Header, Source, Step, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

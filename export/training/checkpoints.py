@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError, OutputError, ShipgenError
-from shipgen_export import merits
-from shipgen_export.category_folder import LAST, read_table, write_table
+from shipgen_export.training import merits
+from shipgen_export.training.category_folder import LAST, read_table, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shipgen.columns import Float32
-    from shipgen_export.category_folder import CategoryFolder, State
-    from shipgen_export.loop import Trainer
+    from shipgen_export.training.category_folder import CategoryFolder, State
+    from shipgen_export.training.loop import Trainer
 
 
 class Checkpoints:

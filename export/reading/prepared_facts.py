@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
 from shipgen.provenance import versions, without_folders
-from shipgen_export.beam import CASES, ORIGIN, PRIMARY, TAKEN
-from shipgen_export.weights import meaning, settle_pot
+from shipgen_export.reading.beam import CASES, ORIGIN, PRIMARY, TAKEN
+from shipgen_export.reading.weights import meaning, settle_pot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from shipgen_export.beam import Look
-    from shipgen_export.gather import Share
-    from shipgen_export.pieces import Piece
-    from shipgen_export.sources import Dropped, Source
+    from shipgen_export.reading.beam import Look
+    from shipgen_export.reading.gather import Share
+    from shipgen_export.reading.pieces import Piece
+    from shipgen_export.reading.sources import Dropped, Source
 
 #: A muon that carries more of its category's weight than this is reported.
 LARGE_SHARE = 0.01

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from shipgen.categories import Category
     from shipgen.columns import Float32, Float64, Int64
-    from shipgen_export.pieces import Piece
+    from shipgen_export.reading.pieces import Piece
 
 BEAM_FILE = "beam.npy"
 #: Beam positions that are kept.

@@ -13,7 +13,7 @@ from shipgen.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen_export.sources import Source
+    from shipgen_export.reading.sources import Source
 
 #: What a file's weights stand for.
 PER_POT = "per POT"

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen_export.readers import read_steps
-from shipgen_export.sources import NO_PRIMARY, USABLE_PRIMARY, Dropped, finite_sum
+from shipgen_export.reading.readers import read_steps
+from shipgen_export.reading.sources import NO_PRIMARY, USABLE_PRIMARY, Dropped, finite_sum
 
 if TYPE_CHECKING:
     from shipgen.columns import Columns, Float64
-    from shipgen_export.sources import Source
+    from shipgen_export.reading.sources import Source
 
 #: What the user can ask for.
 AUTO, ORIGIN, PRIMARY = "auto", "origin", "primary"

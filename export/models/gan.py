@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from shipgen_export.backend import keras, tf
-from shipgen_export.networks import StepTrainer, dense, optimizer, seeds
-from shipgen_export.settings import GanConfig
+from shipgen_export.models.networks import StepTrainer, dense, optimizer, seeds
+from shipgen_export.models.settings import GanConfig
 
 __all__ = ["Gan", "GanConfig", "build_discriminator", "build_generator"]
 

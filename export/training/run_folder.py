@@ -16,9 +16,9 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files import complete_file, output_error, read_json, sha256, write_json
 from shipgen.provenance import versions
-from shipgen_export.category_folder import LOCK, CategoryFolder, State, locked
 from shipgen_export.sample import INDEX as PREPARED
 from shipgen_export.sample import CategorySample, PreparedSample
+from shipgen_export.training.category_folder import LOCK, CategoryFolder, State, locked
 from shipgen_export.transforms import Normalisation
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files import sha256
-from shipgen_export.keras2 import ACTIVATIONS, Keras2Generator, Layer
+from shipgen_export.graphs.keras2 import ACTIVATIONS, Keras2Generator, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ import numpy as np
 
 from shipgen.layouts import FILE_SUMMARY_KEY
 from shipgen.provenance import read_object
-from shipgen_export.sources import (
+from shipgen_export.reading.sources import (
     NO_PRIMARY,
     ODD_PRIMARY,
     USABLE_PRIMARY,

@@ -14,8 +14,8 @@ import numpy as np
 
 from shipgen.layouts import KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.provenance import read_object
-from shipgen_export.cbmsim import file_header
-from shipgen_export.sources import Dropped, FileKind, Header, Step, finite_sum, number
+from shipgen_export.reading.cbmsim import file_header
+from shipgen_export.reading.sources import Dropped, FileKind, Header, Step, finite_sum, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from shipgen_export.backend import keras, tf
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen_export.settings import Config
+    from shipgen_export.models.settings import Config
 
 
 #: Random numbers of the same stream in one step: this many times at most.

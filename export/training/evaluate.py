@@ -14,8 +14,8 @@ import numpy as np
 
 from shipgen.errors import InputError, ShipgenError
 from shipgen.progress import progress
-from shipgen_export.figure_of_merit import FORMS, Muons, classify, figure_of_merit, merit_of, thin
 from shipgen_export.sample import SPLITS
+from shipgen_export.training.figure_of_merit import FORMS, Muons, classify, figure_of_merit, merit_of, thin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen_export.evaluate import MEASURES
+from shipgen_export.training.evaluate import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

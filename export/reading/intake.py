@@ -9,16 +9,16 @@ from shipgen.errors import InputError
 from shipgen.files import sha256
 from shipgen.provenance import without_folders
 from shipgen.rootfile import base_name, is_remote
-from shipgen_export.beam import look
-from shipgen_export.readers import open_source
-from shipgen_export.weights import check_beside
+from shipgen_export.reading.beam import look
+from shipgen_export.reading.readers import open_source
+from shipgen_export.reading.weights import check_beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shipgen.rootfile import Location
-    from shipgen_export.beam import Look
-    from shipgen_export.sources import Source
+    from shipgen_export.reading.beam import Look
+    from shipgen_export.reading.sources import Source
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A muon's transverse start and momentum are taken relative to each other: how far
 units of the transverse way its own direction would have taken it, and how far its direction is turned from
 its position. Where the sample does not prefer a direction around the beam, or a side of the plane through
 beam and muon, direction and side are drawn when muons are made and need not be learnt; where it does, they
-are coordinates like the others (see `shipgen_export.symmetry`, which finds out).
+are coordinates like the others (see `shipgen_export.models.symmetry`, which finds out).
 """
 
 from __future__ import annotations

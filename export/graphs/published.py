@@ -17,7 +17,7 @@ from shipgen.errors import BundleError, InputError
 from shipgen.files import check_output, complete_folder, read_json
 from shipgen.layouts import TARGET_START_2018
 from shipgen.provenance import versions
-from shipgen_export.keras2_file import read_keras2
+from shipgen_export.graphs.keras2_file import read_keras2
 from shipgen_export.sample import INDEX as PREPARED
 from shipgen_export.sample import PreparedSample
 from shipgen_export.transforms import BROADENED, Normalisation
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from shipgen_export.keras2 import Keras2Generator
+    from shipgen_export.graphs.keras2 import Keras2Generator
 
 #: What the published networks' generation script scales to.
 PUBLISHED_SPAN = 0.97
@@ -147,7 +147,7 @@ def export_keras2(
     Parameters
     ----------
     file : Path
-        The ``.h5`` file; see `shipgen_export.keras2_file.read_keras2`.
+        The ``.h5`` file; see `shipgen_export.graphs.keras2_file.read_keras2`.
     ranges : Path
         See `read_ranges`.
     output : Path
@@ -219,9 +219,9 @@ def _graph(
     file: Path, network: Keras2Generator, category: Category, normalisation: Normalisation
 ) -> tuple[bytes, dict[str, Any]]:
     """Return the checked graph and what the bundle says of it."""
-    from shipgen_export.agreement import check_agreement, comparison_latents
     from shipgen_export.backend import configure
-    from shipgen_export.onnx_graph import build_graph
+    from shipgen_export.graphs.agreement import check_agreement, comparison_latents
+    from shipgen_export.graphs.onnx_graph import build_graph
 
     configure()
     generator = network.rebuild()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from shipgen_export.backend import keras, tf
-from shipgen_export.networks import StepTrainer, dense, optimizer, seeds
-from shipgen_export.settings import VaeConfig
+from shipgen_export.models.networks import StepTrainer, dense, optimizer, seeds
+from shipgen_export.models.settings import VaeConfig
 
 __all__ = ["Vae", "VaeConfig", "build_encoder", "build_generator"]
 

@@ -16,16 +16,16 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.progress import progress
-from shipgen_export.checkpoints import Checkpoints, check_finite
-from shipgen_export.merits import rows_since_best
+from shipgen_export.training.checkpoints import Checkpoints, check_finite
+from shipgen_export.training.merits import rows_since_best
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from shipgen.columns import Float32
-    from shipgen_export.category_folder import CategoryFolder, State
-    from shipgen_export.evaluate import Evaluation
     from shipgen_export.sample import CategorySample
+    from shipgen_export.training.category_folder import CategoryFolder, State
+    from shipgen_export.training.evaluate import Evaluation
 
 #: Steps in one call of TensorFlow and in one drawing of muons. Part of what makes a run reproducible.
 BLOCK = 100

@@ -1,0 +1,1 @@
+"""The models: settings, networks, coordinates; nothing here reads or writes files."""

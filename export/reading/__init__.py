@@ -1,0 +1,1 @@
+"""Reading files of simulated muons, of whatever kind, into a prepared sample."""
