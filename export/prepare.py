@@ -12,10 +12,11 @@ import hashlib
 import json
 import math
 import os
-from contextlib import closing
+import shutil
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from shipgen.errors import InputError
+from shipgen.errors import InputError, ShipgenError
 from shipgen.files import check_output, complete_folder, work_folder
 from shipgen.progress import progress
 from shipgen_export.reading.beam import AUTO, CHOICES
@@ -34,7 +35,7 @@ from shipgen_export.reading.prepared_facts import (
     total_dropped,
 )
 from shipgen_export.reading.readers import STEP
-from shipgen_export.reading.weights import check_beside, scales, settle_pot
+from shipgen_export.reading.weights import Beside, scales, settle_pot
 from shipgen_export.sample import INDEX, PreparedSample, write_index
 from shipgen_export.workers import in_order
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 SEED = 1
 #: Counted up whenever pieces of an earlier version cannot be used.
-_PIECES = 1
+_PIECES = 3
 
 
 def prepare(
@@ -70,13 +71,13 @@ def prepare(
 ) -> PreparedSample:
     """Prepare a training sample.
 
-    A run that was interrupted goes on when it is called again in the same way; what it has read by then lies
-    in ``OUTPUT.work``. The result depends neither on that nor on `cores`.
+    A run that was interrupted or failed goes on when it is called again; the files it has read by then lie in
+    ``OUTPUT.work``. The result depends neither on that nor on `cores`.
 
     Parameters
     ----------
     files : sequence of Path or str
-        Files of one kind (see `readers.KINDS`), globs, URLs, and ``.txt`` lists of them.
+        Files of one kind (see `readers.KINDS`), globs, URLs, and ``.txt`` lists of them (`inputs.expand`).
     output : Path
         The folder to make.
     pot : float, optional
@@ -123,20 +124,22 @@ def prepare(
     _check_numbers(pot=pot, energy_cut=energy_cut, cap=cap, cores=cores)
     _check_arguments(files, output, target_start, beam, span, force=force)
     patterns = [*exclude, *(read_lines(blacklist) if blacklist else ())]
-    locations, left_out, notes = take_out(expand(files), patterns)
-    taken, skipped = take_in(locations, beam, skip_bad=skip_bad)
+    lists: dict[Location, str] = {}
+    locations, left_out, notes = take_out(expand(files, lists), patterns)
+    taken, skipped = take_in(locations, beam, skip_bad=skip_bad, lists=lists)
     settle([one.source for one in taken], energy_cut, target_start)
     settle_pot([(one.source, one.look.largest) for one in taken], pot)
-    key = {"task": "prepare", "pieces": _PIECES, "beam": beam, "step": str(step)}
-    with work_folder(output, key) as work:
+    with work_folder(output, {"task": "prepare", "pieces": _PIECES}) as work, _kept(work):
         tasks = [_task(one, work, beam, step) for one in taken]
         with closing(_make(tasks, cores)) as results:
             used, more = _use(taken, tasks, results, skip_bad=skip_bad)
         muons = sum(one.piece.tally.muons for one in used)
         if muons:
             stated = settle([one.source for one in used], energy_cut, target_start)
+            skipped += more
             with complete_folder(output, index=INDEX, force=force) as folder:
-                facts = {"excluded": left_out, "skipped": skipped + more, "notes": notes}
+                notes += _pot_of_skipped(pot, len(skipped), len(locations))
+                facts = {"excluded": left_out, "skipped": skipped, "notes": notes}
                 _write(folder, used, stated, facts, pot=pot, beam=beam, cap=cap, seed=seed, span=span)
     if not muons:
         dropped = total_dropped(used).values()
@@ -144,6 +147,39 @@ def prepare(
         names = ", ".join(str(one.source.path) for one in used)
         raise InputError(f"no muon to train on in {names} ({reasons or 'no muon was found'})")
     return PreparedSample.open(output)
+
+
+@contextmanager
+def _kept(work: Path) -> Iterator[None]:
+    """Take away what is half read when the run fails, and say in its line what a later run can use."""
+    try:
+        yield
+    except BaseException as error:
+        # The workers are gone, and no other run is at work here.
+        for half in (*work.glob("*.part"), *work.glob("*.lock")):
+            half.unlink() if half.is_file() else shutil.rmtree(half, ignore_errors=True)
+        if not isinstance(error, (ShipgenError, KeyboardInterrupt)):
+            raise
+        if done := len(list(work.glob(f"*/{PIECE_INDEX}"))):
+            text = f"what was read of {done} file{'s' * (done > 1)} is kept in {work.name}: "
+            text += (
+                "run the same command again to go on"
+                if isinstance(error, KeyboardInterrupt)
+                else "a later run uses it, or remove the folder"
+            )
+            error.args = (f"{error}; {text}" if str(error) else text,)
+        raise
+
+
+def _pot_of_skipped(pot: float | None, skipped: int, files: int) -> list[str]:
+    """Ask whether what the user says of all files holds for those that are left."""
+    if pot is None or not skipped:
+        return []
+    text = (
+        f"{skipped} of {files} files were skipped: is {pot:g} POT that of the others? If it is that of all "
+        "files, all rates are too low: give the part of it"
+    )
+    return [text]
 
 
 def _check_numbers(**numbers: float | None) -> None:
@@ -176,7 +212,8 @@ def _check_arguments(
 
 def _task(one: Taken, work: Path, beam: str, step: int | str) -> Task:
     """Say what a worker has to do; the piece is named after all it depends on."""
-    text = json.dumps([one.source.identity, one.source.kind.name, one.look.case], sort_keys=True)
+    what = [one.source.identity, one.source.kind.name, one.look.case, beam, str(step)]
+    text = json.dumps(what, sort_keys=True)
     folder = work / hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(one.source, folder, one.look.case, beam, step)
 
@@ -206,15 +243,16 @@ def _use(
 ) -> tuple[list[Used], list[dict[str, str]]]:
     """Open the pieces; now that all weights are known, see again whether they fit together."""
     used: list[Used] = []
-    skipped = []
+    skipped, beside = [], Beside()
     for one, task, error in zip(taken, tasks, results, strict=True):
         try:
             if error is not None:
                 raise InputError(error)
             piece = Piece.open(task.folder)
             largest = piece.tally.largest
-            check_beside(one.source, largest, [(other.source, other.largest) for other in used])
-            used.append(Used(one.source, one.look, piece))
+            beside.check(one.source, largest)
+            beside.add(one.source, largest)
+            used.append(Used.after_reading(one.source, one.look, piece))
         except InputError as problem:
             if not skip_bad:
                 raise

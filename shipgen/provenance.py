@@ -38,12 +38,28 @@ def command_line() -> str:
     return without_folders(shlex.join(["shipgen", *sys.argv[1:]]))
 
 
+def cycles(file: Any, name: str) -> list[str]:
+    """Return the keys (``NAME;1``, ``NAME;2``) of all cycles of `name` in an open uproot file, first to last.
+
+    There are several where files were merged: ROOT's ``hadd`` keeps one of each file.
+    """
+    keys = [key for key in file.keys(recursive=False) if key.rpartition(";")[0] == name]
+    return sorted(keys, key=lambda key: int(key.rpartition(";")[2]))
+
+
+def read_objects(file: Any, name: str) -> list[dict[str, Any] | None]:
+    """Return the JSON objects of all cycles of `name`, ``None`` for what is no JSON object."""
+    return [_json(str(file[key])) for key in cycles(file, name)]
+
+
 def read_object(file: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return the JSON object called `name` of an open uproot file, ``None`` when there is none."""
-    if name not in file:
-        return None
+    """Return the JSON object called `name` of an open uproot file (its last cycle), ``None`` without one."""
+    return _json(str(file[name])) if name in file else None
+
+
+def _json(text: str) -> dict[str, Any] | None:
     try:
-        content = json.loads(str(file[name]))
+        content = json.loads(text)
     except ValueError:
         return None
     return content if isinstance(content, dict) else None

@@ -48,10 +48,14 @@ def open_root(path: Location) -> Iterator[Any]:
 def _open_local(path: Path) -> Any:
     import uproot
 
-    if not path.is_file():
-        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: give a ROOT file")
-    with path.open("rb") as file:
-        magic = file.read(4)
+    try:
+        if not path.is_file():
+            odd = "is neither a file nor a folder" if path.exists() else "does not exist"
+            raise InputError(f"{path} {'is a folder' if path.is_dir() else odd}: give a ROOT file")
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if magic != b"root":
         raise InputError(f"{path} is no ROOT file: give the output of shipgen or of FairShip")
     with readable(path):
@@ -64,9 +68,20 @@ def _open_remote(url: str) -> Any:
     try:
         return uproot.open({url: None}, object_cache=None, array_cache=None)
     except ImportError as error:
-        raise MissingExtraError(f"reading {url}", "fsspec-xrootd", "xrootd") from error
+        raise missing_package(url, error) from error
     except Exception as error:
         raise InputError(f"{url} cannot be opened ({_reason(error)}): check address and access") from error
+
+
+def missing_package(url: str, error: ImportError) -> ShipgenError:
+    """Say what to install to read `url`."""
+    if url.startswith(("root://", "xrootd://")):
+        return MissingExtraError(f"reading {url}", "fsspec-xrootd", "xrootd")
+    scheme = url.partition("://")[0]
+    return InputError(
+        f"{url} cannot be read: a package for {scheme}:// is not installed ({_reason(error)}); install it "
+        "or copy the file to this machine"
+    )
 
 
 @contextmanager

@@ -91,6 +91,43 @@ def test_converted_ntuple_is_in_centimetres(tmp_path: Path) -> None:
     sample = prepare([path], tmp_path / "out", cores=1)
     assert sample.index["sources"][0]["kind"] == "converted-ntuple"
     check(sample, columns, scale=1.0)
+    # TTreeGenerator adds nothing to z.
+    assert (sample.index["target_start"], sample.index["target_start_assumed"]) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "cut", "note"),
+    [
+        # What is no muon says nothing, entry 0 least of all.
+        ({0: 5.0, 10: 7.0}, 10, None),
+        ({-1: 5.0}, None, "its muons state energy cuts from 5 to 10 GeV: the cut is not known"),
+        ({5: 0.0}, None, "its muons state energy cuts from 0 to 10 GeV: the cut is not known"),
+        ({5: np.nan}, None, "its muons state energy cuts from 0 to 10 GeV: the cut is not known"),
+    ],
+)
+def test_energy_cut_is_that_of_all_muons(
+    tmp_path: Path, cuts: dict[int, float], cut: float | None, note: str | None
+) -> None:
+    columns = flat_columns(200)
+    for entry, value in cuts.items():
+        columns["ecut"][entry] = value
+    path = write_flat(tmp_path / "f.root", columns)
+    index = prepare([path], tmp_path / "out", step=30, cores=1).index
+    assert (index["energy_cut"], index["sources"][0]["energy_cut"]) == (cut, cut)
+    assert [text for text in index["warnings"] if "energy cut" in text] == (
+        [f"f.root: {note}"] if note else []
+    )
+
+
+def test_files_with_different_cuts_are_told_after_reading(tmp_path: Path) -> None:
+    files = []
+    for number, cut in enumerate((10, 5)):
+        columns = flat_columns(200, seed=number)
+        columns["ecut"][:] = cut
+        files.append(write_flat(tmp_path / f"{number}.root", columns))
+    with pytest.raises(InputError, match=r"energy cut \(0\.root 10 GeV, 1\.root 5 GeV\).*kept in out\.work"):
+        prepare(files, tmp_path / "out", cores=1)
+    assert prepare(files, tmp_path / "out", energy_cut=10, cores=1).index["energy_cut"] == 10
 
 
 def test_smeared_ntuple_leaves_the_choice_to_the_user(tmp_path: Path) -> None:

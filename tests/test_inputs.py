@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -20,7 +23,6 @@ from shipgen_export.reading.inputs import expand, take_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -63,6 +65,89 @@ def test_what_is_left_out(tmp_path: Path) -> None:
     assert notes == ["'gone.root' is to be left out, but names no file"]
     with pytest.raises(InputError, match="all 3 files are left out"):
         take_out(files, ["*"])
+
+
+@pytest.mark.parametrize("entry", ["./x.root", "b/../a/x.root", "../{folder}/a/x.root", "{path}"])
+def test_however_an_entry_is_spelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = [Path("a/x.root"), Path("other.root")]
+    pattern = entry.format(folder=tmp_path.name, path=tmp_path / "a" / "x.root")
+    assert take_out(files, [pattern])[0] == files[1:]
+    absolute = [tmp_path / file for file in files]
+    assert take_out(absolute, [pattern])[0] == absolute[1:]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("", "list.txt names no file: it is empty, or has comments only"),
+        ("# s0.root\n", "list.txt names no file: it is empty, or has comments only"),
+        ("s0.root\nlist.txt\n", "the list list.txt names itself: take that line out"),
+        (
+            "s0.root\n./more.txt\n",
+            "the list list.txt names itself: take that line out (named in the list more",
+        ),
+        (
+            "s0.root\nmuon*.root\n",
+            "no file matches muon*.root: check the folder and the pattern (named in the",
+        ),
+        ("s0.root\ngone.root\n", "gone.root does not exist: give a ROOT file (named in the list list.txt)"),
+    ],
+)
+def test_lists_that_cannot_be_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    samples: list[Path],
+    lines: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text(lines)
+    Path("more.txt").write_text("s1.root\nlist.txt\n")
+    assert samples[0].is_file()
+    assert run(["prepare", "list.txt", "-o", "out"]) == InputError.exit_code
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_names_in_a_list_are_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lists").mkdir()
+    Path("lists/all.txt").write_text("deep/x.root\n")
+    assert expand(["lists/all.txt"]) == [Path("deep/x.root")]
+
+
+@pytest.mark.parametrize("scheme", ["s3", "nowhere"])
+@pytest.mark.parametrize("name", ["a.root", "*.root"])
+def test_other_addresses(tmp_path: Path, scheme: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if scheme == "s3" and find_spec("s3fs"):
+        pytest.skip("s3fs is installed")
+    assert run(["prepare", f"{scheme}://bucket/{name}", "-o", str(tmp_path / "out")]) == InputError.exit_code
+    error = capsys.readouterr().err
+    assert f"{scheme}://bucket/{name} cannot be" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_odd_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe is neither a file nor a folder: give a ROOT file"):
+        prepare([tmp_path / "pipe"], tmp_path / "out")
+    for name in ("", " "):
+        with pytest.raises(InputError, match="an empty name is no file: is a variable of the command empty"):
+            prepare([name], tmp_path / "out")
+    (tmp_path / "f.root").touch()
+
+    def denied(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    # Not by its mode: root reads whatever it says.
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(InputError, match=r"f\.root cannot be read: Permission denied"):
+        prepare([tmp_path / "f.root"], tmp_path / "out")
 
 
 class XRootD(MemoryFileSystem):

@@ -83,7 +83,7 @@ def test_training_samples_merge_by_pot(tmp_path: Path) -> None:
         write_training(tmp_path / "a.root", first, pot=1000, seed=1),
         write_training(tmp_path / "b.root", second, pot=3000, seed=2),
     ]
-    sample = prepare(files, tmp_path / "out")
+    sample = prepare(files, tmp_path / "out", cores=1)
     expected = (first["weight"].sum() * 1000 + second["weight"].sum() * 3000) / 4000
     assert joined(sample, "weights").sum() == pytest.approx(expected, rel=1e-12)
     assert len(np.unique(joined(sample, "group"))) == 200 + 300
@@ -97,7 +97,7 @@ def test_cbmsim_files_join_and_their_pot_adds_up(tmp_path: Path) -> None:
         cbmsim(tmp_path / "a.root", [MUON] * 3, summary={"PoT": 100, "EnergyCut": 10}),
         cbmsim(tmp_path / "b.root", [MUON, (13, 0, 0, *MUON[3:])], summary={"PoT": 50, "EnergyCut": 10}),
     ]
-    sample = prepare(files, tmp_path / "out")
+    sample = prepare(files, tmp_path / "out", cores=1)
     assert sample.index["pot"] == 150
     assert sample.index["weight_unit"] == "per 150 POT"
     assert sample.index["energy_cut"] == 10
@@ -114,7 +114,7 @@ def test_pot_is_never_guessed(tmp_path: Path) -> None:
 
     index = prepare([silent], tmp_path / "1").index
     assert (index["pot"], index["weight_unit"]) == (None, "unknown")
-    index = prepare([known, silent], tmp_path / "2").index
+    index = prepare([known, silent], tmp_path / "2", cores=1).index
     assert index["pot"] is None
     assert "the POT is not known of silent.root" in index["warnings"]
     index = prepare([spill], tmp_path / "3").index
@@ -204,7 +204,7 @@ def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
         prepare([a, d], out)
     with pytest.raises(InputError, match=r"energy cut \(a\.root 10 GeV, c\.root 5 GeV\).*--energy-cut"):
         prepare([a, c], out)
-    index = prepare([a, c], out, energy_cut=10, target_start=-7000).index
+    index = prepare([a, c], out, energy_cut=10, target_start=-7000, cores=1).index
     assert (index["energy_cut"], index["target_start"], index["target_start_assumed"]) == (10, -7000, False)
     assert "energy cut of 10 GeV as given, where files state 5 GeV" in index["warnings"]
 
@@ -258,8 +258,7 @@ def test_no_path_of_this_machine_is_stored(tmp_path: Path) -> None:
     command = f"shipgen simulate -o {tmp_path / 'f.root'} --protons 1e3 --target={tmp_path / 't.toml'}"
     path = write_training(tmp_path / "f.root", muon_columns(100), command=command)
     prepare([path], tmp_path / "out")
-    text = (tmp_path / "out" / "prepared.json").read_text()
-    assert str(tmp_path) not in text
+    assert str(tmp_path) not in (text := (tmp_path / "out" / "prepared.json").read_text())
     assert "shipgen simulate -o f.root --protons 1e3 --target=t.toml" in text
     assert json.loads(text)["sources"][0]["name"] == "f.root"
 
@@ -293,7 +292,7 @@ def test_command_says_what_it_does_not_know(tmp_path: Path, capsys: pytest.Captu
         cbmsim(tmp_path / "a.root", [MUON] * 200),
         write_cbmsim(tmp_path / "b.root", [[PROTON, MUON]], [[(4, 13), (1, 13)]]),
     )
-    assert run(["prepare", str(a), str(b), "-o", str(tmp_path / "out")]) == 0
+    assert run(["prepare", str(a), str(b), "-o", str(tmp_path / "out"), "--cores", "1"]) == 0
     out = capsys.readouterr().out
     assert "a.root (cbmsim-vetoPoint): 200 entries, 200 hits, 200 muon hits, 400 tracks, 200 muons" in out
     assert out.count("dropped 1 (of unknown weight): hit of a track that is not in MCTrack") == 2

@@ -19,8 +19,7 @@ from shipgen.categories import CATEGORIES
 from shipgen.cli import run
 from shipgen.errors import InputError
 from shipgen_export.prepare import prepare
-from shipgen_export.reading.gather import draw
-from shipgen_export.sample import PreparedSample, split_by_group
+from shipgen_export.sample import PreparedSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +65,9 @@ def test_blacklist(tmp_path: Path, samples: list[Path], capsys: pytest.CaptureFi
     assert "warning: 'never.root' is to be left out, but names no file" in out
     index = PreparedSample.open(tmp_path / "out").index
     assert [source["name"] for source in index["sources"]] == ["s0.root", "s2.root"]
-    assert same(PreparedSample.open(tmp_path / "out"), PreparedSample.open(tmp_path / "out"))
-    assert len(samples) == 4
+    left = prepare([samples[0], samples[2]], tmp_path / "left", cores=1).index
+    assert index["categories"] == left["categories"]
+    assert index["sources"] == left["sources"]
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
@@ -211,85 +211,63 @@ def test_interrupted_run_goes_on(
     assert not work.exists()
 
 
-def test_changed_file_is_read_again(
-    tmp_path: Path, samples: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stopped(tmp_path: Path, samples: list[Path], monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return the samples after a run that read them all and was interrupted."""
+
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(shipgen_export.prepare, "gather", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match=r"read of 4 files is kept in out\.work: run the same"):
             prepare(samples, tmp_path / "out", cores=1)
-    samples[1].unlink()
+    return samples
+
+
+def test_changed_file_is_read_again(tmp_path: Path, stopped: list[Path]) -> None:
+    stopped[1].unlink()
     training(tmp_path, 1, 900)
-    sample = prepare(samples, tmp_path / "out", cores=1)
-    assert same(sample, prepare(samples, tmp_path / "other", cores=1))
+    sample = prepare(stopped, tmp_path / "out", cores=1)
+    assert same(sample, prepare(stopped, tmp_path / "other", cores=1))
     assert [source["muons"] for source in sample.index["sources"]] == [600, 900, 600, 600]
 
 
-def test_other_beam_does_not_take_up_the_work(
-    tmp_path: Path, samples: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shipgen_export.prepare, "gather", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            prepare(samples, tmp_path / "out", cores=1)
-    with pytest.raises(InputError, match="holds unfinished work with beam auto, but origin is asked for"):
-        prepare(samples, tmp_path / "out", beam="origin", cores=1)
+def test_other_options_go_on_with_the_work(tmp_path: Path, stopped: list[Path]) -> None:
+    # As after a line that asks for --beam: the same output, other options, one file less.
+    options: dict[str, Any] = {"beam": "origin", "energy_cut": 5, "cap": 50, "span": 0.5, "cores": 1}
+    sample = prepare(stopped[1:], tmp_path / "out", **options)
+    assert sample.index["beam"]["choice"] == "origin"
+    assert same(sample, prepare(stopped[1:], tmp_path / "other", **options))
+    assert not (tmp_path / "out.work").exists()
 
 
-def test_cap_keeps_the_rate_and_is_fair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Small blocks, so that there are several a file.
-    monkeypatch.setattr(shipgen_export.reading.pieces, "BLOCK", 333)
-    files = [training(tmp_path, number, n) for number, n in enumerate((6000, 3000, 1500))]
-    whole = prepare(files, tmp_path / "whole", cores=1)
-    capped = prepare(files, tmp_path / "capped", cap=900, seed=3, cores=1)
-    for category in CATEGORIES:
-        full, few = whole.load(category.name), capped.load(category.name)
-        entry = capped.index["categories"][category.name]
-        assert (entry["muons"], entry["found"]) == (900, len(full.weights))
-        # The rate: exactly as stated, and by rounding alone of what is stored.
-        assert entry["weight"] == pytest.approx(whole.index["categories"][category.name]["weight"], rel=1e-14)
-        assert few.weights.sum() == pytest.approx(full.weights.sum(), rel=1e-13)
-        # Muons keep their order, and each its proton and part.
-        factor = entry["weight_factor"]
-        place = {tuple(row): number for number, row in enumerate(full.features.tolist())}
-        places = [place[tuple(row)] for row in few.features.tolist()]
-        assert places == sorted(set(places))
-        np.testing.assert_allclose(few.weights, full.weights[places] * factor, rtol=1e-14)
-        np.testing.assert_array_equal(few.group, full.group[places])
-        np.testing.assert_array_equal(few.split, split_by_group(few.group))
-        # The ranges stated are those of all muons.
-        np.testing.assert_array_equal(entry["minimum"], full.features.min(0))
-        np.testing.assert_array_equal(entry["maximum"], full.features.max(0))
-    assert (capped.index["cap"], capped.index["seed"]) == (900, 3)
-    assert same(capped, prepare(files, tmp_path / "again", cap=900, seed=3, cores=1))
-    other = prepare(files, tmp_path / "seed", cap=900, seed=4, cores=1).index["categories"]
-    assert other["muplus_offaxis"]["sha256"] != capped.index["categories"]["muplus_offaxis"]["sha256"]
-    # A cap that is not reached changes nothing.
-    loose = prepare(files, tmp_path / "loose", cap=10**6, cores=1).index
-    assert {**loose, "cap": None} == whole.index
+def test_other_beam_is_read_anew(tmp_path: Path) -> None:
+    # A smeared beam: what x and y are relative to depends on the choice.
+    proton = (2212, 0.3, 0.1, *PROTON[3:])
+    muon = (13, 0.3, 0.1, *MUON[3:])
+    path = write_cbmsim(tmp_path / "f.root", [[proton, muon]] * 9, [[(1, 13)]] * 9, summary={"PoT": 9})
+    bad = production(tmp_path / "bad.root", [np.nan])
+    for beam, category in (("auto", "muminus_onaxis"), ("origin", "muminus_offaxis")):
+        with pytest.raises(
+            InputError,
+            match=r"bad\.root: 1 muons .* what was read of [12] files? is kept in out\.work: a later",
+        ):
+            prepare([path, bad], tmp_path / "out", beam=beam, cores=1)
+        sample = prepare([path], tmp_path / beam, beam=beam, cores=1)
+        assert [one.name for one in sample.categories] == [category]
+    # Both choices lie in the work; each result is its own.
+    assert same(prepare([path], tmp_path / "out", beam="origin", cores=1), sample)
 
 
-def test_every_muon_has_the_same_chance() -> None:
-    sizes, number, draws = [70, 5, 25, 100], 40, 4000
-    hits = np.zeros(sum(sizes))
-    starts = np.cumsum([0, *sizes[:-1]])
-    for seed in range(draws):
-        chosen = np.concatenate(
-            [s + block for s, block in zip(starts, draw(sizes, number, (seed,)), strict=True)]
-        )
-        assert len(np.unique(chosen)) == number
-        hits[chosen] += 1
-    chance = number / len(hits)
-    deviation = (hits - draws * chance) / np.sqrt(draws * chance * (1 - chance))
-    assert np.abs(deviation).max() < 5
-    # Together: the sum of squares is a chi2 of one less than the items, in units of one less, too.
-    assert np.square(deviation).mean() == pytest.approx(1, abs=5 * np.sqrt(2 / len(hits)))
+def test_half_read_files_are_taken_away(tmp_path: Path) -> None:
+    # What a worker leaves that was stopped when another file failed.
+    (tmp_path / "out.work" / "0123456789abcdef.part").mkdir(parents=True)
+    (tmp_path / "out.work" / "0123456789abcdef.lock").touch()
+    bad = production(tmp_path / "bad.root", [np.nan])
+    with pytest.raises(InputError, match=r"leave the file out$"):
+        prepare([bad], tmp_path / "out", cores=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.root"]
 
 
 def test_what_each_file_gave(tmp_path: Path, samples: list[Path]) -> None:

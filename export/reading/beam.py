@@ -15,7 +15,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen_export.reading.readers import read_steps
-from shipgen_export.reading.sources import NO_PRIMARY, USABLE_PRIMARY, Dropped, finite_sum
+from shipgen_export.reading.sources import NO_PRIMARY, USABLE_PRIMARY, Dropped, finite_sum, usable_weights
 
 if TYPE_CHECKING:
     from shipgen.columns import Columns, Float64
@@ -64,6 +64,8 @@ class Look:
 def look(source: Source, choice: str = AUTO, entries: int = _FIRST) -> Look:
     """Look at the first muons of a file: where the beam is, and how large the weights are.
 
+    If they do not tell where the beam is, as in a file merged from several, the look goes on.
+
     Raises
     ------
     InputError
@@ -76,12 +78,13 @@ def look(source: Source, choice: str = AUTO, entries: int = _FIRST) -> Look:
     usable = elsewhere = on_axis = primaries = 0
     largest, seen, muons = 0.0, 0, 0
     for step in read_steps(source, entries):
-        if muons and seen >= entries:
+        told = usable or on_axis or unsmeared or choice != AUTO
+        if muons and seen >= entries and told:
             break
         columns = step.columns
         seen, muons = seen + step.entries, muons + len(columns["pdg"])
         weights = np.asarray(columns["weight"], np.float64)
-        largest = max(largest, float(weights[np.isfinite(weights)].max(initial=0.0)))
+        largest = max(largest, float(weights[usable_weights(weights)].max(initial=0.0)))
         on_axis += int(((columns["x"] == 0) & (columns["y"] == 0)).sum())
         if "primary" in columns:
             good = columns["primary"] == USABLE_PRIMARY
@@ -91,7 +94,7 @@ def look(source: Source, choice: str = AUTO, entries: int = _FIRST) -> Look:
             primaries += int((columns["primary"] != NO_PRIMARY).sum())
     found = PRIMARY if elsewhere else ORIGIN if usable or on_axis or unsmeared or not muons else _UNKNOWN
     if choice != AUTO:
-        return Look(found, choice, largest, _check_choice(source, choice, primaries, elsewhere))
+        return Look(found, choice, largest, _check_choice(source, choice, muons, primaries, elsewhere))
     if found != _UNKNOWN:
         return Look(found, found, largest)
     raise InputError(
@@ -102,9 +105,9 @@ def look(source: Source, choice: str = AUTO, entries: int = _FIRST) -> Look:
     )
 
 
-def _check_choice(source: Source, choice: str, primaries: int, elsewhere: int) -> str | None:
+def _check_choice(source: Source, choice: str, muons: int, primaries: int, elsewhere: int) -> str | None:
     """Return what is odd about the user's choice for this file."""
-    if choice == PRIMARY and not primaries:
+    if choice == PRIMARY and muons and not primaries:
         raise InputError(f"{source.path} has no primary tracks: choose --beam origin or leave it to auto")
     if choice == ORIGIN and elsewhere:
         return (

@@ -10,24 +10,20 @@ puts the beam's proton (or, for charm and beauty, the hadron that made the pair)
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.layouts import FILE_SUMMARY_KEY
-from shipgen.provenance import read_object
+from shipgen_export.reading.headers import file_header
 from shipgen_export.reading.sources import (
     NO_PRIMARY,
     ODD_PRIMARY,
     USABLE_PRIMARY,
     Dropped,
     FileKind,
-    Header,
     Step,
     finite_sum,
-    number,
 )
 
 if TYPE_CHECKING:
@@ -47,43 +43,6 @@ _TRACK_BRANCHES = {
     "weight": "MCTrack.fW",
 }
 _MOTHER = "MCTrack.fMotherId"
-
-_NUMBER = r"\s*=\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)"
-_POT, _CUT = re.compile(rf"POT( equivalent)?{_NUMBER}"), re.compile(rf"ecut{_NUMBER}")
-
-
-def file_header(file: Any, target_start: float | None = None) -> Header:
-    """Read FairShip's ``FileSummary`` (JSON) and the title of its ``FileHeader``, where they are there."""
-    summary = read_object(file, FILE_SUMMARY_KEY) or {}
-    title = _title(file, "FileHeader")
-    found = {key: value for key, value in (("FileSummary", summary), ("FileHeader", title)) if value}
-    notes, spill = [], False
-    if FILE_SUMMARY_KEY in file and not summary:
-        notes.append(f"its {FILE_SUMMARY_KEY} holds no JSON and is not used")
-    pot = number(summary, "PoT")
-    if stated := _POT.search(title):
-        if stated[1]:
-            # A charm or beauty run: run_fixedTarget.py weights it to a spill, not to these protons.
-            spill = True
-            notes.append(f"{stated[0]!r} in FileHeader is not used: such weights stand for a spill")
-        elif pot is None:
-            pot = float(stated[2])
-    cut = number(summary, "EnergyCut")
-    if cut is None and (stated := _CUT.search(title)):
-        cut = float(stated[1])
-    return Header(
-        pot if pot and pot > 0 else None, cut, target_start, found or None, tuple(notes), spill=spill
-    )
-
-
-def _title(file: Any, key: str) -> str:
-    """Return the title of a TNamed, ``""`` when there is none or its class cannot be read."""
-    if key not in file:
-        return ""
-    try:
-        return str(file[key].member("fTitle", none_if_missing=True) or "")
-    except Exception:  # noqa: BLE001 - a header class that uproot cannot read says nothing, which is allowed
-        return ""
 
 
 def _step(arrays: Any, first: int, *, hits: str) -> Step:

@@ -7,20 +7,26 @@ reads (cm). Both also hold other particles, which are left out and counted.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.errors import InputError
 from shipgen.layouts import KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
-from shipgen.provenance import read_object
-from shipgen_export.reading.cbmsim import file_header
-from shipgen_export.reading.sources import Dropped, FileKind, Header, Step, finite_sum, number
+from shipgen.provenance import read_objects
+from shipgen_export.reading.headers import file_header
+from shipgen_export.reading.sources import MERGED, Dropped, FileKind, Header, Step, finite_sum, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shipgen.columns import Float32
+
 _MUON = 13
+#: Branch with the energy cut, GeV, the same in all entries of one production.
+_CUT = "ecut"
 #: z of the target's start in what shipgen writes in this layout, cm.
 _TARGET_START = 100.0 * next(
     branch.target_start for branch in MUONBACK.branches if branch.target_start is not None
@@ -29,11 +35,15 @@ _TARGET_START = 100.0 * next(
 _PUBLISHED_TOOL = {"event_id", "release_time", "mother_id", "process_id"}
 
 
-def _header(file: Any, tree: str) -> Header:
+def _header(file: Any, tree: str, target_start: float | None) -> Header:
     """Read what the file says; one that shipgen wrote says all."""
     stated = file_header(file)
-    provenance = read_object(file, PROVENANCE_KEY) or {}
-    if provenance.get("kind") == KIND_PRODUCED:
+    written = read_objects(file, PROVENANCE_KEY)
+    produced = [entry for entry in written if entry and entry.get("kind") == KIND_PRODUCED]
+    if produced and len(written) > 1:
+        raise InputError(MERGED.format(len(written)))
+    if produced:
+        provenance = produced[0]
         pot, cut = number(provenance, "pot"), number(provenance, "energy_cut")
         unsmeared = str(provenance.get("beam", "")).startswith("not smeared")
         return Header(
@@ -43,7 +53,7 @@ def _header(file: Any, tree: str) -> Header:
             provenance,
             ("its muons were drawn from networks: training on them adds no knowledge",),
             unsmeared=unsmeared,
-            weighted=True,
+            weighted=pot is not None,
         )
     notes = [*stated.notes, "it tells no event: muons of one proton may be in different parts of the split"]
     names = set(file[tree].keys(full_paths=False))
@@ -52,11 +62,7 @@ def _header(file: Any, tree: str) -> Header:
             "its branches are those of the published generators' tool, whose enhanced samples have no "
             "correct weights"
         )
-    cut = stated.energy_cut
-    if cut is None and "ecut" in names:
-        first = file[tree]["ecut"].array(entry_stop=1, library="np")
-        cut = float(first[0]) if len(first) and first[0] > 0 else None
-    return Header(stated.pot, cut, None, stated.provenance, tuple(notes), spill=stated.spill)
+    return replace(stated, target_start=target_start, notes=tuple(notes))
 
 
 def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float) -> Step:
@@ -71,18 +77,36 @@ def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float)
         columns[name] = columns[name].astype(np.float64) * scale
     columns["pdg"] = columns["pdg"].astype(np.int64)
     columns["group"] = first + np.flatnonzero(muon)
-    return Step(columns, len(arrays), {}, tuple(dropped))
+    cuts = _cuts(np.asarray(arrays[_CUT], np.float32)[muon]) if _CUT in arrays.fields else None
+    return Step(columns, len(arrays), {}, tuple(dropped), cuts)
 
 
-def _kind(name: str, title: str, tree: str, branches: Mapping[str, str], scale: float) -> FileKind:
+def _cuts(values: Float32) -> tuple[float, float] | None:
+    """Return the least and the largest energy cut, GeV; what is no number above zero states none: 0."""
+    if not len(values):
+        return None
+    stated = np.where(np.isfinite(values) & (values > 0), values, 0)
+    # Through text, so that a float32 of 0.1 is 0.1.
+    return float(str(stated.min())), float(str(stated.max()))
+
+
+def _kind(
+    name: str,
+    title: str,
+    tree: str,
+    branches: Mapping[str, str],
+    scale: float,
+    target_start: float | None = None,
+) -> FileKind:
     return FileKind(
         name=name,
         title=title,
         tree=tree,
         branches=tuple(branches.values()),
-        header=partial(_header, tree=tree),
+        header=partial(_header, tree=tree, target_start=target_start),
         step=partial(_step, branches=branches, scale=scale),
         group="entry",
+        optional=(_CUT,),
     )
 
 
@@ -107,11 +131,12 @@ FLAT = _kind(
     100.0,
 )
 
-#: What TTreeGenerator reads.
+#: What TTreeGenerator reads; it adds nothing to z, so that the target starts at z = 0 as in FairShip.
 CONVERTED = _kind(
     "converted-ntuple",
     "a flat ntuple for TTreeGenerator",
     "converted_ntuple",
     {"pdg": "id", **_PLACES, **_MOMENTA, "weight": "w"},
     1.0,
+    target_start=0.0,
 )

@@ -96,74 +96,95 @@ def gather(
     """
     categories = {}
     for category in CATEGORIES:
-        entry = _category(folder, category, shares, target_start, cap, seed, span)
-        if entry is not None:
-            categories[category.name] = entry
+        if any(category.name in share.piece.tally.categories for share in shares):
+            drawn = _draw_category(category, shares, cap, seed)
+            categories[category.name] = _write(folder, category, shares, drawn, target_start, span)
     return categories
 
 
-def _category(
-    folder: Path,
-    category: Category,
-    shares: Sequence[Share],
-    target_start: float,
-    cap: int | None,
-    seed: int,
-    span: float,
-) -> dict[str, Any] | None:
-    ranges = [share.piece.tally.categories.get(category.name) for share in shares]
-    there = [entry for entry in ranges if entry is not None]
-    if not there:
-        return None
+@dataclass(frozen=True)
+class _Drawn:
+    """Which muons of a category are kept.
+
+    Attributes
+    ----------
+    found : int
+        Muons there are.
+    places : list of int64[n], optional
+        Those to keep of each block; ``None`` for all.
+    files : list of float
+        Sum of all weights by file.
+    factor : float
+        What the weights of those kept are multiplied with, so that their sum is that of all.
+    """
+
+    found: int
+    places: list[Int64] | None
+    files: list[float]
+    factor: float
+
+    @property
+    def muons(self) -> int:
+        """How many are kept."""
+        return self.found if self.places is None else sum(map(len, self.places))
+
+
+def _draw_category(category: Category, shares: Sequence[Share], cap: int | None, seed: int) -> _Drawn:
+    """Draw the muons to keep, and add up all weights and those kept."""
     sizes = [size for share in shares for _, size in share.piece.ranges(category)]
     found = sum(sizes)
-    kept = draw(sizes, cap, (seed, category.number)) if cap is not None and cap < found else None
-    files, kept_weight = _weights(category, shares, kept)
-    factor = 1.0 if kept is None else sum(files) / kept_weight
-    z, outside = category.features.index("z"), 0.0
-    with CategoryWriter(folder, category, found if cap is None else min(cap, found)) as writer:
-        blocks = (block for share in shares for block in share.blocks(category))
-        for number, block in enumerate(blocks):
-            features, weights, group = block
-            if kept is not None:
-                these = kept[number]
-                features, weights, group = features[these], weights[these] * factor, group[these]
-            if not len(weights):
-                continue
-            writer.append(features, weights, group)
-            depth = features[:, z] - np.float32(target_start)
-            outside += float(weights[(depth < -_UPSTREAM) | (depth > _DOWNSTREAM)].sum())
-    entry = writer.entry(span)
-    return {
-        **entry,
-        # By definition: rounding apart, it is what the writer added up.
-        "weight": entry["weight"] if kept is None else sum(files),
-        "found": found,
-        "weight_factor": factor,
-        "minimum": np.min([entry["minimum"] for entry in there], axis=0).tolist(),
-        "maximum": np.max([entry["maximum"] for entry in there], axis=0).tolist(),
-        "outside": outside,
-        "files": files,
-    }
-
-
-def _weights(
-    category: Category, shares: Sequence[Share], kept: list[Int64] | None
-) -> tuple[list[float], float]:
-    """Return the sum of all weights by file, and that of the muons to keep."""
-    files, kept_weight, number = [], 0.0, 0
+    places = draw(sizes, cap, (seed, category.number)) if cap is not None and cap < found else None
+    files, kept, number = [], 0.0, 0
     for share in shares:
         files.append(0.0)
         for weights in share.weights(category):
             files[-1] += float(weights.sum())
-            if kept is not None:
-                kept_weight += float(weights[kept[number]].sum())
+            if places is not None:
+                kept += float(weights[places[number]].sum())
             number += 1
-    return files, kept_weight
+    return _Drawn(found, places, files, 1.0 if places is None else sum(files) / kept)
+
+
+def _write(
+    folder: Path,
+    category: Category,
+    shares: Sequence[Share],
+    drawn: _Drawn,
+    target_start: float,
+    span: float,
+) -> dict[str, Any]:
+    """Write the muons kept; the normalisation is that of all."""
+    z, outside = category.features.index("z"), 0.0
+    with CategoryWriter(folder, category, drawn.muons) as writer:
+        blocks = (block for share in shares for block in share.blocks(category))
+        for number, (features, weights, group) in enumerate(blocks):
+            these = slice(None) if drawn.places is None else drawn.places[number]
+            kept, kept_weights = features[these], weights[these] * drawn.factor
+            writer.append(kept, kept_weights, group[these], drawn_from=features)
+            depth = kept[:, z] - np.float32(target_start)
+            outside += float(kept_weights[(depth < -_UPSTREAM) | (depth > _DOWNSTREAM)].sum())
+    tallies = [share.piece.tally.categories.get(category.name) for share in shares]
+    there = [tally for tally in tallies if tally is not None]
+    entry = writer.entry(span)
+    return {
+        **entry,
+        # By definition: rounding apart, it is what the writer added up.
+        "weight": entry["weight"] if drawn.places is None else sum(drawn.files),
+        "found": drawn.found,
+        "weight_factor": drawn.factor,
+        "minimum": np.min([tally["minimum"] for tally in there], axis=0).tolist(),
+        "maximum": np.max([tally["maximum"] for tally in there], axis=0).tolist(),
+        "outside": outside,
+        "files": drawn.files,
+    }
 
 
 def draw(sizes: Sequence[int], number: int, seed: tuple[int, ...]) -> list[Int64]:
     """Draw `number` of all items of blocks of the given `sizes`, each set of them with the same chance.
+
+    Each item is taken with the chance number / all, independently; then items drawn evenly are added or
+    taken away until there are `number`. Either step treats all items alike, so that the result does, and no
+    step has a limit to their number (as NumPy's hypergeometric draws have, at 1e9).
 
     Returns
     -------
@@ -171,7 +192,13 @@ def draw(sizes: Sequence[int], number: int, seed: tuple[int, ...]) -> list[Int64
         For each block the places in it, ascending.
     """
     random = np.random.default_rng(seed)
-    counts = random.multivariate_hypergeometric(np.asarray(sizes, np.int64), number, method="marginals")
+    all_of = np.asarray(sizes, np.int64)
+    counts = np.asarray(random.binomial(all_of, number / all_of.sum()), np.int64)
+    more = number - int(counts.sum())
+    pool = all_of - counts if more > 0 else counts
+    moved = random.choice(int(pool.sum()), abs(more), replace=False, shuffle=False)
+    block = np.searchsorted(np.cumsum(pool), moved, side="right")
+    counts += np.sign(more) * np.bincount(block, minlength=len(sizes))
     return [
         np.sort(random.choice(size, count, replace=False, shuffle=False))
         for size, count in zip(sizes, counts.tolist(), strict=True)

@@ -7,18 +7,18 @@ that a run that was interrupted goes on with the pieces that are there.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from shipgen.categories import CATEGORIES, FEATURE_UNITS
+from shipgen.categories import CATEGORIES, FEATURE_UNITS, MUON_MASS
 from shipgen.errors import InputError
 from shipgen.files import complete_folder, read_json, sha256, write_json
 from shipgen.rootfile import is_remote
-from shipgen_export.reading.beam import ORIGIN, off_origin, relative
+from shipgen_export.reading.beam import AUTO, ORIGIN, PRIMARY, off_origin, relative
 from shipgen_export.reading.readers import read_steps
-from shipgen_export.reading.sources import Dropped, finite_sum
+from shipgen_export.reading.sources import LARGEST_WEIGHT, Dropped, finite_sum, usable_weights
 from shipgen_export.sample import category_of
 
 if TYPE_CHECKING:
@@ -52,12 +52,18 @@ class FileTally:
         How many are kept.
     largest, smallest : float
         The largest and the smallest weight.
+    lowest_energy : float, optional
+        Of all muons, GeV.
     lowest_group, highest_group : int
         The file's own numbers.
     places : int
         Events whose beam position was taken off.
     categories : dict
         For each category with muons: ``muons``, and ``minimum`` and ``maximum`` of each feature.
+    case : str
+        What x and y were taken relative to: `beam.look`'s, or `PRIMARY` where a later event showed it.
+    energy_cuts : list of two floats, optional
+        The least and the largest energy cut that its muons state, GeV; 0 for none.
     sha256 : str, optional
         Of the file; ``None`` for a remote one.
     """
@@ -67,10 +73,13 @@ class FileTally:
     muons: int = 0
     largest: float = 0.0
     smallest: float | None = None
+    lowest_energy: float | None = None
     lowest_group: int = 0
     highest_group: int = -1
     places: int = 0
     categories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    case: str = ORIGIN
+    energy_cuts: list[float] | None = None
     sha256: str | None = None
 
     def count(self, found: dict[str, int]) -> None:
@@ -82,6 +91,11 @@ class FileTally:
         """Add up what was dropped for the same reason."""
         known = self.dropped.get(dropped.reason)
         self.dropped[dropped.reason] = dropped if known is None else known.plus(dropped)
+
+    def widen_cuts(self, cuts: tuple[float, float]) -> None:
+        """Widen the range of the energy cuts that muons state."""
+        low, high = self.energy_cuts or cuts
+        self.energy_cuts = [min(low, cuts[0]), max(high, cuts[1])]
 
     def keep(self, category: Category, features: Float32) -> None:
         """Count muons of a category and widen its range."""
@@ -188,7 +202,15 @@ def make_piece(task: Task, advance: Callable[[float], None] | None = None) -> st
     """
     try:
         with complete_folder(task.folder, index=INDEX, force=True) as folder:
-            tally = _read(task, folder, advance)
+            try:
+                tally = _read(task, folder, advance)
+            except _BeamMoves as found:
+                # Whatever the order of its events, the whole file is taken relative to the primaries.
+                for file in folder.iterdir():
+                    file.unlink()
+                if advance is not None:
+                    advance(-found.entries)
+                tally = _read(replace(task, case=PRIMARY), folder, advance)
             if not is_remote(task.source.path):
                 tally.sha256 = sha256(task.source.path)  # type: ignore[arg-type]
             write_json(folder / INDEX, asdict(tally))
@@ -197,15 +219,27 @@ def make_piece(task: Task, advance: Callable[[float], None] | None = None) -> st
     return None
 
 
+class _BeamMoves(Exception):  # noqa: N818 - no error
+    """The beam is not at x = y = 0, as the first entries had shown."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__(entries)
+        self.entries = entries
+
+
 def _read(task: Task, folder: Path, advance: Callable[[float], None] | None) -> FileTally:
     """Read a file in steps; weights that no probability can stand for make it unusable."""
-    tally = FileTally()
+    tally = FileTally(case=task.case)
     bad = _BadWeights()
     groups: list[int] = []
+    entries = 0
     with _Store(folder) as store:
         for part in read_steps(task.source, task.step):
+            if task.case == ORIGIN and task.choice == AUTO and off_origin(part.columns):
+                raise _BeamMoves(entries)
             tally.count(part.found)
-            _check_beam(task, part.columns)
+            if part.energy_cuts is not None:
+                tally.widen_cuts(part.energy_cuts)
             columns, places, lost = relative(part.columns, task.case, task.choice)
             for dropped in (*part.dropped, *lost):
                 tally.drop(dropped)
@@ -216,20 +250,13 @@ def _read(task: Task, folder: Path, advance: Callable[[float], None] | None) -> 
             bad.count(kept["weight"])
             _distribute(kept, place, store, tally)
             groups += [int(end) for end in (kept["group"].min(), kept["group"].max())] if len(place) else []
+            entries += part.entries
             if advance is not None:
                 advance(part.entries)
     bad.check(task.source)
     if groups:
         tally.lowest_group, tally.highest_group = min(groups), max(groups)
     return tally
-
-
-def _check_beam(task: Task, columns: Columns) -> None:
-    if task.case == ORIGIN != task.choice and (number := off_origin(columns)):
-        raise InputError(
-            f"{task.source.path}: its first primary tracks start at x = y = 0, but later those of {number:,} "
-            "muons do not: productions with different beams were merged, prepare them apart"
-        )
 
 
 @dataclass
@@ -241,7 +268,7 @@ class _BadWeights:
     smallest: float = 0.0
 
     def count(self, weights: Float64) -> None:
-        self.strange += int((~np.isfinite(weights)).sum())
+        self.strange += int((~usable_weights(weights)).sum())
         below = weights[weights < 0]
         self.negative += len(below)
         self.smallest = min(self.smallest, float(below.min(initial=0.0)))
@@ -249,8 +276,8 @@ class _BadWeights:
     def check(self, source: Source) -> None:
         if self.strange:
             raise InputError(
-                f"{source.path}: {self.strange:,} muons have a weight that is NaN or infinite, so that rates "
-                "cannot be stated: leave the file out"
+                f"{source.path}: {self.strange:,} muons have a weight that is NaN or infinite (or above "
+                f"{LARGEST_WEIGHT:.2g}), so that rates cannot be stated: leave the file out"
             )
         if self.negative:
             raise InputError(
@@ -303,6 +330,9 @@ def _distribute(
         low, high = float(weights.min()), float(weights.max())
         tally.largest = max(tally.largest, high)
         tally.smallest = low if tally.smallest is None else min(tally.smallest, low)
+        square = sum(np.square(columns[name], dtype=np.float64) for name in ("px", "py", "pz"))
+        energy = float(np.sqrt(square.min() + MUON_MASS**2))
+        tally.lowest_energy = min(energy, tally.lowest_energy or energy)
     for number, category in enumerate(CATEGORIES):
         chosen = np.flatnonzero(place == number)
         if not len(chosen):

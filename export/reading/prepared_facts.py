@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.layouts import TARGET_START_2018
 from shipgen.provenance import versions, without_folders
 from shipgen_export.reading.beam import CASES, ORIGIN, PRIMARY, TAKEN
+from shipgen_export.reading.sources import enumerated, labels
 from shipgen_export.reading.weights import meaning, settle_pot
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 #: A muon that carries more of its category's weight than this is reported.
 LARGE_SHARE = 0.01
+#: Momenta are float32.
+_ROUNDING = 1e-5
 _SPLIT_RULES = {
     "proton": "by proton (splitmix64 of its number): muons of one proton are in one part",
     "event": "by event, that is proton (splitmix64 of its number): muons of one event are in one part",
@@ -62,6 +67,27 @@ class Used:
     look: Look
     piece: Piece
 
+    @classmethod
+    def after_reading(cls, source: Source, look: Look, piece: Piece) -> Self:
+        """Complete what was known of a file before by what all its muons show: beam and energy cut."""
+        tally = piece.tally
+        if tally.case != look.case:
+            look = replace(look, found=tally.case, case=tally.case)
+        header = source.header
+        if header.energy_cut is None and tally.energy_cuts is not None:
+            low, high = tally.energy_cuts
+            if low == high > 0:
+                header = replace(header, energy_cut=low)
+            elif high > 0:
+                text = f"its muons state energy cuts from {low:g} to {high:g} GeV: the cut is not known"
+                header = replace(header, notes=(*header.notes, text))
+        return cls(replace(source, header=header), look, piece)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return (*self.source.header.notes, *([self.look.note] if self.look.note else []))
+
     @property
     def largest(self) -> float:
         """The largest weight."""
@@ -85,19 +111,32 @@ def _agreed(
     what: str, unit: str, name: str, sources: Sequence[Source], given: float | None
 ) -> tuple[float | None, list[str]]:
     """Return the value called `name` that the user gives or all files state, and where the two differ."""
-    stated = {source.name: getattr(source.header, name) for source in sources}
-    values = sorted({value for value in stated.values() if value is not None})
+    stated = [(source, getattr(source.header, name)) for source in sources]
+    values = sorted({value for _, value in stated if value is not None})
     if given is not None:
         other = [f"{value:g}" for value in values if value != given]
         note = f"{what} of {given:g} {unit} as given, where files state {' and '.join(other)} {unit}"
         return given, [note] if other else []
     if len(values) > 1:
         option = "--" + name.replace("_", "-")
-        each = ", ".join(f"{file} {value:g} {unit}" for file, value in stated.items() if value is not None)
+        # The first file of each value.
+        first: dict[float, Source] = {}
+        for source, value in stated:
+            if value is not None:
+                first.setdefault(value, source)
+        unique = len({source.name for source in first.values()}) == len(first)
+        each = ", ".join(
+            f"{source.name if unique else source.path} {value:g} {unit}" for value, source in first.items()
+        )
         raise InputError(
             f"files differ in their {what} ({each}): prepare them apart, or state it with {option}"
         )
-    return (values[0], []) if values and None not in stated.values() else (None, [])
+    without = [label for label, (_, value) in zip(labels(sources), stated, strict=True) if value is None]
+    if values and without:
+        return None, [
+            f"the {what} is not known of {enumerated(without)}, the others state {values[0]:g} {unit}"
+        ]
+    return (values[0] if values else None), []
 
 
 def collect_facts(
@@ -124,6 +163,7 @@ def collect_facts(
     given_pot : float, optional
         What the user says.
     """
+    names = labels([one.source for one in used])
     pot, warnings = settle_pot([(one.source, one.largest) for one in used], given_pot)
     return {
         "sources": [
@@ -139,8 +179,7 @@ def collect_facts(
         "split": _SPLIT_RULES[used[0].source.kind.group],
         "versions": versions("shipgen", "numpy", "uproot", "awkward"),
         "warnings": [
-            *(f"{one.source.name}: {note}" for one in used for note in one.source.header.notes),
-            *(f"{one.source.name}: {one.look.note}" for one in used if one.look.note),
+            *(f"{name}: {note}" for name, one in zip(names, used, strict=True) for note in one.notes),
             *stated.notes,
             *warnings,
         ],
@@ -174,22 +213,18 @@ def sample_warnings(
     """Yield what training on these muons may stumble over."""
     outside = total = 0.0
     for name, entry in categories.items():
-        share = entry["largest_weight"] / entry["weight"]
-        if share > LARGE_SHARE:
-            yield (
-                f"{name}: one muon carries {share:.2%} of the weight; the {entry['muons']:,} muons "
-                f"are worth {entry['effective']:,.1f} of equal weight"
-            )
-        shape = entry["normalisation"]
-        for feature, low, high in zip(shape["features"], shape["minimum"], shape["maximum"], strict=True):
-            if low == high:
-                yield f"{name}: {feature} is {low:g} for every muon"
-        if empty := [part for part, muons in entry["split"].items() if not muons]:
-            yield f"{name}: no muon is in the part {' or '.join(empty)}"
+        if odd := "; ".join(_odd_category(entry)):
+            yield f"{name}: {odd}"
         outside += entry["outside"]
         total += entry["weight"]
     yield from _odd_weights(used)
     yield from _odd_beam(categories, used)
+    lowest_energy = min(one.piece.tally.lowest_energy or np.inf for one in used)
+    if stated.energy_cut is not None and lowest_energy < stated.energy_cut * (1 - _ROUNDING):
+        yield (
+            f"there are muons of {lowest_energy:.4g} GeV below the energy cut of {stated.energy_cut:g} GeV; "
+            "it is recorded, but leaves no muon out"
+        )
     if outside > LARGE_SHARE * total:
         lowest = min(low[-4] for low in (entry["minimum"] for entry in categories.values()))
         yield (
@@ -198,15 +233,31 @@ def sample_warnings(
         )
 
 
+def _odd_category(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is odd about one category."""
+    share = entry["largest_weight"] / entry["weight"]
+    if share > LARGE_SHARE:
+        yield (
+            f"one muon carries {share:.2%} of the weight, the {entry['muons']:,} muons are worth "
+            f"{entry['effective']:,.1f} of equal weight"
+        )
+    shape = entry["normalisation"]
+    for feature, low, high in zip(shape["features"], shape["minimum"], shape["maximum"], strict=True):
+        if low == high:
+            yield f"{feature} is {low:g} for every muon"
+    if empty := [part for part, muons in entry["split"].items() if not muons]:
+        yield f"no muon is in the part {' or '.join(empty)}"
+
+
 def _odd_weights(used: Sequence[Used]) -> Iterator[str]:
     """Yield files without events, all of whose muons have weight 1: enhanced samples look like that."""
-    for one in used:
+    for name, one in zip(labels([one.source for one in used]), used, strict=True):
         muons = one.piece.tally.muons
         header = one.source.header
         same = one.largest == 1.0 and one.piece.tally.smallest == 1.0
         if one.source.kind.group == "entry" and muons and same and header.pot is None:
             yield (
-                f"{one.source.name}: all weights are 1: they say nothing of rates, and if the sample was "
+                f"{name}: all weights are 1: they say nothing of rates, and if the sample was "
                 "enhanced in some region nothing corrects it"
             )
 
@@ -251,10 +302,13 @@ def _without_folders(provenance: dict[str, Any] | None) -> dict[str, Any] | None
     """Take the folders out of the texts of `provenance`, such as a command with its output."""
     if provenance is None:
         return None
-    return {
-        key: without_folders(value) if isinstance(value, str) and key in _TEXTS_WITH_PATHS else value
-        for key, value in provenance.items()
-    }
+    return {key: _strip(value) if key in _TEXTS_WITH_PATHS else value for key, value in provenance.items()}
+
+
+def _strip(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_strip(item) for item in value]
+    return without_folders(value) if isinstance(value, str) else value
 
 
 def _dropped(dropped: Mapping[str, Dropped]) -> list[dict[str, Any]]:

@@ -16,11 +16,11 @@ import numpy as np
 from shipgen.categories import FEATURE_UNITS
 from shipgen.errors import InputError
 from shipgen.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
-from shipgen.provenance import read_object
+from shipgen.provenance import read_objects
 from shipgen.rootfile import base_name, is_remote, open_root, readable
 from shipgen_export.reading.cbmsim import CBMSIM, CBMSIM_PLANE
 from shipgen_export.reading.flat import CONVERTED, FLAT, FLAT_ORIGIN
-from shipgen_export.reading.sources import FileKind, Header, Source, Step, number
+from shipgen_export.reading.sources import MERGED, FileKind, Header, Source, Step, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,10 @@ _TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
 
 def _training_header(file: Any) -> Header:
     """Read the provenance; weights mean nothing without its ``pot``."""
-    provenance = read_object(file, PROVENANCE_KEY)
+    written = read_objects(file, PROVENANCE_KEY)
+    if len(written) > 1:
+        raise InputError(MERGED.format(len(written)))
+    provenance = written[0] if written else None
     if provenance is None:
         raise InputError(
             f"no object {PROVENANCE_KEY} says how the muons were made: simulate again with `shipgen simulate`"
@@ -127,8 +130,10 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
     """
     first = 0
     with open_root(source.path) as file, readable(source.path):
-        branches = list(source.kind.branches)
-        for arrays in file[source.kind.tree].iterate(branches, step_size=step, library="ak"):
+        tree = file[source.kind.tree]
+        there = tree.keys(full_paths=False)
+        branches = [*source.kind.branches, *(name for name in source.kind.optional if name in there)]
+        for arrays in tree.iterate(branches, step_size=step, library="ak"):
             result = source.kind.step(arrays, first)
             yield result
             first += result.entries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,19 @@ import numpy as np
 from shipgen.rootfile import base_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from shipgen.columns import Array, Columns
+    import numpy.typing as npt
+
+    from shipgen.columns import Array, Columns, Float64
     from shipgen.rootfile import Location
 
+
+#: What a file of shipgen with several cycles of its provenance is refused with.
+MERGED = "it was merged from {} files by hadd, and weights of different POT with it: give the files apart"
+
+#: Larger weights (no float32) are no weights: their sums and squares overflow.
+LARGEST_WEIGHT = float(np.finfo(np.float32).max)
 
 #: What the first track of an event is: no hadron, a hadron that has a mother, a hadron without mother.
 NO_PRIMARY, ODD_PRIMARY, USABLE_PRIMARY = 0, 1, 2
@@ -61,12 +70,15 @@ class Step:
         What was counted on the way, such as hits.
     dropped : tuple of Dropped
         What the matching left out.
+    energy_cuts : tuple of two floats, optional
+        The least and the largest energy cut that its muons state, GeV; 0 where they state none.
     """
 
     columns: Columns
     entries: int
     found: dict[str, int] = field(default_factory=dict)
     dropped: tuple[Dropped, ...] = ()
+    energy_cuts: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,8 @@ class FileKind:
         Whether each file's weights are muons per POT already.
     unsmeared : bool
         Whether its beam is at x = y = 0 by definition.
+    optional : tuple of str
+        What `step` reads besides, where it is there.
     """
 
     name: str
@@ -138,6 +152,7 @@ class FileKind:
     group: str
     per_pot: bool = False
     unsmeared: bool = False
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +198,26 @@ def number(content: Mapping[str, Any], key: str) -> float | None:
 
 
 def finite_sum(weights: Array) -> float:
-    """Return the sum of the weights that are finite numbers."""
+    """Return the sum of the weights that are usable numbers."""
     values = np.asarray(weights, np.float64)
-    return float(values[np.isfinite(values)].sum())
+    return float(values[usable_weights(values)].sum())
+
+
+def usable_weights(weights: Float64) -> npt.NDArray[np.bool_]:
+    """Return which weights are numbers that can be added up and squared."""
+    return np.abs(weights) <= LARGEST_WEIGHT
+
+
+def labels(sources: Sequence[Source]) -> list[str]:
+    """Return the names of files, with their number in the list where several have the same name."""
+    count = Counter(source.name for source in sources)
+    return [
+        source.name if count[source.name] == 1 else f"{source.name} (file {place})"
+        for place, source in enumerate(sources, 1)
+    ]
+
+
+def enumerated(names: Sequence[str], most: int = 5) -> str:
+    """Join names, at most so many of them."""
+    more = f" and {len(names) - most} others" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

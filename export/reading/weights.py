@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
+from shipgen_export.reading.sources import enumerated, labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,25 +41,51 @@ def meaning(source: Source, largest: float) -> str:
     return UNKNOWN if source.header.pot is None else STATED
 
 
-def check_beside(source: Source, largest: float, others: Sequence[tuple[Source, float]]) -> None:
-    """Raise `InputError` if the file's weights cannot be added to those of the `others`."""
-    mine = meaning(source, largest)
-    for other, other_largest in others:
-        if other.kind is not source.kind:
-            raise InputError(
-                f"{other.path} is {other.kind.title} but {source.path} {source.kind.title}: "
-                "their weights cannot be merged, prepare them apart"
-            )
-        theirs = meaning(other, other_largest)
-        if {mine, theirs} == {STATED, OTHER}:
-            raise InputError(
-                f"{source.path} mixes normalisations: its weights (up to {largest:g}) stand "
-                f"{_words(mine, source)}, those of {other.path} (up to {other_largest:g}) "
-                f"{_words(theirs, other)}; prepare them apart"
-            )
+class Beside:
+    """Checks of each file whether its weights can be added to those of the files before it."""
+
+    def __init__(self) -> None:
+        #: The first file of each normalisation: productions have thousands of files.
+        self._first: dict[tuple[str, str, bool], tuple[Source, float]] = {}
+
+    def check(self, source: Source, largest: float) -> None:
+        """Raise `InputError` if the weights, the largest of which is given, cannot be added."""
+        for other, other_largest in self._first.values():
+            _check_two(source, largest, other, other_largest)
+
+    def add(self, source: Source, largest: float) -> None:
+        """Take a file up among those that the next ones are compared with."""
+        key = source.kind.name, meaning(source, largest), largest == 1
+        self._first.setdefault(key, (source, largest))
+
+
+def _check_two(source: Source, largest: float, other: Source, other_largest: float) -> None:
+    if other.kind is not source.kind:
+        raise InputError(
+            f"{other.path} is {other.kind.title} but {source.path} {source.kind.title}: "
+            "their weights cannot be merged, prepare them apart"
+        )
+    mine, theirs = meaning(source, largest), meaning(other, other_largest)
+    if _contradict(mine, largest, theirs) or _contradict(theirs, other_largest, mine):
+        raise InputError(
+            f"{source.path} mixes normalisations: its weights (up to {largest:g}) stand "
+            f"{_words(mine, source)}, those of {other.path} (up to {other_largest:g}) "
+            f"{_words(theirs, other)}; prepare them apart"
+        )
+
+
+def _contradict(what: str, largest: float, beside: str) -> bool:
+    """Return whether weights that stand for a spill are beside those of the protons simulated.
+
+    A simulated muon counts exactly once in the latter, whether or not the POT is stated. Smaller weights
+    alone may be those of a boosted channel in either.
+    """
+    return beside == OTHER and (what == STATED or (what == UNKNOWN and largest == 1))
 
 
 def _words(what: str, source: Source) -> str:
+    if what == UNKNOWN:
+        return "for the protons simulated, each muon for itself"
     return f"for its {source.header.pot:g} POT" if what == STATED else what
 
 
@@ -85,21 +112,28 @@ def settle_pot(used: Sequence[tuple[Source, float]], given: float | None) -> tup
             "their sum: leave out --pot"
         )
     stated, notes = [], []
-    for source, largest in used:
+    names = labels([source for source, _ in used])
+    for (source, largest), name in zip(used, names, strict=True):
         pot = source.header.pot
         if pot is not None and meaning(source, largest) == OTHER:
             notes.append(
-                f"{source.name} states {pot:g} POT, but its weights go up to {largest:g}: "
+                f"{name} states {pot:g} POT, but its weights go up to {largest:g}: "
                 "their sum stands for another number"
             )
             pot = None
         stated.append(pot)
     known = [pot for pot in stated if pot is not None]
-    other = [(source, largest) for source, largest in used if meaning(source, largest) == OTHER]
+    other = [
+        (name, largest)
+        for (source, largest), name in zip(used, names, strict=True)
+        if meaning(source, largest) == OTHER
+    ]
+    if other:
+        notes += _doubtful(used, names)
     if given is None and other:
-        source, largest = other[0]
+        name, largest = other[0]
         notes.append(
-            f"weights up to {largest:g} in {source.name} do not stand for the protons simulated: in the 2018 "
+            f"weights up to {largest:g} in {name} do not stand for the protons simulated: in the 2018 "
             "production they stand for a spill of 5e13 POT; say so with --pot"
         )
     if given is not None:
@@ -107,9 +141,25 @@ def settle_pot(used: Sequence[tuple[Source, float]], given: float | None) -> tup
             notes.append(f"{given:g} POT as given, where files state {sum(known):g}")
         return given, notes
     if known and len(known) < len(stated):
-        without = (source.name for (source, _), pot in zip(used, stated, strict=True) if pot is None)
-        notes.append(f"the POT is not known of {', '.join(without)}")
+        without = [name for name, pot in zip(names, stated, strict=True) if pot is None]
+        notes.append(f"the POT is not known of {enumerated(without)}")
     return (sum(known) if len(known) == len(stated) else None), notes
+
+
+def _doubtful(used: Sequence[tuple[Source, float]], names: Sequence[str]) -> list[str]:
+    """Say which files may be normalised differently: legitimate for boosted channels, charm and beauty."""
+    groups: dict[str, list[str]] = {}
+    for (source, largest), name in zip(used, names, strict=True):
+        if largest > 0 and meaning(source, largest) in {OTHER, UNKNOWN}:
+            groups.setdefault(f"{largest:g}", []).append(name)
+    if len(groups) < 2:
+        return []
+    each = [f"up to {largest} in {enumerated(those)}" for largest, those in groups.items()]
+    text = (
+        f"files differ in their weights ({enumerated(each)}) and do not state what they stand for: their sum "
+        "is right only if all stand for the same number of protons"
+    )
+    return [text]
 
 
 def scales(sources: Sequence[Source]) -> list[float]:

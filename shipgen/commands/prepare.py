@@ -16,19 +16,23 @@ from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
 @click.option(
     "--pot",
     type=POSITIVE,
-    help="Protons on target that the sum of the weights of all files stands for, where no file says. "
-    "FairShip's 2018 production is weighted to a spill: 5e13 if all its files are given, the same part of "
-    "5e13 for a part of the files. That of 2026 is weighted to the protons simulated.",
+    help="Protons on target that the sum of the weights of all files stands for; overrides what the files "
+    "state. FairShip's 2018 production is weighted to a spill: 5e13 if all its files are given, the same "
+    "part of 5e13 for a part of the files. That of 2026 is weighted to the protons simulated.",
 )
 @click.option(
-    "--energy-cut", type=POSITIVE, metavar="GEV", help="Least energy, where the files do not state it."
+    "--energy-cut",
+    type=POSITIVE,
+    metavar="GEV",
+    help="Least energy that the muons were simulated with; overrides what the files state and leaves no muon "
+    "out.",
 )
 @click.option(
     "--target-start",
     type=float,
     metavar="CM",
-    help="z of the target's start in the frame of the files, where they do not state it; "
-    "-7084.5 (2018) is assumed otherwise.",
+    help="z of the target's start in the frame of the files; overrides what they state. Where neither does, "
+    "-7084.5 (2018) is assumed.",
 )
 @click.option(
     "--beam",
@@ -38,8 +42,18 @@ from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
     help="What x and y, and on-axis, are relative to: found out (auto), x = y = 0 (origin), or the start of "
     "the first track of each event, whatever its mother (primary).",
 )
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files of this name; repeatable.")
-@click.option("--blacklist", type=PATH, metavar="TXT", help="Leave out the files named here, one a line.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out files of this name or end of path; repeatable.",
+)
+@click.option(
+    "--blacklist",
+    type=PATH,
+    metavar="TXT",
+    help="Leave out the files named here, one a line, as for --exclude.",
+)
 @click.option("--skip-bad", is_flag=True, help="List files that cannot be used instead of failing.")
 @click.option(
     "--cap",
@@ -61,9 +75,10 @@ def command(files: tuple[str, ...], output: Path, **options: Any) -> None:
     """Prepare files of simulated muons for training.
 
     FILE is an output of `shipgen simulate`, a FairShip file with the tree cbmsim (MCTrack with vetoPoint or
-    PlaneHAPoint), or a flat ntuple; a glob in quotes, a root:// address, or a list in a .txt file; all of one
-    kind. The muons that left the absorber are split into the four categories and normalised. An interrupted
-    run goes on when the same command is given again.
+    PlaneHAPoint), or a flat ntuple; a glob in quotes, a root:// address, or a list in a .txt file (one a
+    line, relative to the folder in which you run the command); all of one kind. The muons that left the
+    absorber are split into the four categories and normalised. An interrupted run goes on when the same
+    command is given again.
     """
     from shipgen.prepared import describe_prepared
     from shipgen_export.prepare import prepare
