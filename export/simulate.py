@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import count, tee
+from importlib import resources
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
@@ -29,8 +32,9 @@ from shipgen.provenance import versions
 from shipgen.streams import draw_seed
 from shipgen.writers import RootWriter
 from shipgen_export.simulation.block import Settings, simulate_block
-from shipgen_export.simulation.block_files import block_file, count_muons, read_block, write_block
+from shipgen_export.simulation.block_files import block_file, read_block, write_block
 from shipgen_export.simulation.heavy_flavour import HEAVY_FLAVOURS
+from shipgen_export.simulation.muon_range import MuonRange
 from shipgen_export.simulation.muons import Process
 from shipgen_export.simulation.pythia import import_pythia
 from shipgen_export.simulation.tally import Tally
@@ -39,11 +43,14 @@ from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
     from pathlib import Path
 
 GENERATOR = "Pythia 8 cascade, SHiP-like"
 
-#: Protons that share the starts of Pythia (2 s) and a place in the order of the file.
+_WORK = "shipgen simulate"
+
+#: The most protons that share the starts of Pythia (2 s) and a place in the order of the file.
 BLOCK_PROTONS = 6000
 #: Momentum below which muons are left out, GeV: the default, and the least that is allowed.
 MOMENTUM_CUT, LEAST_MOMENTUM_CUT = 10.0, 1.0
@@ -51,16 +58,24 @@ MOMENTUM_CUT, LEAST_MOMENTUM_CUT = 10.0, 1.0
 
 @dataclass(frozen=True)
 class Task:
-    """A block to be simulated, or one that was found in the work folder."""
+    """A block to be simulated, unless it is in the work folder."""
 
     settings: Settings
     number: int
     protons: int
-    found: bool
 
     def __str__(self) -> str:
         first = self.number * self.settings.block_protons
         return f"the simulation of protons {first} to {first + self.protons - 1}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A block that is in the work folder: its task, its muons, and whether an earlier run had left it."""
+
+    task: Task
+    muons: int
+    found: bool
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,8 @@ class Report:
         The seed.
     seconds : float
         How long it took.
+    blocks : int
+        Blocks of protons; no more worker processes than that had work.
     found : int
         Protons whose muons an earlier, interrupted run had left.
     """
@@ -85,6 +102,7 @@ class Report:
     tally: Tally
     seed: int
     seconds: float
+    blocks: int
     found: int
 
 
@@ -121,7 +139,7 @@ def simulate(
     target : Path, optional
         A target's file, see `read_target`.
     block_protons : int
-        Protons a block.
+        The most protons a block.
     force : bool
         Replace an existing file.
     command : str
@@ -145,14 +163,14 @@ def simulate(
         raise InputError(f"the momentum cut of {momentum_cut:g} GeV is below {LEAST_MOMENTUM_CUT:g} GeV")
     check_output(output, force=force)
     import_pythia()
-    if seed is None:
-        left = unfinished(output)
-        seed = draw_seed() if left is None else int(left["seed"])
-    settings = Settings(seed, momentum_cut, read_target(target), block_protons)
+    size = block_protons if protons is None else even_blocks(protons, block_protons)
+    settings = Settings(_seed(output) if seed is None else seed, momentum_cut, read_target(target), size)
+    MuonRange(settings.target)  # fails early where the target's survival table is not that of its slabs
     started = time.perf_counter()
     with work_folder(output, _key(settings)) as folder:
         try:
-            tasks = _enough(folder, settings, protons, muons, cores)
+            blocks = _enough(folder, settings, protons, muons, cores)
+            tasks = [block.task for block in blocks]
             pot = sum(task.protons for task in tasks)
             tally = _write(output, folder, tasks, pot, settings, command, force=force)
         except KeyboardInterrupt:
@@ -162,19 +180,45 @@ def simulate(
             raise KeyboardInterrupt(
                 f"{done:,} simulated protons are kept in {folder.name}: run the same command again to go on"
             ) from None
-        found = sum(task.protons for task in tasks if task.found)
-    return Report(pot, tally, seed, time.perf_counter() - started, found)
+    found = sum(block.task.protons for block in blocks if block.found)
+    return Report(pot, tally, settings.seed, time.perf_counter() - started, len(blocks), found)
+
+
+def even_blocks(protons: int, largest: int) -> int:
+    """Return the size of blocks of at most `largest` protons, about even, for `protons` in all.
+
+    Their number is even unless one of half the size is enough: so two, and mostly four, cores end together.
+    """
+    if protons <= largest // 2:
+        return protons
+    return math.ceil(protons / (2 * math.ceil(protons / (2 * largest))))
+
+
+def _seed(output: Path) -> int:
+    """Return the seed of unfinished work for `output`, or a new one; other work is for others to refuse."""
+    left = unfinished(output) or {}
+    seed = left.get("seed") if left.get("work") == _WORK else None
+    return seed if isinstance(seed, int) else draw_seed()
+
+
+def code_digest(folder: Traversable | None = None) -> str:
+    """Return a digest of the simulation's source: blocks of other physics must not be mixed in."""
+    folder = folder or resources.files("shipgen_export.simulation")
+    sources = sorted((file for file in folder.iterdir() if file.name.endswith(".py")), key=lambda f: f.name)
+    content = "\0".join(f"{file.name}\0{file.read_text(encoding='utf-8')}" for file in sources)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _key(settings: Settings) -> dict[str, Any]:
     """Return all that a block's muons depend on, beside its number and its protons."""
     target = json.dumps(asdict(settings.target), sort_keys=True)
     return {
-        "work": "shipgen simulate",
+        "work": _WORK,
         "seed": settings.seed,
         "momentum_cut": settings.momentum_cut,
         "target": f"{settings.target.name} {hashlib.sha256(target.encode()).hexdigest()[:16]}",
         "block_protons": settings.block_protons,
+        "code": code_digest(),
         "versions": versions("shipgen", "pythia8mc", "numpy"),
     }
 
@@ -184,41 +228,40 @@ def _found(folder: Path) -> int:
     return sum(int(path.stem.rpartition("-")[2]) for path in folder.glob("block-*.npz"))
 
 
-def _simulate(folder: Path, task: Task) -> int:
-    """Simulate a block, unless it is there; return how many muons it has."""
+def _simulate(folder: Path, task: Task) -> Finished:
+    """Simulate a block, unless it is there and sound."""
     path = block_file(folder, task.number, task.protons)
-    if path.is_file():
-        return count_muons(path)
+    with suppress(InputError):
+        if path.is_file():
+            return Finished(task, len(read_block(path).weight), found=True)
     block = simulate_block(task.settings, task.number, task.protons)
     write_block(path, block)
-    return len(block.weight)
+    return Finished(task, len(block.weight), found=False)
 
 
-def _tasks(folder: Path, settings: Settings, protons: int | None) -> Iterator[Task]:
+def _tasks(settings: Settings, protons: int | None) -> Iterator[Task]:
     """Yield the blocks of so many protons, the last one smaller; full blocks without end if ``None``."""
     for number in count():
         left = settings.block_protons if protons is None else protons - number * settings.block_protons
         if left <= 0:
             return
-        size = min(left, settings.block_protons)
-        yield Task(settings, number, size, block_file(folder, number, size).is_file())
+        yield Task(settings, number, min(left, settings.block_protons))
 
 
 def _enough(
     folder: Path, settings: Settings, protons: int | None, muons: int | None, cores: int
-) -> list[Task]:
+) -> list[Finished]:
     """Simulate all blocks of `protons`, or the shortest run of blocks that has so many `muons`."""
-    tasks, queue = tee(_tasks(folder, settings, protons))
-    finished: list[Task] = []
+    finished: list[Finished] = []
     made = 0
     with (
         progress("simulating", protons or muons, "protons" if protons else "muons") as advance,
-        in_order(partial(_simulate, folder), queue, cores) as results,
+        in_order(partial(_simulate, folder), _tasks(settings, protons), cores) as results,
     ):
-        for task, number in zip(tasks, results, strict=False):
-            finished.append(task)
-            made += number
-            advance(task.protons if protons else number)
+        for block in results:
+            finished.append(block)
+            made += block.muons
+            advance(block.task.protons if protons else block.muons)
             if muons is not None and made >= muons:
                 break
     return finished
@@ -268,14 +311,8 @@ def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict
         "weight_unit": "per POT",
         "weight_meaning": "sum of weights = muons per proton on target",
         "units": {branch.name: branch.unit for branch in TRAINING.branches if branch.unit},
-        "target": {
-            "name": target.name,
-            "description": target.description,
-            "end": target.end,
-            # Where the density of starts jumps along z.
-            "edges": list(target.edges),
-            "survival": target.survival,
-        },
+        # Name, slabs with their materials' constants, survival. At the edges the density of starts jumps.
+        "target": {**asdict(target), "end": target.end},
         "target_start": target.start,
         "beam": "400 GeV protons along z, not smeared: prompt muons of first collisions start at x = y = 0",
         "momentum_cut": settings.momentum_cut,
@@ -293,5 +330,6 @@ def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict
             for flavour in HEAVY_FLAVOURS
         },
         **tally.to_json(),
+        "code": code_digest(),
         "versions": versions("shipgen", "pythia8mc", "numpy", "uproot"),
     }

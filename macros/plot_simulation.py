@@ -103,7 +103,7 @@ def _density(axis: Any, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def spectra(sample: Sample, path: Path) -> None:
-    """Draw momentum and transverse momentum, stacked lines by parent."""
+    """Draw momentum and transverse momentum: a line for all muons and one for each group of parents."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     cases = (
         (left, sample.p, hist.axis.Variable(np.geomspace(10, 300, 50)), "p [GeV]"),
@@ -140,7 +140,7 @@ def starting_points(sample: Sample, target: Target, path: Path) -> None:
     edges = np.linspace(0, 200, 401)
     z = sample.columns["z"] - target.start
     for label, chosen, colour in (
-        ("off axis (decays in flight, photons)", ~sample.on_axis, "C0"),
+        ("off axis (decays in flight, photons, later collisions)", ~sample.on_axis, "C0"),
         ("on axis (prompt, at the first collision)", sample.on_axis, "C3"),
     ):
         density = _density(hist.axis.Variable(edges), z[chosen], sample.columns["weight"][chosen])
@@ -178,7 +178,7 @@ def charge_and_survival(sample: Sample, target: Target, path: Path) -> None:
         left.errorbar(centres, ratio, error, (centres - edges[:-1], edges[1:] - centres), "o", color=colour,
                       markersize=3.5, label=label)  # fmt: skip
     left.axhline(1, color="0.6", linewidth=0.8)
-    left.set(xscale="log", xlabel="p [GeV]", ylabel=r"$\mu^+ / \mu^-$", ylim=(0.6, 2.2), xlim=(10, 160))
+    left.set(xscale="log", xlabel="p [GeV]", ylabel=r"$\mu^+ / \mu^-$", ylim=(0.8, 1.8), xlim=(10, 160))
     left.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
     left.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     left.legend(loc="upper left")
@@ -202,8 +202,8 @@ def charge_and_survival(sample: Sample, target: Target, path: Path) -> None:
 
 def mean_free_paths(target: Target, path: Path) -> None:
     """Draw mean free paths against energy, and print those of protons beside the PDG's."""
-    energies = np.geomspace(10.3, 400, 60)
-    sections = CrossSections(start_cascade(1, 1, 10.3), target.materials, (10.3, 400.0))
+    energies = np.geomspace(10, 400, 60)
+    sections = CrossSections(start_cascade(1, 1, 10.0), target.materials, (10.0, 400.0))
     known = [i for i, material in enumerate(target.materials) if material.name in PDG_LENGTHS]
     figure, panels = plt.subplots(
         1, len(known), figsize=(3.7 * len(known), 4), layout="constrained", squeeze=False

@@ -13,6 +13,7 @@ from shipgen_export.simulation.decays import (
     DRAW_RATIO,
     LARGEST_DALITZ_DENSITY,
     decays_in_flight,
+    form_factor,
     kaon_dalitz_density,
     muon_pairs,
     neutral_pion_photons,
@@ -175,6 +176,46 @@ def test_dalitz_photons_are_transverse() -> None:
         assert np.square(cosine[chosen]).mean() == pytest.approx(expected.mean(), abs=0.006)
 
 
+def test_form_factors_are_those_measured() -> None:
+    """1 at no mass; a pole's for eta and omega (NA60, PLB 677 (2009) 260); the eta' passes over its pole."""
+    for channel in DALITZ.values():
+        assert form_factor(channel, np.zeros(1))[0] == pytest.approx(1)
+    # The slope of a pole's form factor squared is 2 / pole^2; NA60: 1.95 and 2.24 GeV^-2 before squaring.
+    for meson, slope in ((221, 1.95), (223, 2.24)):
+        found = (form_factor(DALITZ[meson], np.array([1e-3]))[0] - 1) / 1e-6 / 2
+        assert found == pytest.approx(slope, rel=0.02)
+    mass = np.linspace(0.22, 0.95, 731)
+    value = form_factor(DALITZ[331], mass)
+    assert mass[value.argmax()] == pytest.approx(0.79, abs=0.002)
+    # BESIII: pole 0.79 GeV, width 0.13 GeV: at the pole (0.79^2 + 0.13^2) / 0.13^2.
+    assert value.max() == pytest.approx(37.9, rel=0.01)
+
+
+def test_soft_muons_of_photons_are_not_left_out() -> None:
+    """All shares of the energy: the total is the cross-section's integral down to the muon's mass."""
+    target = read_target()
+    photon = parents(22, 40000, momentum=(0.0, 0.0, 12.0))
+    muons = photon_conversions(photon, target, np.random.default_rng(14))
+    n = len(muons) // 2
+    share = energies(muons.momentum[:n]) / 12.0
+    assert share.min() < 0.012
+    assert share.max() > 0.988
+    assert np.linalg.norm(muons.momentum, axis=1).max() > 11.8
+    # In TZM alone, with conversions per cm as the radiation length says.
+    tzm = target.materials[0]
+    inside = target.material_at(muons.position[:n, 2]) == 0
+    grid = (np.arange(4000) + 0.5) / 4000
+    wide = (grid > MUON_MASS / 12) & (grid < 1 - MUON_MASS / 12)
+    integral = np.where(wide, pair_cross_section(tzm.elements[0], np.full(4000, 12.0), grid), 0).mean()
+    expected = 2.0 * integral * tzm.molecules * 9 / 7 * tzm.radiation_length
+    assert muons.weight[:n][inside].mean() == pytest.approx(expected, rel=0.01)
+
+
+def test_photons_below_two_muon_masses_give_nothing() -> None:
+    photon = parents(22, 100, momentum=(0.0, 0.0, 0.2))
+    assert not photon_conversions(photon, read_target(), np.random.default_rng(15)).weight.any()
+
+
 def test_neutral_pions_give_two_photons() -> None:
     pion = parents(111, 5000, momentum=(0.3, 0.0, 40.0))
     photons = neutral_pion_photons(pion, np.random.default_rng(13))
@@ -197,10 +238,8 @@ def test_photons_convert_inside_the_slabs_and_share_their_energy() -> None:
     np.testing.assert_allclose(energies(muons.momentum[:n]) + energies(muons.momentum[n:]), 60.0)
     assert (muons.position[:, 2] > -7050).all()
     assert (muons.position[:, :2] == [1.0, 2.0]).all()
-    depth = [
-        target.advance_radiation_lengths(np.array([-7050.0]), np.ones(1), np.array([9 / 7]))[0] for _ in "1"
-    ]
-    assert (muons.position[:n, 2] < depth[0]).mean() == pytest.approx(1 - np.exp(-1), abs=0.015)
+    one_length = target.advance_radiation_lengths(np.array([-7050.0]), np.ones(1), np.array([9 / 7]))
+    assert (muons.position[:n, 2] < one_length).mean() == pytest.approx(1 - np.exp(-1), abs=0.015)
     angle = np.arctan2(np.hypot(muons.momentum[:, 0], muons.momentum[:, 1]), muons.momentum[:, 2])
     # The scale is mass over energy.
     assert np.median(angle * energies(muons.momentum)) == pytest.approx(MUON_MASS, rel=0.2)

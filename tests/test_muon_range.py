@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shipgen.categories import MUON_MASS
+from shipgen.errors import InputError
 from shipgen_export.simulation.muon_range import LEAST_SURVIVAL, MuonRange, stopping_power
 from shipgen_export.simulation.target import Element, Material, Target, read_target
 
@@ -115,6 +116,39 @@ def test_survival_grows_with_depth_and_falls_with_angle(ship: Target, muon_range
     survival = muon_range.survival(np.full(4, ship.start), momentum)
     assert survival[0] > survival[1] > survival[2]
     assert survival[3] == 0
+
+
+def slabs_of(ship: Target, iron: float) -> Target:
+    """The same with another thickness of the absorber."""
+    return replace(ship, edges=(*ship.edges[:-1], ship.edges[-2] + iron))
+
+
+@pytest.mark.parametrize(("iron", "loss"), [(150.0, 5.14), (700.0, 13.8)])
+def test_a_survival_table_of_other_slabs_is_refused(ship: Target, iron: float, loss: float) -> None:
+    with pytest.raises(
+        InputError, match=r"the target ship2018: .* half of the muons get through at 10\.1 G"
+    ) as caught:
+        MuonRange(slabs_of(ship, iron))
+    message = str(caught.value)
+    factor = float(message.partition("multiply the table's energies by ")[2].split()[0])
+    assert f"its slabs take {loss:.3g} GeV" in message
+    # What the message says is accepted, and it shifts the threshold to where these slabs have it.
+    assert ship.survival is not None
+    energies, probabilities = ship.survival
+    scaled = tuple(factor * energy for energy in energies), probabilities
+    mended = MuonRange(replace(slabs_of(ship, iron), survival=scaled))
+    half = mended.survival(np.full(1, ship.start), along_z(np.array([mended.crossing_energy])))
+    assert half[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_survival_table_may_be_off_by_some_per_cent(ship: Target) -> None:
+    assert MuonRange(slabs_of(ship, 460.0)).crossing_energy == pytest.approx(9.9, abs=0.1)
+
+
+@pytest.mark.parametrize("energies", [(0.1, 0.2), (1000.0, 2000.0)])
+def test_a_survival_table_far_off_is_refused(ship: Target, energies: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="multiply the table's energies"):
+        MuonRange(replace(ship, survival=(energies, (0.2, 0.9))))
 
 
 def test_without_a_table_the_threshold_is_sharp(ship: Target) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +20,7 @@ from test_workers import children, gone
 from shipgen.errors import InputError
 from shipgen.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY, TARGET_START_2018, TRAINING
 from shipgen_export.sample import effective_size
-from shipgen_export.simulate import GENERATOR, Report, simulate
-from shipgen_export.simulation.block import Block
-from shipgen_export.simulation.block_files import block_file, count_muons, read_block, write_block
+from shipgen_export.simulate import GENERATOR, Report, code_digest, even_blocks, simulate
 from shipgen_export.simulation.muons import Process
 from shipgen_export.simulation.tally import parent_name
 from shipgen_export.simulation.target import read_target
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: Small blocks, the last one smaller still; settings of most runs here.
-BLOCK, PROTONS = 60, 150
+#: Two blocks, the last one smaller; settings of most runs here.
+BLOCK, PROTONS = 60, 119
 
 Columns = dict[str, np.ndarray]
 
@@ -52,31 +52,22 @@ def columns(sample: tuple[Path, Report]) -> Columns:
     return read(sample[0])
 
 
-def test_cores_make_no_difference(columns: Columns, tmp_path: Path) -> None:
-    simulate(tmp_path / "two.root", protons=PROTONS, seed=7, cores=2, block_protons=BLOCK)
-    again = read(tmp_path / "two.root")
-    assert again.keys() == columns.keys()
-    for name, column in columns.items():
-        np.testing.assert_array_equal(again[name], column, err_msg=name)
+def test_the_two_blocks_here_are_as_they_are_in_a_run() -> None:
+    assert even_blocks(PROTONS, BLOCK) == BLOCK
 
 
 def test_asking_for_muons_takes_the_shortest_run_of_blocks(columns: Columns, tmp_path: Path) -> None:
-    """As many as the first block has, and one more: two blocks, whatever ran beside them."""
-    first, second = (int((columns["proton"] < n * BLOCK).sum()) for n in (1, 2))
-    report = simulate(tmp_path / "some.root", muons=first + 1, seed=7, cores=2, block_protons=BLOCK)
-    assert (report.protons, report.tally.muons) == (2 * BLOCK, second)
+    """As many as the first block has, and one more: two blocks."""
+    first = int((columns["proton"] < BLOCK).sum())
+    report = simulate(tmp_path / "some.root", muons=first + 1, seed=7, cores=1, block_protons=BLOCK)
+    assert (report.protons, report.blocks, report.found) == (2 * BLOCK, 2, 0)
     some = read(tmp_path / "some.root")
+    assert report.tally.muons == len(some["pdg"]) > first
     for name in set(columns) - {"weight"}:
-        np.testing.assert_array_equal(some[name], columns[name][:second], err_msg=name)
-    # Per proton on target: there are fewer of these.
-    np.testing.assert_allclose(some["weight"], columns["weight"][:second] * PROTONS / (2 * BLOCK), rtol=1e-12)
-
-
-def test_another_seed_gives_other_muons(columns: Columns, tmp_path: Path) -> None:
-    simulate(tmp_path / "other.root", protons=BLOCK, seed=8, cores=1, block_protons=BLOCK)
-    other = read(tmp_path / "other.root")
-    same = np.isin(other["px"], columns["px"]) & np.isin(other["py"], columns["py"])
-    assert not same.any()
+        np.testing.assert_array_equal(some[name][:first], columns[name][:first], err_msg=name)
+    # Per proton on target: their number is another.
+    expected = columns["weight"][:first] * PROTONS / (2 * BLOCK)
+    np.testing.assert_allclose(some["weight"][:first], expected, rtol=1e-12)
 
 
 def test_muons_are_sound(columns: Columns) -> None:
@@ -109,7 +100,7 @@ def test_prompt_muons_start_exactly_on_the_axis(columns: Columns) -> None:
     late = np.isin(columns["process"], [Process.DECAY, Process.PHOTON_CONVERSION])
     assert on_axis[heavy].all()
     assert not on_axis[late].any()
-    assert 0.15 < columns["weight"][on_axis].sum() / columns["weight"].sum() < 0.30
+    assert 0.13 < columns["weight"][on_axis].sum() / columns["weight"].sum() < 0.30
     # All of a proton's prompt muons share its vertex.
     protons, z = columns["proton"][on_axis], columns["z"][on_axis]
     for proton in np.unique(protons):
@@ -142,18 +133,26 @@ def test_the_file_says_how_it_was_made(sample: tuple[Path, Report]) -> None:
     assert types == TRAINING.branch_types()
     assert (provenance["kind"], provenance["generator"]) == (KIND_TRAINING, GENERATOR)
     assert (provenance["pot"], provenance["weight_unit"]) == (PROTONS, "per POT")
+    target = read_target()
     assert provenance["target_start"] == provenance["target"]["edges"][0] == TARGET_START_2018
+    # All that the slabs are made of: enough to make the target's file again.
+    assert provenance["target"] == {**json.loads(json.dumps(asdict(target))), "end": target.end}
+    assert len(provenance["target"]["slab_materials"]) == len(provenance["target"]["edges"]) - 1
+    assert provenance["target"]["materials"][2]["density"] == 19.3
     # FairShip's cut is in kinetic energy: sqrt(p^2 + m^2) - m at 10 GeV.
     assert provenance["momentum_cut"] == 10
     assert provenance["energy_cut"] == pytest.approx(9.894900, abs=1e-6)
+    assert provenance["hadron_energy_cut"] == pytest.approx(10.000558, abs=1e-6)
+    assert provenance["block_protons"] == BLOCK
+    assert provenance["code"] == code_digest()
     assert (provenance["seed"], provenance["command"]) == (7, "the command")
     assert {"shipgen", "pythia8mc", "numpy", "python"} <= set(provenance["versions"])
     assert provenance["sum_of_weights"] == pytest.approx(weight)
     for group in ("by_category", "by_process", "by_parent"):
         assert sum(entry["muons"] for entry in provenance[group].values()) == report.tally.muons
         assert sum(entry["weight"] for entry in provenance[group].values()) == pytest.approx(weight)
-    # 1.25 events a proton, rounded in each of three blocks; a few may fail.
-    assert 178 <= provenance["normalisation"]["CHARM"]["events"] <= 189
+    # Four events a proton; a few may fail.
+    assert 0.98 * 4 * PROTONS <= provenance["normalisation"]["CHARM"]["events"] <= 4 * PROTONS
     assert provenance["normalisation"]["BEAUTY"]["rate"] == 1.6e-7
     assert summary == {
         "PoT": PROTONS,
@@ -177,7 +176,7 @@ def test_no_muon_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
 def test_the_command_prints_a_table(
     shipgen: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    result = shipgen("simulate", "-o", "a.root", "--protons", "50", "--pmin", "20", "--cores", "1")
+    result = shipgen("simulate", "-o", "a.root", "--protons", "50", "--pmin", "20", "--cores", "2")
     assert (result.returncode, result.stderr) == (0, "")
     for word in (
         "of 50 protons on target",
@@ -185,15 +184,17 @@ def test_the_command_prints_a_table(
         "effective",
         "muplus_offaxis",
         "pi ",
-        "muons/s a core",
     ):
         assert word in result.stdout
     columns = read(tmp_path / "a.root")
     assert np.sqrt(sum(columns[name].astype(np.float64) ** 2 for name in ("px", "py", "pz"))).min() >= 20
     with uproot.open(tmp_path / "a.root") as file:
         provenance = json.loads(str(file[PROVENANCE_KEY]))
-    assert provenance["hadron_energy_cut"] == pytest.approx(20.3)
-    assert provenance["command"].endswith("simulate -o a.root --protons 50 --pmin 20 --cores 1")
+    # A muon's energy at the cut.
+    assert provenance["hadron_energy_cut"] == pytest.approx(20.000279, abs=1e-6)
+    assert provenance["command"].endswith("simulate -o a.root --protons 50 --pmin 20 --cores 2")
+    # All in one block: the second core had nothing to do.
+    assert re.search(r"\d s on 1 core, [\d,]+ muons/s a core\n$", result.stdout)
 
 
 @pytest.mark.parametrize(
@@ -250,14 +251,18 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on(columns: Columns, tmp_path: Path, how: signal.Signals) -> None:
-    """After Ctrl-C or a hard kill the rest is simulated, and the muons are those of an uninterrupted run."""
+@pytest.mark.parametrize(("how", "cores"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
+def test_a_stopped_run_goes_on(columns: Columns, tmp_path: Path, how: signal.Signals, cores: int) -> None:
+    """After Ctrl-C or a hard kill the rest is simulated, and the muons are those of an uninterrupted run.
+
+    A block that the machine's crash left damaged is simulated anew. Two cores make both blocks then, and
+    the same muons as one.
+    """
     folder = tmp_path / "run"
     folder.mkdir()
-    amount = ["simulate", "-o", "a.root", "--protons", str(PROTONS), "--cores", "1"]
+    amount = ["simulate", "-o", "a.root", "--protons", str(PROTONS)]
     work = folder / "a.root.work"
-    with start(folder, *amount, "--seed", "7") as process:
+    with start(folder, *amount, "--cores", "1", "--seed", "7") as process:
         until = time.monotonic() + 60
         while not (work / f"block-000000-{BLOCK}.npz").is_file() and time.monotonic() < until:
             time.sleep(0.02)
@@ -274,34 +279,21 @@ def test_a_stopped_run_goes_on(columns: Columns, tmp_path: Path, how: signal.Sig
             simulate(folder / "a.root", protons=PROTONS, seed=8, block_protons=BLOCK)
         with pytest.raises(InputError, match=r"unfinished work with momentum_cut 10\.0, but 12"):
             simulate(folder / "a.root", protons=PROTONS, momentum_cut=12.0, block_protons=BLOCK)
+    else:
+        block = work / f"block-000000-{BLOCK}.npz"
+        block.write_bytes(block.read_bytes()[:5000])
     # The seed is that of the unfinished work.
-    with start(folder, *amount) as process:
+    with start(folder, *amount, "--cores", str(cores)) as process:
         out, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert "seed 7" in out
-    assert f"{BLOCK} protons taken from an interrupted run" in out
+    taken = f"{BLOCK} protons taken from an interrupted run"
+    assert (taken in out) == (how == signal.SIGINT)
     assert [path.name for path in folder.iterdir()] == ["a.root"]
     again = read(folder / "a.root")
     assert again.keys() == columns.keys()
     for name, column in columns.items():
         np.testing.assert_array_equal(again[name], column, err_msg=name)
-
-
-def test_blocks_come_back_as_written_and_damage_is_one_line(tmp_path: Path) -> None:
-    columns = {"pdg": np.array([13, -13], dtype=np.int32), "weight": np.array([0.5, 0.25])}
-    path = block_file(tmp_path, 3, 100)
-    write_block(path, Block(3, 100, columns, {"CHARM": 7}))
-    assert count_muons(path) == 2
-    block = read_block(path)
-    assert (block.number, block.protons, block.heavy_events) == (3, 100, {"CHARM": 7})
-    for name, column in columns.items():
-        np.testing.assert_array_equal(block.columns[name], column)
-        assert block.columns[name].dtype == column.dtype
-    for content in (b"", path.read_bytes()[:200]):
-        path.write_bytes(content)
-        for reader in (read_block, count_muons):
-            with pytest.raises(InputError, match=r"block-000003-100\.npz is damaged: remove it"):
-                reader(path)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

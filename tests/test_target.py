@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,36 +118,115 @@ def test_radiation_lengths_agree_with_the_walk(ship: Target) -> None:
     assert far[0] == math.inf
 
 
+def survival(energies: str, probabilities: str) -> tuple[str, str]:
+    """A change to the file that adds a survival table."""
+    return (
+        'name = "two"',
+        f'name = "two"\nsurvival = {{ kinetic_energy = {energies}, probability = {probabilities} }}',
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (("start = 100.0", ""), "start"),
+        (("start = 100.0", "start = nan"), "start is nan, no finite number"),
+        (("start = 100.0", 'start = "front"'), "start is 'front', no finite number"),
+        (("start = 100.0", "start = true"), "start is True"),
+        (('name = "two"', "name = 2"), "name is 2, no text"),
         (('material = "iron"', 'material = "cheese"'), "cheese"),
-        (("10.0, 20.0", "10.0, -20.0"), "-20.0 cm thick"),
-        (("10.0, 20.0", "10.0, nan"), "nan cm thick"),
+        (('material = "iron"', 'material = ["iron"]'), "malformed"),
+        (("10.0, 20.0", "10.0, -20.0"), "thickness of a slab of iron is -20.0, no finite number above 0"),
+        (("10.0, 20.0", "10.0, nan"), "iron is nan"),
+        (("10.0, 20.0", "10.0, '20'"), "iron is '20'"),
+        (("[10.0, 20.0]", "[]"), "no slabs"),
+        (("[10.0, 20.0]", "10.0"), "malformed"),
+        (("thickness = 2.0", "thickness = 0"), "water is 0"),
+        (("thickness = 2.0", "size = 2.0"), "'size' is not known, only material, thickness"),
+        (("gap =", "gaps ="), "'gaps' is not known"),
+        (("[[slabs]]", "[slabs]"), "malformed"),
+        (("[[slabs]]", "[[slab]]"), "slab"),
         (("thicknesses =", "thicknesses"), "not valid TOML"),
-        (
-            (
-                'name = "two"',
-                'name = "two"\nsurvival = { kinetic_energy = [1, 2], probability = [0.5, 0.4] }',
-            ),
-            "increasing",
-        ),
-        (
-            (
-                'name = "two"',
-                'name = "two"\nsurvival = { kinetic_energy = [1, 2], probability = [0.5, 1.0] }',
-            ),
-            "between",
-        ),
+        (survival("[1, 2]", "[0.5, 0.4]"), "increasing"),
+        (survival("[2, 1]", "[0.4, 0.5]"), "increasing"),
+        (survival("[1, 2]", "[0.5, 1.0]"), "between"),
+        (survival("[1, 2]", "[0.0, 0.5]"), "survival: probability is 0.0"),
+        (survival("[1, nan]", "[0.2, 0.5]"), "survival: kinetic_energy is nan"),
+        (survival("[1, 2]", "[0.2]"), "two or more"),
+        (survival("[]", "[]"), "two or more"),
+        (survival("1", "0.5"), "malformed"),
+        (('name = "two"', 'name = "two"\nsurvival = []'), "malformed"),
+        (('name = "two"', 'name = "two"\nsurvival = { probability = [0.2, 0.5] }'), "kinetic_energy"),
+        (('name = "two"', 'name = "two"\nsurvial = {}'), "'survial' is not known"),
     ],
 )
 def test_a_faulty_target_is_one_clear_error(tmp_path: Path, change: tuple[str, str], said: str) -> None:
     path = tmp_path / "faulty.toml"
+    assert change[0] in TWO_SLABS
     path.write_text(TWO_SLABS.replace(*change), encoding="utf-8")
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=re.escape(said)) as caught:
         read_target(path)
     assert "faulty.toml" in str(caught.value)
+
+
+OWN_MATERIAL = """
+name = "own"
+description = "a block of lead"
+start = 0.0
+[[slabs]]
+material = "lead"
+thicknesses = [10.0]
+[materials.lead]
+density = 11.35
+molar_mass = 207.2
+radiation_length = 0.5612
+hadron_loss = 0.0127
+elements = [{ z = 82, a = 207.2, count = 1 }]
+[materials.lead.muon]
+excitation = 823.0
+density_effect = { c = 6.2018, x0 = 0.3776, x1 = 3.8073, a = 0.09359, k = 3.1608 }
+radiative_loss = 1.9e-5
+"""
+
+
+def test_a_target_brings_its_own_materials(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN_MATERIAL, encoding="utf-8")
+    (lead,) = read_target(path).materials
+    assert (lead.name, lead.density, lead.elements[0].a) == ("lead", 11.35, 207.2)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("a = 207.2", "a = 238.0"), "lead: element a is 238, but Pythia has cross-sections of 1 to 209"),
+        (("a = 207.2", "a = 0.5"), "element a is 0.5, but"),
+        (("a = 207.2", "a = nan"), "element a is nan"),
+        (("count = 1", "count = 0"), "element count is 0"),
+        (("count = 1", "count = 1.5"), "element count is 1.5, no whole number"),
+        (("z = 82", "z = -82"), "element z is -82"),
+        (("z = 82, ", ""), "lead lacks 'z'"),
+        (("[{ z = 82, a = 207.2, count = 1 }]", "[]"), "lead has no elements"),
+        (("density = 11.35", "density = -11.35"), "lead: density is -11.35, no finite number above 0"),
+        (("density = 11.35", "density = inf"), "lead: density is inf"),
+        (("density = 11.35", ""), "the material lead lacks 'density'"),
+        (("density = 11.35", 'density = "11.35"'), "density is '11.35'"),
+        (("radiation_length = 0.5612", "radiation_length = 0"), "radiation_length is 0"),
+        (("hadron_loss = 0.0127", "hadron_loss = nan"), "hadron_loss is nan"),
+        (("excitation = 823.0", "excitation = 0.0"), "excitation is 0.0"),
+        (("c = 6.2018, ", ""), "lead lacks 'c'"),
+        (("c = 6.2018", "c = nan"), "density_effect c is nan"),
+        (("radiative_loss = 1.9e-5", ""), "lead lacks 'radiative_loss'"),
+        (("[materials.lead.muon]", "[materials.lead.muons]"), "lead lacks 'muon'"),
+    ],
+)
+def test_a_faulty_material_is_one_clear_error(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    assert change[0] in OWN_MATERIAL
+    path = tmp_path / "faulty.toml"
+    path.write_text(OWN_MATERIAL.replace(*change), encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(said)) as caught:
+        read_target(path)
+    assert str(caught.value).count("faulty.toml") == 1
 
 
 def test_a_missing_target_is_one_clear_error(tmp_path: Path) -> None:
@@ -160,11 +240,16 @@ def test_neighbours_mix_to_the_wanted_mass_number() -> None:
         assert low in TABULATED
         assert high in TABULATED
         assert low + share * (high - low) == pytest.approx(a)
+    # Bismuth is taken as lead, what is beyond it as nothing.
+    assert neighbours(209.0) == (208, 208, 0.0)
+    for a in (0.0, 0.99, 209.1, 238.0, math.nan):
+        with pytest.raises(InputError, match="mass numbers 1 to 209 only"):
+            neighbours(a)
 
 
 @pytest.fixture(scope="module")
 def sections(ship: Target) -> CrossSections:
-    return CrossSections(start_cascade(1, 1, 10.3), ship.materials, (10.3, 400.0))
+    return CrossSections(start_cascade(1, 1, 10.0), ship.materials, (10.0, 400.0))
 
 
 @pytest.mark.parametrize("energy", [20.0, 30.0, 100.0, 400.0])
@@ -179,7 +264,7 @@ def test_mean_free_paths_interpolate_and_end(sections: CrossSections) -> None:
     def paths(pdg: int, mass: float, energy: np.ndarray) -> np.ndarray:
         return sections.mean_free_paths(np.full(len(energy), pdg), np.full(len(energy), mass), energy)
 
-    iron = paths(211, 0.13957, np.geomspace(10.3, 400, 300))[:, 3]
+    iron = paths(211, 0.13957, np.geomspace(10, 400, 300))[:, 3]
     assert np.abs(np.diff(iron) / iron[1:]).max() < 0.01
     low, high = paths(211, 0.13957, np.array([400.0, 500.0]))
     np.testing.assert_array_equal(low, high)

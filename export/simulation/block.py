@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from shipgen.columns import Array, Float64
     from shipgen_export.simulation.target import Target
 
-#: Hadrons are followed down to the muons' momentum cut plus this, GeV.
-ENERGY_MARGIN = 0.3
-
 #: Protons whose parents are held before they are turned into muons: bounds the memory.
 _PORTION = 500
 
@@ -45,13 +42,16 @@ class Settings:
 
     @property
     def energy_cut(self) -> float:
-        """Hadrons and photons below this total energy are not followed, GeV."""
-        return self.momentum_cut + ENERGY_MARGIN
+        """Hadrons and photons below this total energy are not followed, GeV.
+
+        It is a muon's at the momentum cut, for none has more energy than what it was made by.
+        """
+        return math.hypot(self.momentum_cut, MUON_MASS)
 
     @property
     def muon_energy_cut(self) -> float:
         """The muons' cut in kinetic energy, as FairShip counts it, GeV."""
-        return math.hypot(self.momentum_cut, MUON_MASS) - MUON_MASS
+        return self.energy_cut - MUON_MASS
 
 
 @dataclass(frozen=True)

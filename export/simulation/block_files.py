@@ -51,13 +51,4 @@ def read_block(path: Path) -> Block:
             events = json.loads(file[_EVENTS].tobytes())
             return Block(int(file[_NUMBER]), int(file[_PROTONS]), columns, events)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged: remove it and run again ({error})") from error
-
-
-def count_muons(path: Path) -> int:
-    """Return how many muons a block's file holds, without reading them all."""
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return len(file[_COLUMN + "pdg"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged: remove it and run again ({error})") from error
+        raise InputError(f"{path} is damaged: run again, and it is simulated anew ({error})") from error

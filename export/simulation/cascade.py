@@ -6,7 +6,7 @@ muons are made elsewhere.
 
 Known limits: no elastic scattering of hadrons, straight flights with one kick of multiple scattering, mean
 energy loss, photons from hadrons only (no electromagnetic showers), no charm made by secondaries, no muons
-from hyperons and K_S.
+from hyperons and K_S, nothing made at more than 60 degrees to the beam.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ _PAIR_PARENTS = tuple(PAIR_PARENTS)
 _PHOTON_SHARE = 0.2
 #: Forced decays are drawn as if no mean free path were more than this many times that in the first slab.
 _GAP_FACTOR = 2.0
+#: Particles with less of their energy along the beam are left out: at the muons' momenta that takes a
+#: transverse momentum of several GeV.
+_LEAST_FORWARD = 0.5
 #: Tries to make a collision; the nucleus is drawn anew each time.
 _TRIES = 3
 #: Below twice the energy cut a collision seldom makes a hadron above it: such collisions are made with a
@@ -265,7 +268,7 @@ class Cascade:
         Muons are dropped: the forced decays stand for them, and a single unforced one would carry as much
         weight as ten thousand others. So are charm and beauty, which have runs of their own.
         """
-        made = made.select(made.momentum[:, 2] >= 0.5 * made.energy)
+        made = made.select(made.momentum[:, 2] >= _LEAST_FORWARD * made.energy)
         kind = np.abs(made.pdg)
         self._pairs.append(made.select(np.isin(kind, _PAIR_PARENTS)))
         share = self._rng.random(len(kind)) < _PHOTON_SHARE

@@ -26,9 +26,6 @@ _MUON_RADIUS = 2.8179403e-13 * _ELECTRON_MASS / MUON_MASS  # classical, cm
 #: A photon's path to its conversion, any kind, is exponential with 9/7 of the radiation length.
 _CONVERSION_LENGTH = 9 / 7
 
-#: Energy shares closer to 0 or 1 than this are left out; they give no muon above the cut.
-_LEAST_SHARE = 0.02
-
 
 def photon_conversions(photons: Parents, target: Target, rng: np.random.Generator) -> Muons:
     """Convert photons to muon pairs: two muons a photon that converts inside the slabs.
@@ -52,10 +49,10 @@ def photon_conversions(photons: Parents, target: Target, rng: np.random.Generato
     photons, energy, direction, z = photons.select(inside), energy[inside], direction[inside], z[inside]
     way = (z - photons.position[:, 2]) / direction[:, 2]
     position = photons.position + way[:, None] * direction
-    share = rng.uniform(_LEAST_SHARE, 1 - _LEAST_SHARE, len(z))
-    weight = (
-        photons.weight * (1 - 2 * _LEAST_SHARE) * _muon_share(target, target.material_at(z), energy, share)
-    )
+    # All shares that leave both muons their mass: the slower one may be soft, the faster one counts.
+    least = np.minimum(MUON_MASS / energy, 0.5)
+    share = rng.uniform(least, 1 - least)
+    weight = photons.weight * (1 - 2 * least) * _muon_share(target, target.material_at(z), energy, share)
     at_conversion = Parents(photons.pdg, weight, position, photons.momentum, photons.mass, photons.proton)
     return Muons.join(_pair(at_conversion, energy, direction, share, rng))
 

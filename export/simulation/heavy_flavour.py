@@ -54,6 +54,8 @@ class HeavyFlavour:
         measured per nucleon, over the inelastic one, for molybdenum.
     events : float
         Events to make a proton.
+    draws : int
+        How often each heavy hadron is decayed, each time at a fraction of the weight.
     targets : tuple of int
         Nucleons to run on.
     per_hadron : bool
@@ -65,6 +67,7 @@ class HeavyFlavour:
     hadrons: tuple[int, ...]
     rate: float
     events: float
+    draws: int
     targets: tuple[int, ...]
     per_hadron: bool = False
 
@@ -76,7 +79,8 @@ HEAVY_FLAVOURS = (
         ("HardQCD:hardccbar = on",),
         (411, 421, 431, 4122, 4132, 4232, 4332),
         rate=1.7e-3,
-        events=1.25,
+        events=4.0,
+        draws=4,
         targets=(_PROTON, _NEUTRON),
     ),
     HeavyFlavour(
@@ -85,6 +89,7 @@ HEAVY_FLAVOURS = (
         (511, 521, 531, 5122),
         rate=1.6e-7,
         events=0.01,
+        draws=12,
         targets=(_PROTON,),
     ),
     HeavyFlavour(
@@ -93,13 +98,11 @@ HEAVY_FLAVOURS = (
         (443,),
         rate=6.0e-6,
         events=0.03,
+        draws=12,
         targets=(_PROTON,),
         per_hadron=True,
     ),
 )
-
-#: How often each heavy hadron is decayed, each time at a fraction of the weight and turned about the beam.
-DRAWS = 12
 
 #: For the cascade's Pythia, which makes the decays: muonic channels only.
 DECAY_SETTINGS = tuple(
@@ -173,8 +176,8 @@ def heavy_flavour_muons(
         made[flavour.process.name] = sum(run.events for run in runs)
         if not len(hadrons) or not len(vertices):
             continue
-        muons = _decayed(cascade, hadrons, momentum_cut, rng)
-        scale = flavour.rate * len(vertices) / sum(run.units for run in runs) / DRAWS
+        muons = _decayed(cascade, hadrons, flavour.draws, momentum_cut, rng)
+        scale = flavour.rate * len(vertices) / sum(run.units for run in runs) / flavour.draws
         parts.append(_place(flavour, hadrons, muons, scale, vertices, rng))
     return Muons.join(parts), made
 
@@ -203,23 +206,28 @@ def _run(flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cu
     return Run(np.array(rows, dtype=np.float64).reshape(len(rows), 7), made, units)
 
 
-def _decayed(cascade: Any, hadrons: Float64, momentum_cut: float, rng: np.random.Generator) -> Float64:
-    """Return muons above the cut of `DRAWS` decays a hadron: rows of (hadron's row, pdg, px, py, pz).
+def _decayed(
+    cascade: Any, hadrons: Float64, draws: int, momentum_cut: float, rng: np.random.Generator
+) -> Float64:
+    """Return muons above the cut of `draws` decays a hadron: rows of (hadron's row, pdg, px, py, pz).
 
     Each decay is turned about the beam by an angle of its own: nothing in these events prefers one.
     """
     vector = import_pythia().Vec4
     rows: list[tuple[float, ...]] = []
     energy = np.sqrt(np.square(hadrons[:, 1:5]).sum(axis=1)).tolist()
+    decays: list[int] = []
     for i, (pdg, px, py, pz, mass, _, _) in enumerate(hadrons.tolist()):
-        for _ in range(DRAWS):
+        for draw in range(draws):
             event = cascade.nextDecay(int(pdg), vector(px, py, pz, energy[i]), mass)
             for k in range(1, event.size()):
                 particle = event[k]
                 if particle.idAbs() == _MUON and particle.pAbs() > momentum_cut:
                     rows.append((i, particle.id(), particle.px(), particle.py(), particle.pz()))
+                    decays.append(i * draws + draw)
     muons = np.array(rows, dtype=np.float64).reshape(len(rows), 5)
-    angle = rng.uniform(0, 2 * np.pi, len(muons))
+    # Both muons of a J/psi are turned together.
+    angle = rng.uniform(0, 2 * np.pi, len(hadrons) * draws)[np.array(decays, dtype=np.int64)]
     cosine, sine = np.cos(angle), np.sin(angle)
     px, py = muons[:, 2].copy(), muons[:, 3].copy()
     muons[:, 2], muons[:, 3] = cosine * px - sine * py, sine * px + cosine * py

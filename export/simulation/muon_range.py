@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.categories import MUON_MASS
+from shipgen.errors import InputError
 
 if TYPE_CHECKING:
     from shipgen.columns import Float64
@@ -23,6 +24,9 @@ _BETHE = 0.307075e-3  # 4 pi N_A r_e^2 m_e c^2, GeV cm2/mol
 
 #: Muons with less than this probability to get through are not worth keeping.
 LEAST_SURVIVAL = 0.005
+
+#: How far a survival table's middle may be from the energy that the slabs take.
+TABLE_TOLERANCE = 0.1
 
 
 def stopping_power(material: Material, energy: Float64) -> Float64:
@@ -76,6 +80,11 @@ class MuonRange:
     ----------
     crossing_energy : float
         Kinetic energy at the front face of a muon along z that just gets through, GeV.
+
+    Raises
+    ------
+    InputError
+        The target's survival table is not that of its slabs.
     """
 
     _energies = np.geomspace(MUON_MASS + 0.01, 1000.0, 600)
@@ -140,6 +149,17 @@ class MuonRange:
         probability: Float64 = np.interp(equivalent, self._survival_energies, self._survival)
         return np.where(momentum[:, 2] > 0, probability, 0.0)
 
+    def _check_table(self, half: float) -> None:
+        """Raise `InputError` when half of the muons get through at another energy than the slabs take."""
+        crossing = self.crossing_energy
+        if not abs(half - crossing) <= TABLE_TOLERANCE * crossing:
+            raise InputError(
+                f"the target {self._target.name}: in its survival table half of the muons get through at "
+                f"{half:.3g} GeV, but its slabs take {crossing:.3g} GeV: multiply the table's energies by "
+                f"{crossing / half:.3g} (straggling grows with the range), or leave the table out for a "
+                "sharp threshold"
+            )
+
     def _survival_curve(self) -> tuple[Float64, Float64]:
         """Tabulate the survival probability against the kinetic energy at the front face.
 
@@ -158,5 +178,6 @@ class MuonRange:
         line += slopes[0] * np.minimum(energies - points[0], 0) + slopes[-1] * np.maximum(
             energies - points[-1], 0
         )
+        self._check_table(float(np.interp(0.0, line, energies)))
         curve = np.array([normal.cdf(value) for value in line])
         return energies, np.where(curve < LEAST_SURVIVAL, 0.0, curve)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.errors import InputError
 from shipgen_export.simulation.pythia import import_pythia, least_collision_energy
+from shipgen_export.simulation.target import LARGEST_MASS_NUMBER
 
 if TYPE_CHECKING:
     import random
@@ -34,9 +36,19 @@ _LEAST_RATE = 1e-12  # collisions a cm
 
 
 def neighbours(a: float) -> tuple[int, int, float]:
-    """Return the tabulated nuclei around mass number `a`, and the share of the heavier one in a mixture."""
+    """Return the tabulated nuclei around mass number `a`, and the share of the heavier one in a mixture.
+
+    Raises
+    ------
+    InputError
+        Nothing like it is tabulated.
+    """
     numbers = list(TABULATED)
-    if a in TABULATED or not numbers[0] < a < numbers[-1]:
+    if not numbers[0] <= a <= LARGEST_MASS_NUMBER:
+        raise InputError(
+            f"Pythia has cross-sections of mass numbers 1 to {LARGEST_MASS_NUMBER:g} only, not of {a:g}"
+        )
+    if a in TABULATED or a > numbers[-1]:
         nearest = min(numbers, key=lambda number: abs(number - a))
         return nearest, nearest, 0.0
     upper = bisect_right(numbers, a)

@@ -63,7 +63,8 @@ def _memory_file(text: str) -> Iterator[str]:
     """Give the path of a file that never stands in any folder, so that a killed process leaves nothing."""
     descriptor = os.memfd_create("shipgen")
     try:
-        os.write(descriptor, text.encode())
+        with open(descriptor, "wb", closefd=False) as file:  # writes all of it, where os.write may stop
+            file.write(text.encode())
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)

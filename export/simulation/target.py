@@ -5,6 +5,7 @@ A target is data, ``targets/NAME.toml``; its materials are in ``targets/material
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 #: Flights at more than 78 degrees to the beam are not followed.
 _SMALLEST_COSINE = 0.2
+
+#: Of nuclei that Pythia has cross-sections for; what is between lead and bismuth is taken as lead.
+LARGEST_MASS_NUMBER = 209.0
+
+#: Constants of the density effect in energy loss.
+_STERNHEIMER = ("c", "x0", "x1", "a", "k")
 
 #: Avogadro's number, 1/mol.
 AVOGADRO = 6.02214076e23
@@ -213,7 +220,7 @@ def read_target(path: Path | None = None) -> Target:
     Raises
     ------
     InputError
-        The file is missing, is no TOML, or lacks something.
+        The file is missing, is no TOML, lacks something, or has what is unknown or makes no sense.
     """
     folder = resources.files("shipgen_export.simulation") / "targets"
     source: Traversable | Path = folder / "ship2018.toml" if path is None else path
@@ -228,51 +235,99 @@ def read_target(path: Path | None = None) -> Target:
 
 
 def _build(content: dict[str, Any], known: dict[str, Material]) -> Target:
-    edges = [float(content["start"])]
+    _only(content, "name", "description", "start", "slabs", "survival", "materials")
+    edges = [_number(content["start"], "start", above=-math.inf)]
     names: list[str] = []
     for group in content["slabs"]:
+        _only(group, "material", "thicknesses", "gap")
         gap = group.get("gap")
+        _only(gap or {}, "material", "thickness")
         for thickness in group["thicknesses"]:
             layers = [(group["material"], thickness)] + ([(gap["material"], gap["thickness"])] if gap else [])
             for name, length in layers:
-                if not 0 < length < float("inf"):
-                    raise ValueError(f"a slab of {name} is {length} cm thick")
                 names.append(name)
-                edges.append(edges[-1] + length)
+                edges.append(edges[-1] + _number(length, f"the thickness of a slab of {name}"))
+    if not names:
+        raise ValueError("it has no slabs")
     order = list(dict.fromkeys(names))
     survival = content.get("survival")
     return Target(
-        name=content["name"],
-        description=content["description"],
+        name=_text(content, "name"),
+        description=_text(content, "description"),
         edges=tuple(edges),
         slab_materials=tuple(order.index(name) for name in names),
         materials=tuple(known[name] for name in order),
-        survival=survival and _survival_points(survival),
+        survival=None if survival is None else _survival_points(survival),
     )
 
 
 def _survival_points(table: dict[str, list[float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    energy, probability = tuple(table["kinetic_energy"]), tuple(table["probability"])
+    _only(table, "kinetic_energy", "probability")
+    energy, probability = (
+        tuple(_number(value, f"survival: {name}") for value in table[name])
+        for name in ("kinetic_energy", "probability")
+    )
     increasing = all(np.diff(energy) > 0) and all(np.diff(probability) > 0)
     if len(energy) != len(probability) or len(energy) < 2 or not increasing:
         raise ValueError("the survival table needs two or more increasing energies and probabilities")
-    if not 0 < probability[0] < probability[-1] < 1:
+    if probability[-1] >= 1:
         raise ValueError("the survival probabilities are not all between 0 and 1")
     return energy, probability
 
 
 def _material(name: str, entry: dict[str, Any]) -> Material:
-    return Material(
-        name=name,
-        density=entry["density"],
-        molar_mass=entry["molar_mass"],
-        radiation_length=entry["radiation_length"],
-        hadron_loss=entry["hadron_loss"],
-        elements=tuple(Element(**element) for element in entry["elements"]),
-        excitation=entry["muon"]["excitation"],
-        density_effect=entry["muon"]["density_effect"],
-        radiative_loss=entry["muon"]["radiative_loss"],
-    )
+    numbers = ("density", "molar_mass", "radiation_length", "hadron_loss")
+    try:
+        muon = entry["muon"]
+        elements = tuple(_element(name, element) for element in entry["elements"])
+        if not elements:
+            raise ValueError(f"{name} has no elements")
+        return Material(
+            name=name,
+            **{key: _number(entry[key], f"{name}: {key}") for key in numbers},
+            elements=elements,
+            excitation=_number(muon["excitation"], f"{name}: excitation"),
+            density_effect={
+                key: _number(muon["density_effect"][key], f"{name}: density_effect {key}", above=-math.inf)
+                for key in _STERNHEIMER
+            },
+            radiative_loss=_number(muon["radiative_loss"], f"{name}: radiative_loss"),
+        )
+    except KeyError as error:
+        raise ValueError(f"the material {name} lacks {error}") from error
+
+
+def _element(material: str, entry: dict[str, Any]) -> Element:
+    values = {key: _number(entry[key], f"{material}: element {key}") for key in ("z", "a", "count")}
+    for key in ("z", "count"):
+        if not values[key].is_integer():
+            raise ValueError(f"{material}: element {key} is {values[key]:g}, no whole number")
+    if not 1 <= values["a"] <= LARGEST_MASS_NUMBER:
+        raise ValueError(
+            f"{material}: element a is {values['a']:g}, but Pythia has cross-sections of 1 to "
+            f"{LARGEST_MASS_NUMBER:g} only"
+        )
+    return Element(int(values["z"]), values["a"], int(values["count"]))
+
+
+def _only(table: dict[str, Any], *known: str) -> None:
+    """Raise `ValueError` for a key that means nothing: a misspelled one would be ignored silently."""
+    if unknown := sorted(set(table) - set(known)):
+        raise ValueError(f"{', '.join(map(repr, unknown))} is not known, only {', '.join(known)}")
+
+
+def _number(value: Any, what: str, *, above: float = 0.0) -> float:
+    """Return a finite number above a limit."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < math.inf:
+        least = "" if above == -math.inf else f" above {above:g}"
+        raise ValueError(f"{what} is {value!r}, no finite number{least}")
+    return float(value)
+
+
+def _text(content: dict[str, Any], name: str) -> str:
+    if not isinstance(content[name], str):
+        raise ValueError(f"{name} is {content[name]!r}, no text")
+    return str(content[name])
 
 
 def _read_toml(path: Traversable | Path) -> dict[str, Any]:

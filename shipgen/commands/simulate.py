@@ -80,5 +80,7 @@ def _table(output: Path, report: Report, cores: int) -> Iterator[str]:
     if report.found:
         yield f"  {report.found:,} protons taken from an interrupted run, {report.seconds:.0f} s for the rest"
         return
-    rate = total.muons / report.seconds
-    yield f"  {report.seconds:.0f} s on {cores} cores, {rate / cores:,.0f} muons/s a core"
+    # Each block is made by one process.
+    used = min(cores, report.blocks)
+    rate = total.muons / report.seconds / used
+    yield f"  {report.seconds:.0f} s on {used} core{'s'[: used > 1]}, {rate:,.0f} muons/s a core"
