@@ -12,7 +12,7 @@ from shipgen.errors import InputError
 from shipgen.files import check_output, complete_folder, read_json, sha256
 from shipgen.progress import progress
 from shipgen.provenance import versions
-from shipgen_export.train import Model, model_by_name
+from shipgen_export.models.kinds import Model, model_by_name
 from shipgen_export.training.category_folder import LAST
 from shipgen_export.training.evaluate import MEASURES
 from shipgen_export.training.run_folder import Run
@@ -77,8 +77,13 @@ def export(
     check_output(output, force=force, index=INDEX)
     run = Run.open(path)
     model = model_by_name(run.model)
+    if model.mapped and not model.taught:
+        raise InputError(
+            f"{path} is a run of a {run.model}, a teacher: export what `shipgen train distill PREPARED "
+            f"--teacher {path} -o RUN` makes of it"
+        )
     sample = run.sample()
-    ready = _check_run(run, sample, _pot(sample, pot), network)
+    ready = _check_run(run, model, sample, _pot(sample, pot), network)
     energy_cut = sample.index["energy_cut"]
     if energy_cut is None:
         raise InputError(
@@ -129,7 +134,9 @@ def _pot(sample: PreparedSample, given: float | None) -> float:
     return stated
 
 
-def _check_run(run: Run, sample: PreparedSample, pot: float, network: str | None) -> list[_Ready]:
+def _check_run(
+    run: Run, model: Model, sample: PreparedSample, pot: float, network: str | None
+) -> list[_Ready]:
     """Return the four categories, ready to export; raise `InputError` naming what is missing or damaged."""
     if network is not None and network not in NETWORKS:
         raise InputError(f"no network {network!r}: choose from {', '.join(NETWORKS)}")
@@ -141,7 +148,7 @@ def _check_run(run: Run, sample: PreparedSample, pot: float, network: str | None
                 f"the training sample of {run.path} has no muons of category {category.name}, and a bundle "
                 "needs all four: prepare a larger sample"
             )
-        found = _check_category(run, category, network)
+        found = _check_category(run, model, category, network)
         if found is None:
             missing.append(category.name)
             continue
@@ -158,7 +165,7 @@ def _check_run(run: Run, sample: PreparedSample, pot: float, network: str | None
 
 
 def _check_category(
-    run: Run, category: Category, network: str | None
+    run: Run, model: Model, category: Category, network: str | None
 ) -> tuple[str, int, dict[str, Any] | None] | None:
     """Return name, steps and figure of merit of the network to export; ``None`` when untrained."""
     folder = run.category(category)
@@ -166,7 +173,7 @@ def _check_category(
     there = [name for name in NETWORKS if state.network(name) is not None and folder.network(name).is_file()]
     if not there:
         return None
-    name = network or state.default_network
+    name = network or state.default_network(settled=model.mapped)
     stated = state.network(name)
     if stated is None or name not in there:
         raise InputError(
@@ -189,14 +196,20 @@ def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
     from shipgen_export.backend import configure
     from shipgen_export.graphs.agreement import check_agreement
     from shipgen_export.graphs.onnx_graph import build_graph
+    from shipgen_export.graphs.student_graph import build_student_graph
+    from shipgen_export.models.muon_map import MuonMap
 
     configure()
     category = ready.category
-    config = model.settings(**run.index["config"])
-    generator = model.load(model.generator)(config, len(category.features))
-    run.category(category).read_network(ready.network, generator)
-    graph = build_graph(generator, ready.normalisation)
-    agreement = check_agreement(category, generator, ready.normalisation, graph)
+    folder = run.category(category)
+    form = MuonMap.read(folder.map, category) if model.mapped else ready.normalisation
+    generator = model.build(model.settings(**run.index["config"]), form.shape)
+    folder.read_network(ready.network, generator)
+    if isinstance(form, MuonMap):
+        graph = build_student_graph(generator.get_weights(), form)
+    else:
+        graph = build_graph(generator, form)
+    agreement = check_agreement(category, generator, form, graph)
     low, high = ready.normalisation.minimum, ready.normalisation.maximum
     details = {
         "training_range": {name: [float(low[i]), float(high[i])] for i, name in enumerate(category.features)},
@@ -205,6 +218,13 @@ def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
         "agreement": agreement.to_json(),
         "figure_of_merit": ready.merit,
     }
+    if isinstance(form, MuonMap):
+        details["coordinates"] = {**form.coordinates.to_json(), **form.facts}
+    if folder.uncertainty.is_file():
+        stated = read_json(folder.uncertainty)
+        # Of this network, not of one that was trained before.
+        if stated.pop("sha256", None) == sha256(folder.network(ready.network)):
+            details["uncertainty"] = stated
     return NetworkFacts(category, graph, generator.input_shape[1], ready.rate, details)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from shipgen.columns import Array, Float32, Float64, Int64
+    from shipgen_export.models.muon_map import MuonMap
 
 FORMAT = "shipgen-prepared"
 FORMAT_VERSION = 2
@@ -100,7 +101,9 @@ class CategorySample:
     split : uint8[n]
         Index into `SPLITS`.
     normalisation : Normalisation
-        Fitted to all of the category's muons.
+        Fitted to all of the category's muons, those that a cap left out among them.
+    map : MuonMap, optional
+        For networks that are trained in coordinates made normal.
     """
 
     category: Category
@@ -109,6 +112,12 @@ class CategorySample:
     group: Int64
     split: npt.NDArray[np.uint8]
     normalisation: Normalisation
+    map: MuonMap | None = None
+
+    @property
+    def form(self) -> Normalisation | MuonMap:
+        """What networks are trained in: the map where there is one, or the normalisation."""
+        return self.normalisation if self.map is None else self.map
 
     def part(self, name: str) -> tuple[Float32, Float64]:
         """Return features and weights of the part called `name` (one of `SPLITS`)."""
@@ -209,7 +218,8 @@ class CategoryWriter:
             np.full(width, np.inf),
             np.full(width, -np.inf),
         )
-        self._weight, self._square, self._largest, self._written = 0.0, 0.0, 0.0, 0
+        self._weight, self._square, self._largest = 0.0, 0.0, 0.0
+        self._written = self._seen = 0
         self._parts = np.zeros(len(SPLITS), np.int64)
         self._stack = ExitStack()
 
@@ -235,15 +245,28 @@ class CategoryWriter:
         self._stack.__exit__(kind, error, trace)
 
     def append(
-        self, features: Float32, weights: Float64, group: Int64, split: npt.NDArray[np.uint8] | None = None
+        self,
+        features: Float32,
+        weights: Float64,
+        group: Int64,
+        split: npt.NDArray[np.uint8] | None = None,
+        drawn_from: Float32 | None = None,
     ) -> None:
-        """Append muons; without `split` they are assigned by `split_by_group`."""
+        """Append muons; without `split` they are assigned by `split_by_group`.
+
+        The normalisation is that of the muons appended, or of all those that they were `drawn_from`.
+        """
+        seen = features if drawn_from is None else drawn_from
+        if len(seen):
+            self._seen += len(seen)
+            self._sums += seen.sum(0, dtype=np.float64)
+            self._lowest = np.minimum(self._lowest, seen.min(0))
+            self._highest = np.maximum(self._highest, seen.max(0))
+        if not len(weights):
+            return
         split = split_by_group(group) if split is None else split
         for array, values in zip(ARRAYS, (features, weights, group, split), strict=True):
             self._put(array, np.ascontiguousarray(values, np.dtype(ARRAYS[array])).data)
-        self._sums += features.sum(0, dtype=np.float64)
-        self._lowest = np.minimum(self._lowest, features.min(0))
-        self._highest = np.maximum(self._highest, features.max(0))
         self._weight += float(weights.sum())
         self._square += float(np.square(weights).sum())
         self._largest = max(self._largest, float(weights.max()))
@@ -254,7 +277,7 @@ class CategoryWriter:
         """Return what ``prepared.json`` says of the category, whose features are normalised to +-`span`."""
         if self._written != self._muons:
             raise ValueError(f"{self._written} muons were written, not {self._muons}")
-        mean = self._sums / self._written
+        mean = self._sums / self._seen
         features = self._category.features
         normalisation = Normalisation.from_range(features, self._lowest, self._highest, mean, span)
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,10 +12,11 @@ import numpy as np
 from shipgen.categories import category_by_name
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files import complete_file, read_json, write_json
-from shipgen_export.models import settings as all_settings
+from shipgen_export.models.kinds import model_by_name
+from shipgen_export.models.settings import FlowConfig, Scheduled
 from shipgen_export.training.category_folder import read_table
 from shipgen_export.training.evaluate import Evaluator, measure
-from shipgen_export.training.loop import Goal, MuonStream, Stopped, Watch, train_category
+from shipgen_export.training.loop import Goal, MuonStream, Steps, Stopped, Watch, train_category
 from shipgen_export.training.merits import rows_since_best
 from shipgen_export.training.run_folder import CategoryFolder, Run
 
@@ -25,74 +25,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.categories import Category
-    from shipgen_export.models.settings import Config
+    from shipgen_export.models.kinds import Model
+    from shipgen_export.models.settings import Settings
     from shipgen_export.sample import CategorySample, PreparedSample
+    from shipgen_export.training.mapped import Teachers
 
-#: Steps of a category when neither steps nor minutes are asked for: the GAN's defaults take a quarter of an
-#: hour for them on one core. It was best near 10,000 and worse after it; the best network is kept.
+#: Steps of a category when neither steps nor minutes are asked for, of models without a schedule: the GAN's
+#: defaults take a quarter of an hour for them on one core. It was best near 10,000 and worse after it; the
+#: best network is kept.
 DEFAULT_STEPS = 20_000
 
 #: Steps from one evaluation to the next, and how many without improvement end the training.
-EVALUATE_EVERY = 5_000
+EVALUATE_EVERY = 2_500
 PATIENCE = 5
-
-
-@dataclass(frozen=True)
-class Model:
-    """A kind of model that can be trained.
-
-    Attributes
-    ----------
-    help : str
-        What it is, in a few words.
-    module : str
-        Where it is; loaded when it is trained.
-    config, trainer, generator : str
-        Names in the module of the settings' class, the `Trainer` (settings, features, seed) and the function
-        (settings, features) that builds an untrained generator.
-    """
-
-    help: str
-    module: str
-    config: str
-    trainer: str
-    generator: str
-
-    def load(self, name: str) -> Any:
-        """Return one of the module's objects."""
-        return getattr(importlib.import_module(self.module), name)
-
-    @property
-    def settings(self) -> type[Config]:
-        """The settings' class, without loading TensorFlow."""
-        config: type[Config] = getattr(all_settings, self.config)
-        return config
-
-
-#: The models, by the name used on the command line and in run folders.
-MODELS = {
-    "gan": Model(
-        "the source's generative adversarial network",
-        "shipgen_export.models.gan",
-        "GanConfig",
-        "Gan",
-        "build_generator",
-    ),
-    "vae": Model(
-        "the source's variational auto-encoder",
-        "shipgen_export.models.vae",
-        "VaeConfig",
-        "Vae",
-        "build_generator",
-    ),
-}
-
-
-def model_by_name(name: str) -> Model:
-    """Return the model called `name`; raise `InputError` naming the choices otherwise."""
-    if name not in MODELS:
-        raise InputError(f"no model {name!r}: choose from {', '.join(MODELS)}")
-    return MODELS[name]
 
 
 @dataclass(frozen=True)
@@ -107,8 +52,8 @@ class Trained:
         Steps done before this call and now.
     seconds : float
         Time of all of them.
-    merit : dict
-        Content of ``figure_of_merit.json``.
+    merit : dict or None
+        Content of ``figure_of_merit.json``; ``None`` when it was not measured.
     device : str
         What TensorFlow ran on.
     exhausted : int
@@ -119,14 +64,16 @@ class Trained:
     steps_before: int
     steps: int
     seconds: float
-    merit: dict[str, Any]
+    merit: dict[str, Any] | None
     device: str = "cpu"
     exhausted: int = 0
 
     def summary(self) -> str:
         """Return one line that says it."""
-        merit, control = self.merit, self.merit["control"]
         done = "finished before" if self.steps == self.steps_before else f"from {self.steps_before:,} on"
+        if self.merit is None:
+            return f"{self.category.name}: {self.steps:,} steps ({done}), {self.seconds / 60:.1f} min"
+        merit, control = self.merit, self.merit["control"]
         chi2 = "none" if merit["chi2"] is None else f"{merit['chi2']:.2f}"
         ended = f", ended after {self.exhausted} evaluations without improvement" if self.exhausted else ""
         return (
@@ -149,10 +96,12 @@ def train(
     seed: int = 1,
     threads: int | None = None,
     settings: dict[str, Any] | None = None,
-    evaluate_every: int = EVALUATE_EVERY,
+    evaluate_every: int | None = None,
     patience: int = PATIENCE,
     pictures: bool = True,
     tensorboard: bool = False,
+    teachers: Sequence[Path] = (),
+    measured: bool = True,
 ) -> Iterator[Trained]:
     """Train a model on a prepared sample, category by category; yield what each has reached.
 
@@ -167,23 +116,29 @@ def train(
     categories : sequence of str
         Names; all of the sample's when empty.
     steps : int, optional
-        Steps that a category shall reach in all; `DEFAULT_STEPS` when `minutes` is not given either.
+        Steps that a category shall reach in all; when `minutes` is not given either, the setting ``steps`` of
+        models that have one, `DEFAULT_STEPS` of others.
     minutes : float, optional
-        Time for all categories of this call together, split evenly.
+        Time for all categories of this call together, split evenly; not for models with a schedule.
     seed : int
         Decides weights, batches and noise.
     threads : int, optional
         CPU threads; all when ``None``.
     settings : dict, optional
         Values of the model's settings that differ from the defaults.
-    evaluate_every : int
-        Steps between figures of merit on validation muons; the best network of each measure is kept.
+    evaluate_every : int, optional
+        Steps between figures of merit on validation muons; the best network of each measure is kept. When not
+        given, `EVALUATE_EVERY`, or only at the end for models with a schedule.
     patience : int
         End a category when no measure has improved in so many evaluations; 0 is never.
     pictures : bool
         Draw pictures at each evaluation.
     tensorboard : bool
         Write TensorBoard's event files.
+    teachers : sequence of Path
+        Run folders of flows, for a student.
+    measured : bool
+        Measure the figure of merit at the end.
 
     Raises
     ------
@@ -195,49 +150,93 @@ def train(
         Interrupted; everything is saved.
     """
     kind = model_by_name(model)
-    config = kind.settings(**(settings or {}))
+    config = kind.settings(**_scheduled(kind, settings or {}, steps, minutes))
     names = tuple(dict.fromkeys(categories)) or tuple(category.name for category in sample.categories)
     chosen = [_category(sample, name) for name in names]
     if pictures and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("drawing pictures (--no-pictures leaves them out)", "matplotlib", "plot")
     from shipgen_export.backend import configure
+    from shipgen_export.training.mapped import Teachers
 
     device = configure(threads)
+    taught = Teachers.open(teachers, sample) if kind.taught else None
+    every = evaluate_every or (config.steps if isinstance(config, Scheduled) else EVALUATE_EVERY)
     run = Run.start(
         output,
         sample,
         model=model,
         config=asdict(config),
         seed=seed,
-        evaluate_every=evaluate_every,
+        evaluate_every=evaluate_every if kind.mapped else every,
         device=device,
+        teachers=taught.digests() if taught else (),
     )
-    goal = (
-        Goal(seconds=minutes * 60 / len(chosen))
-        if minutes is not None
-        else Goal(steps=steps or DEFAULT_STEPS)
-    )
+    if minutes is not None:
+        goal = Goal(seconds=minutes * 60 / len(chosen))
+    else:
+        goal = Goal(steps=config.steps if isinstance(config, Scheduled) else steps or DEFAULT_STEPS)
     for category in chosen:
-        muons = run.normalised(sample.load(category.name))
         folder = run.category(category)
-        # A seed of its own for each category, so that equal networks do not start equal.
-        own_seed = int(np.random.SeedSequence((seed, category.number)).generate_state(1)[0])
         with folder.locked():
-            trainer = kind.load(kind.trainer)(config, len(category.features), own_seed)
             before = folder.state().steps
+            muons, trainer, stream = _prepare(run, kind, config, sample, category, taught)
             watch = Watch(
                 Evaluator(muons, seed),
-                evaluate_every,
-                patience,
+                every,
+                # The learning rate's fall is what ends the others.
+                0 if kind.mapped else patience,
                 _drawing(folder, category) if pictures else None,
             )
-            stream = MuonStream(muons, config.real_batch, seed)
             state = train_category(trainer, stream, folder, goal, watch, _log(folder, tensorboard))
-            untrained = kind.load(kind.generator)(config, len(category.features))
-            merit = _merit(folder, muons, untrained, seed)
-            idle = rows_since_best(read_table(folder.merits, state.steps))
-        ended = patience if 0 < patience <= idle else 0
+            untrained = kind.build(config, muons.form.shape)
+            merit = _merit(folder, kind, muons, untrained, seed) if measured else None
+            idle = rows_since_best(read_table(folder.merits, state.steps), every)
+        ended = patience if 0 < patience <= idle and not kind.mapped else 0
         yield Trained(category, before, state.steps, state.seconds, merit, device, ended)
+
+
+def _scheduled(
+    kind: Model, settings: dict[str, Any], steps: int | None, minutes: float | None
+) -> dict[str, Any]:
+    """Return the settings with the number of steps among them, for models whose learning rate falls."""
+    if not kind.mapped:
+        return settings
+    if minutes is not None:
+        raise InputError(
+            "the learning rate of this model falls over a number of steps: give --steps, not --minutes"
+        )
+    return settings if steps is None else {**settings, "steps": steps}
+
+
+def _prepare(
+    run: Run,
+    kind: Model,
+    config: Settings,
+    sample: PreparedSample,
+    category: Category,
+    teachers: Teachers | None,
+) -> tuple[CategorySample, Any, MuonStream | Steps]:
+    """Return a category's muons as the model sees them, the trainer, and what it is trained on."""
+    from shipgen_export.training.mapped import training_weights, with_map
+
+    # A seed of its own for each category, so that equal networks do not start equal.
+    seed = int(np.random.SeedSequence((run.seed, category.number)).generate_state(1)[0])
+    make = kind.load(kind.trainer)
+    muons = sample.load(category.name)
+    if not kind.mapped:
+        muons = run.normalised(muons)
+        trainer = make(config, muons.form.shape, seed)
+        return muons, trainer, MuonStream(muons, config.real_batch, run.seed)
+    folder = run.category(category)
+    if teachers is not None:
+        teachers.take_map(category, folder)
+    muons = with_map(muons, folder, sample)
+    if teachers is not None:
+        return muons, make(config, muons.form.shape, seed, teachers.mean(category)), Steps()
+    bootstrap = isinstance(config, FlowConfig) and config.bootstrap
+    weights = training_weights(muons, run.seed, bootstrap=bootstrap)
+    stream = MuonStream(muons, config.real_batch, run.seed, weights)
+    return muons, make(config, muons.form.shape, seed), stream
 
 
 def _drawing(folder: CategoryFolder, category: Category) -> Callable[..., object]:
@@ -269,13 +268,17 @@ def _category(sample: PreparedSample, name: str) -> Category:
     return category
 
 
-def _merit(folder: CategoryFolder, muons: CategorySample, generator: Any, seed: int) -> dict[str, Any]:
+def _merit(
+    folder: CategoryFolder, kind: Model, muons: CategorySample, generator: Any, seed: int
+) -> dict[str, Any]:
     """Return the figure of merit of the network that is exported by default, measured unless it was before.
 
     Parameters
     ----------
     folder : CategoryFolder
         Where the network is.
+    kind : Model
+        What it is.
     muons : CategorySample
         To compare with.
     generator : keras.Model
@@ -283,7 +286,7 @@ def _merit(folder: CategoryFolder, muons: CategorySample, generator: Any, seed: 
     seed : int
         Of the measure.
     """
-    name = folder.state().default_network
+    name = folder.state().default_network(settled=kind.mapped)
     steps, digest = folder.read_network(name, generator)
     which = {"network": name, "steps": steps, "sha256": digest}
     if folder.merit.is_file():

@@ -50,6 +50,11 @@ class Normalisation:
     span: float = 1.0
 
     @property
+    def shape(self) -> int:
+        """What a network of normalised features has to make: its width."""
+        return len(self.features)
+
+    @property
     def broadened(self) -> tuple[bool, ...]:
         """Which features go through the square root."""
         return tuple(name in BROADENED for name in self.features)

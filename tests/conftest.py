@@ -23,6 +23,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_test_bundle(tmp_path_factory.mktemp("bundles") / "known")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Give TensorFlow its thread before the first test starts it; after that their number cannot change."""
+    if "tensorflow" in sys.modules:
+        from shipgen_export.backend import configure
+
+        configure(1)
+
+
 @pytest.fixture
 def shipgen(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the installed command line in an empty folder."""

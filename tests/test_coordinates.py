@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipgen.errors import InputError
-from shipgen_export.models.coordinates import Cylinder
+from shipgen_export.models.coordinates import Cartesian, Cylinder, read_coordinates
 
 START = -7084.5
 
@@ -99,7 +99,8 @@ def test_muons_without_such_coordinates_are_refused() -> None:
 
 def test_parameters_survive_json() -> None:
     made = cylinder(on_axis=False, directed=True)
-    assert Cylinder.from_json(made.to_json()) == made
+    assert read_coordinates(made.to_json()) == made
+    assert read_coordinates(Cartesian(on_axis=True).to_json()) == Cartesian(on_axis=True)
     for damage in ({"map": "sphere"}, {"axis": [1]}, {"start": math.nan}, {"other": 1}):
         with pytest.raises(InputError, match="coordinates"):
-            Cylinder.from_json({**made.to_json(), **damage})
+            read_coordinates({**made.to_json(), **damage})

@@ -143,6 +143,7 @@ def test_a_better_generator_has_better_merits() -> None:
     assert abs(good["auc"] - 0.5) < 5 * good["auc_error"]  # type: ignore[operator]
     for key in MEASURES.values():
         assert key(good) < key(bad)
+    assert good["chi2_share"] > 0.5 > bad["chi2_share"]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -151,13 +152,26 @@ def test_a_better_generator_has_better_merits() -> None:
 )
 def test_smaller_keys_are_better(measure_name: str, better: float, worse: float) -> None:
     key = MEASURES[measure_name]
-    values = [key({measure_name: value}) for value in (better, worse, None)]
+    rest = {"chi2_share": 0.5}
+    values = [key({measure_name: value, **rest}) for value in (better, worse, None)]
     assert values == sorted(values)
+    assert np.isfinite(values[:2]).all()
     assert values[2] == np.inf
     # As read from a table.
-    assert key({measure_name: str(better)}) == values[0]
+    assert key({measure_name: str(better), "chi2_share": "0.5"}) == values[0]
     for nothing in ({}, {measure_name: ""}, {measure_name: "nan"}, {measure_name: np.nan}):
-        assert key(nothing) == np.inf
+        assert key({**nothing, **rest}) == np.inf
+
+
+def test_chi2_of_bins_with_few_muons_has_no_rank(sample: CategorySample) -> None:
+    key = MEASURES["chi2"]
+    for share in (0.49, "0.49", "", "nan", None, np.nan):
+        assert key({"chi2": 1.2, "chi2_bins": 3, "chi2_share": share}) == np.inf
+    merits = Evaluator(sample, seed=1)(Generator()).merits
+    # A generator that is far off: what few bins there are hold little of the simulated muons.
+    assert merits["chi2_bins"] is not None
+    assert merits["chi2_bins"] < 10
+    assert key(merits) == np.inf
 
 
 def test_muons_that_are_not_finite(sample: CategorySample) -> None:

@@ -78,16 +78,30 @@ def test_auc_error_with_weights_and_muons_of_one_proton(random: np.random.Genera
 
 def test_equal_and_disjoint_histograms() -> None:
     low, high = np.repeat(0.105, 100), np.repeat(0.905, 100)
-    assert compare_histograms(*outputs(low, low)) == (0.0, 1, pytest.approx(1.0))
-    assert compare_histograms(*outputs(low, high)) == (None, 0, 0.0)
+    assert compare_histograms(*outputs(low, low)) == (0.0, 1, pytest.approx(1.0), pytest.approx(1.0))
+    assert compare_histograms(*outputs(low, high)) == (None, 0, 0.0, 0.0)
+
+
+def test_samples_that_share_one_bin_agree_there() -> None:
+    # A tenth of each is in the one bin with enough of both.
+    few = np.concatenate([np.repeat(0.505, 10), np.repeat(0.105, 90)])
+    many = np.concatenate([np.repeat(0.505, 100), np.repeat(0.905, 900)])
+    chi2, bins, share, overlap = compare_histograms(*outputs(few, many))
+    assert (chi2, bins) == (pytest.approx(0.0), 1)
+    assert (share, overlap) == (pytest.approx(0.1), pytest.approx(0.1))
+    # The share is that of the sample which has less there, by weight.
+    real, generated, given = outputs(few, np.repeat(0.505, 100))
+    real = Muons(real.features, np.repeat([9.0, 1.0], [10, 90]), real.group)
+    assert compare_histograms(real, generated, given)[2] == pytest.approx(0.5)
 
 
 def test_histograms_by_hand() -> None:
     # Bins of (20, 10) and (10, 20) entries: each (20 - 10)^2 / 30; overlap 10/30 + 10/30.
     a = np.repeat([0.105, 0.505], [20, 10])
     b = np.repeat([0.105, 0.505], [10, 20])
-    chi2, bins, overlap = compare_histograms(*outputs(a, b))
-    assert (chi2, bins, overlap) == (pytest.approx(100 / 30), 2, pytest.approx(2 / 3))
+    chi2, bins, share, overlap = compare_histograms(*outputs(a, b))
+    assert (chi2, bins) == (pytest.approx(100 / 30), 2)
+    assert (share, overlap) == (pytest.approx(1.0), pytest.approx(2 / 3))
 
 
 def test_bins_of_nine_entries_are_not_used() -> None:
@@ -95,8 +109,8 @@ def test_bins_of_nine_entries_are_not_used() -> None:
     for weight in (1.0, 0.1, 1 / 3):
         real, generated, given = outputs(a, a)
         real = Muons(real.features, real.weights * weight, real.group)
-        chi2, bins, _ = compare_histograms(real, generated, given)
-        assert (chi2, bins) == (pytest.approx(0.0), 1)
+        chi2, bins, share, _ = compare_histograms(real, generated, given)
+        assert (chi2, bins, share) == (pytest.approx(0.0), 1, pytest.approx(10 / 19))
 
 
 def test_chi2_is_one_for_equal_distributions(random: np.random.Generator) -> None:

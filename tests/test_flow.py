@@ -7,13 +7,14 @@ import pytest
 
 from shipgen.errors import InputError
 from shipgen_export.backend import tf
+from shipgen_export.models.coordinates import Shape
 from shipgen_export.models.flow import Density, Flow, FlowConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SMALL = FlowConfig(hidden=32, bins=8, batch=512, schedule=400, average=0.98)
-TINY = FlowConfig(hidden=8, layers=1, bins=4, batch=64, schedule=100)
+SMALL = FlowConfig(hidden=32, bins=8, batch=512, steps=400, average=0.98)
+TINY = FlowConfig(hidden=8, layers=1, bins=4, batch=64, steps=100)
 N = 4096
 
 
@@ -52,7 +53,7 @@ def test_the_loss_is_the_change_of_volume() -> None:
 
 
 def test_training_finds_the_density() -> None:
-    flow = Flow(SMALL, 3, seed=5)
+    flow = Flow(SMALL, Shape(3, 0, on_axis=False), seed=5)
     losses = np.concatenate([flow.train(ring(40 * 512, k).reshape(40, 512, 3))["loss"] for k in range(10)])
     # -log of the conditional density over the normal one: log(0.3) + 1/2 - <y^2> / 2, with <y^2> = 0.59.
     assert losses[-40:].mean() == pytest.approx(np.log(0.3) + 0.5 - 0.295, abs=0.06)
@@ -67,12 +68,12 @@ def test_training_finds_the_density() -> None:
 
 def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
     batches = ring(6 * 64, 8)[:, :2].reshape(6, 64, 2)
-    whole = Flow(TINY, 2, seed=1)
+    whole = Flow(TINY, Shape(2, 0, on_axis=False), seed=1)
     expected = whole.train(batches)["loss"]
-    first = Flow(TINY, 2, seed=1)
+    first = Flow(TINY, Shape(2, 0, on_axis=False), seed=1)
     first.train(batches[:3])
     saved = tf.train.Checkpoint(**first.parts).save(f"{tmp_path}/checkpoint")
-    second = Flow(TINY, 2, seed=9)
+    second = Flow(TINY, Shape(2, 0, on_axis=False), seed=9)
     assert (second.density.variables[0].numpy() != first.density.variables[0].numpy()).any()
     tf.train.Checkpoint(**second.parts).restore(saved).assert_existing_objects_matched()
     np.testing.assert_array_equal(second.train(batches[3:])["loss"], expected[3:])

@@ -1,13 +1,14 @@
-"""The GAN's networks and losses: shapes of the source, values against formulas, gradients, a run of steps."""
+"""The GAN's networks and losses: shapes of the source, values against formulas, gradients, settings."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
+from gans import SMALL, TINY, batches, eager, narrow  # noqa: F401
 
 from shipgen.errors import InputError
 from shipgen_export.backend import configure, tf
@@ -23,12 +24,6 @@ from shipgen_export.models.gan import (
 )
 from shipgen_export.models.networks import learning_rate, optimizer
 from shipgen_export.models.settings import settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SMALL = GanConfig(latent=8, batch=20, layers_g=2, layers_d=2)
-TINY = replace(SMALL, layers_g=1, layers_d=1)
 
 #: Each setting -> another value, and other settings that it needs to matter.
 EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -57,19 +52,6 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "discriminator_steps": (2, {}),
     "spectral_norm": (True, {}),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    configure(1)
-
-
-@pytest.fixture
-def _eager() -> Iterator[None]:
-    """Run steps without a graph: for a few of them, building it takes longer."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def _kinds(network: Any) -> list[tuple[str, int | None]]:
@@ -123,6 +105,7 @@ def test_defaults_are_the_source_s() -> None:
     assert (config.average, config.label_smoothing, config.spectral_norm) == (0, 0, False)
 
 
+@pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("features", [4, 6])
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_shapes_and_range(features: int, layers: int) -> None:
@@ -134,6 +117,7 @@ def test_shapes_and_range(features: int, layers: int) -> None:
     assert build_discriminator(config, features)(muons).shape == (7, 1)
 
 
+@pytest.mark.usefixtures("narrow")
 def test_weights_follow_the_seed() -> None:
     one, same, other = (build_generator(SMALL, 4, seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
@@ -184,17 +168,17 @@ def test_generator_loss_is_minus_log_d_and_finite_far_out() -> None:
 @cache
 def _trained(config: GanConfig) -> list[np.ndarray]:
     gan = Gan(config, 4, seed=1)
-    gan.train(_batches(2, gan))
+    gan.train(batches(2, gan))
     weights: list[np.ndarray] = gan.generator.get_weights()
     return weights
 
 
 def test_every_setting_is_tried() -> None:
-    # The span is part of the normalisation, not of the networks: see test_train.py.
+    # The span is part of the normalisation, not of the networks: see test_loop.py.
     assert set(EFFECTS) | {"span"} == set(settings(GanConfig))
 
 
-@pytest.mark.usefixtures("_eager")
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", EFFECTS)
 def test_a_setting_changes_the_generator(name: str) -> None:
     value, needed = EFFECTS[name]
@@ -224,22 +208,6 @@ def test_learning_rate_follows_its_schedule() -> None:
     assert [float(exponential(2 * k)) for k in (0, 50, 200)] == pytest.approx([1e-3, 1e-4, 1e-7], rel=1e-4)
 
 
-@pytest.mark.usefixtures("_eager")
-def test_average_is_of_the_weights_of_each_step() -> None:
-    gan = Gan(replace(TINY, average=0.5), 4, seed=1)
-    trained = gan.parts["generator"]
-    expected = [weight.astype(np.float64) for weight in trained.get_weights()]
-    for step, real in enumerate(_batches(4, gan)):
-        gan.train(real[None])
-        share = 1 - min(0.5, (1 + step) / (10 + step))
-        expected = [
-            (1 - share) * mean + share * weight
-            for mean, weight in zip(expected, trained.get_weights(), strict=True)
-        ]
-    for a, b in zip(gan.generator.get_weights(), expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
-
-
 def test_labels_of_real_muons_are_smoothed_alone() -> None:
     labels = Gan(replace(SMALL, label_smoothing=0.1, label_blur=0), 4, seed=1)._labels(10, 0).numpy()
     np.testing.assert_allclose(labels[:, 0], np.repeat([0.9, 0], 10), rtol=1e-6)
@@ -257,62 +225,10 @@ def test_gradient_penalty_of_a_plane() -> None:
     assert float(found) == pytest.approx(16, rel=1e-5)
 
 
-@pytest.mark.usefixtures("_eager")
-def test_spectral_normalisation_bounds_the_weights() -> None:
-    gan = Gan(replace(TINY, spectral_norm=True, learning_rate=1e-6), 4, seed=1)
-    gan.train(_batches(8, gan))
-    for layer in gan.discriminator.layers:
-        if type(layer).__name__ == "SpectralNormalization":
-            assert np.linalg.norm(layer.kernel.numpy(), 2) == pytest.approx(1, abs=0.1)
-
-
-def _batches(steps: int, gan: Gan) -> np.ndarray:
-    random = np.random.default_rng(2)
-    return random.normal(0.3, 0.1, (steps, gan.config.real_batch, 4)).astype(np.float32)
-
-
-def test_a_step_changes_both_networks() -> None:
-    gan = Gan(SMALL, 4, seed=1)
-    before = [network.get_weights() for network in (gan.generator, gan.discriminator)]
-    losses = gan.train(_batches(3, gan))
-    assert set(losses) == {"d_loss", "g_loss"}
-    assert all(values.shape == (3,) and np.isfinite(values).all() for values in losses.values())
-    assert int(gan.step) == 3
-    for network, weights in zip((gan.generator, gan.discriminator), before, strict=True):
-        assert not any(np.array_equal(a, b) for a, b in zip(weights, network.get_weights(), strict=True))
-
-
-def test_first_losses_are_those_of_a_coin() -> None:
-    gan = Gan(SMALL, 4, seed=1)
-    losses = gan.train(_batches(1, gan))
-    # An untrained discriminator says about 0.5: both losses start near ln 2.
-    assert losses["d_loss"][0] == pytest.approx(np.log(2), abs=0.15)
-    assert losses["g_loss"][0] == pytest.approx(np.log(2), abs=0.15)
-
-
-def test_steps_are_the_same_however_they_are_cut() -> None:
-    whole, parts = Gan(SMALL, 4, seed=1), Gan(SMALL, 4, seed=1)
-    real = _batches(10, whole)
-    whole.train(real)
-    for part in (real[:3], real[3:4], real[4:]):
-        parts.train(part)
-    for a, b in zip(whole.generator.get_weights(), parts.generator.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
-
-
-def test_a_simple_distribution_is_learned() -> None:
-    gan = Gan(replace(SMALL, batch=100), 4, seed=1)
-    for _ in range(6):
-        gan.train(_batches(100, gan))
-    latent = np.random.default_rng(3).normal(size=(2000, 8)).astype(np.float32)
-    muons = gan.generator(latent, training=False).numpy()
-    # Real muons have mean 0.3; an untrained generator has 0.
-    np.testing.assert_allclose(muons.mean(0), 0.3, atol=0.1)
-
-
+@pytest.mark.usefixtures("eager")
 def test_numpy_reference_is_the_network() -> None:
     gan = Gan(replace(SMALL, layers_g=3), 6, seed=1)
-    gan.train(np.random.default_rng(2).normal(0, 0.3, (10, 10, 6)).astype(np.float32))
+    gan.train(np.random.default_rng(2).normal(0, 0.3, (3, 10, 6)).astype(np.float32))
     latent = np.random.default_rng(4).normal(size=(100, 8)).astype(np.float32)
     expected = gan.generator(latent, training=False).numpy()
     np.testing.assert_allclose(reference(gan.generator, latent), expected, rtol=0, atol=1e-5)

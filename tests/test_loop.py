@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from counter import Counter, Scripted, steps_of, watched
+from gans import eager, narrow  # noqa: F401
 from synthetic import synthetic_category, synthetic_sample
 
 from shipgen.categories import CATEGORIES
 from shipgen.files import sha256
-from shipgen_export.backend import configure
-from shipgen_export.models.gan import Gan, GanConfig
+from shipgen_export.models.gan import GanConfig
+from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.vae import build_encoder
 from shipgen_export.sample import PreparedSample
-from shipgen_export.train import MODELS
 from shipgen_export.training.category_folder import LAST, CategoryFolder, read_table
-from shipgen_export.training.checkpoints import Checkpoints
-from shipgen_export.training.loop import BLOCK, Goal, MuonStream, Watch, train_category
+from shipgen_export.training.loop import (
+    BLOCK,
+    Goal,
+    MuonStream,
+    Steps,
+    Stopped,
+    Watch,
+    train_category,
+)
+from shipgen_export.training.merits import COLUMNS, best_steps, rows_since_best
 from shipgen_export.training.run_folder import Run, with_span
 from shipgen_export.transforms import Normalisation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shipgen_export.training.category_folder import State
 
 SETTINGS: dict[str, Any] = {"latent": 8, "batch": 20, "layers_g": 1, "layers_d": 1}
 NAME = "muplus_onaxis"
@@ -37,7 +46,7 @@ EVERYTHING: dict[str, dict[str, Any]] = {
         **SETTINGS,
         "average": 0.9,
         "schedule": "cosine",
-        "decay_steps": 40,
+        "decay_steps": 4,
         "spectral_norm": True,
         "loss": "wgan-gp",
     },
@@ -51,11 +60,6 @@ EVERYTHING: dict[str, dict[str, Any]] = {
         "dropout": 0.1,
     },
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    configure(1)
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +82,17 @@ def _tables(folder: CategoryFolder) -> list[list[dict[str, str]]]:
     ]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("model", EVERYTHING)
 def test_broken_off_and_continued_gives_the_same_losses_and_figures(
     sample: PreparedSample, tmp_path: Path, model: str
 ) -> None:
-    kind = MODELS[model]
+    kind = model_by_name(model)
     config = kind.settings(**EVERYTHING[model])
-    watch = Watch(_merits, every=10)
+    watch = Watch(_merits, every=1)
     muons = sample.load(NAME)
     folders = [CategoryFolder(tmp_path / name) for name in ("whole", "parts")]
-    for folder, ends in zip(folders, ((40,), (20, 40)), strict=True):
+    for folder, ends in zip(folders, ((4,), (2, 4)), strict=True):
         for end in ends:
             with folder.locked():
                 trainer = kind.load(kind.trainer)(config, 4, 1)
@@ -100,37 +105,68 @@ def test_broken_off_and_continued_gives_the_same_losses_and_figures(
     for name in (LAST, "best_auc", "best_overlap"):
         networks = []
         for folder in folders:
-            generator = kind.load(kind.generator)(config, 4)
+            generator = kind.build(config, 4)
             steps, _ = folder.read_network(name, generator)
             networks.append([np.array(steps), *generator.get_weights()])
             if model == "vae":
                 # An encoder belongs to each decoder.
                 encoder = build_encoder(config, 4)
-                encoder.load_weights(folder.companion(name, "encoder"))
+                folder.read_companion(name, "encoder", encoder)
                 networks[-1] += encoder.get_weights()
         for a, b in zip(*networks, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-class Scripted:
-    """Gives figures of merit from a list."""
+class Interrupting(Steps):
+    """Sends `signals` to this process while step 101 to 200 is prepared."""
 
-    def __init__(self, *areas: float) -> None:
-        self._areas = iter(areas)
+    def __init__(self, *signals: int) -> None:
+        self._signals = signals
 
-    def __call__(self, generator: Any) -> SimpleNamespace:  # noqa: ARG002
-        area = next(self._areas)
-        return SimpleNamespace(merits={"auc": area, "auc_error": 0.01, "chi2": None, "overlap": None})
-
-
-def _watched(sample: PreparedSample, folder: CategoryFolder, watch: Watch, steps: int) -> State:
-    config = GanConfig(**SETTINGS)
-    with folder.locked():
-        stream = MuonStream(sample.load(NAME), config.real_batch, 1)
-        return train_category(Gan(config, 4, 1), stream, folder, Goal(steps=steps), watch)
+    def draw(self, step: int, count: int) -> Any:
+        if step == BLOCK:
+            for number in self._signals:
+                signal.raise_signal(number)
+        return super().draw(step, count)
 
 
-def test_training_ends_when_no_figure_improves(sample: PreparedSample, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_end_a_step_and_say_where_it_goes_on(tmp_path: Path, number: int) -> None:
+    folder = CategoryFolder(tmp_path / "muons")
+    handler = signal.getsignal(number)
+    with (
+        folder.locked(),
+        pytest.raises(Stopped, match=r"step 200 of muons is saved in .*run the same command again"),
+    ):
+        train_category(Counter(), Interrupting(number), folder, Goal(steps=250))
+    assert signal.getsignal(number) is handler
+    assert folder.state().steps == folder.state().weights_steps == 200
+    assert watched(folder, None, 250).steps == 250
+    assert steps_of(folder.history) == ["100", "200", "250"]
+
+
+def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
+    folder = CategoryFolder(tmp_path / "muons")
+    with folder.locked(), pytest.raises(KeyboardInterrupt) as caught:
+        train_category(Counter(), Interrupting(signal.SIGINT, signal.SIGINT), folder, Goal(steps=250))
+    assert not isinstance(caught.value, Stopped)
+    assert folder.state().steps == 0
+
+
+def test_minutes_are_kept(tmp_path: Path) -> None:
+    folder = CategoryFolder(tmp_path / "muons")
+    reached = []
+    for seconds in (0.4, 0.2):
+        with folder.locked():
+            reached.append(train_category(Counter(), Steps(), folder, Goal(seconds=seconds)))
+    assert reached[0].steps >= BLOCK
+    assert 0.4 <= reached[0].seconds < 10
+    assert reached[1].steps > reached[0].steps
+    # Rounded to tenths where losses are written.
+        assert reached[1].seconds >= reached[0].seconds + 0.1
+
+
+def test_training_ends_when_no_figure_improves(tmp_path: Path) -> None:
     folder = CategoryFolder(tmp_path / "muons")
     drawn: list[tuple[int, int]] = []
     watch = Watch(
@@ -139,38 +175,39 @@ def test_training_ends_when_no_figure_improves(sample: PreparedSample, tmp_path:
         patience=3,
         draw=lambda _, losses, merits: drawn.append((len(losses), len(merits))),
     )
-    assert _watched(sample, folder, watch, 100).steps == 25
+    assert watched(folder, watch, 100).steps == 25
     state = folder.state()
     # 0.28 is 0.22 away from 0.5, 0.7 only 0.2.
     assert state.best["auc"]["steps"] == 10
     assert drawn == [(k, k) for k in range(1, 6)]
     assert state.best["auc"]["sha256"] == sha256(folder.best("auc")) != state.weights_sha256
     # Again: nothing more to do. With more patience it goes on, and the count goes on with it.
-    assert _watched(sample, folder, watch, 100).steps == 25
-    assert _watched(sample, folder, replace(watch, patience=4), 100).steps == 30
+    assert watched(folder, watch, 100).steps == 25
+    assert watched(folder, replace(watch, patience=4), 100).steps == 30
 
 
-def test_best_network_missed_by_a_crash_is_kept_on_return(
-    sample: PreparedSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluations_at_the_ends_of_calls_do_not_wear_out_patience(tmp_path: Path) -> None:
     folder = CategoryFolder(tmp_path / "muons")
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save_best", lambda self: self._folder.state().steps and 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            _watched(sample, folder, Watch(Scripted(0.7), every=5), 10)
-    assert folder.state().best == {}
-    _watched(sample, folder, Watch(Scripted(0.8), every=5), 10)
-    assert folder.state().best["auc"]["steps"] == 5
-    assert [row["step"] for row in read_table(folder.merits, 100)] == ["5", "10"]
+    watch = Watch(Scripted(0.7, *[0.8] * 5, 0.6, *[0.8] * 4), every=5, patience=2)
+    # After 1, 2, 3, 4, 5, 6 and 7 steps; of those without improvement only that after 5 counts.
+    for end in (1, 2, 3, 4, 6):
+        assert watched(folder, watch, end).steps == end
+    # It may be the best all the same, and then the count starts anew: 10 and 15 are the next two.
+    assert watched(folder, watch, 7).best["auc"]["steps"] == 7
+    assert watched(folder, watch, 100).steps == 15
+    assert steps_of(folder.merits) == ["1", "2", "3", "4", "5", "6", "7", "10", "15"]
+    rows = [{"step": str(step), "auc": "0.7"} for step in (3, 5, 6, 10, 12)]
+    assert (rows_since_best(rows, 5), rows_since_best(rows)) == (2, 4)
 
 
-def test_figures_after_the_last_checkpoint_are_measured_again(sample: PreparedSample, tmp_path: Path) -> None:
-    folder = CategoryFolder(tmp_path / "muons")
-    _watched(sample, folder, Watch(Scripted(0.7, 0.8), every=5), 10)
-    folder.merits.write_text(folder.merits.read_text() + "15,9.9,0.5,0.01,,\n")
-    _watched(sample, folder, Watch(Scripted(0.9), every=5), 15)
-    assert [row["auc"] for row in read_table(folder.merits, 100)] == ["0.7", "0.8", "0.9"]
-    assert folder.state().best["auc"]["steps"] == 5
+def test_a_network_is_not_the_best_by_a_chi2_of_few_muons() -> None:
+    row = {"step": "5", "chi2": "40.0", "chi2_bins": "90", "chi2_share": "0.9"}
+    # Nearly disjoint, but for one bin in which the two happen to agree.
+    disjoint = {"step": "10", "chi2": "0.1", "chi2_bins": "1", "chi2_share": "0.01"}
+    assert best_steps([row, disjoint]) == {"chi2": 5}
+    assert best_steps([disjoint]) == {}
+    assert best_steps([row, {**disjoint, "chi2_share": "0.5"}]) == {"chi2": 10}
+    assert {"chi2_bins", "chi2_share"} < {*COLUMNS}
 
 
 def test_span_is_that_of_a_fresh_fit_and_of_the_run(sample: PreparedSample, tmp_path: Path) -> None:

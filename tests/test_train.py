@@ -1,35 +1,29 @@
-"""Training on a made-up sample: run folder, continuing, interruption, refusals, and the command."""
+"""Training on a made-up sample: run folder, continuing, patience, refusals."""
 
 from __future__ import annotations
 
 import csv
 import json
-import resource
 import shutil
-import signal
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from synthetic import synthetic_sample
 
 from shipgen.categories import CATEGORIES, category_by_name
-from shipgen.commands.train import command
-from shipgen.errors import InputError, OutputError, ShipgenError
+from shipgen.errors import InputError, ShipgenError
 from shipgen.files import sha256
-from shipgen_export.backend import configure, tf
-from shipgen_export.models.gan import Gan, GanConfig, build_generator
-from shipgen_export.models.settings import settings
+from shipgen_export.models.gan import GanConfig, build_generator
 from shipgen_export.sample import PreparedSample
-from shipgen_export.train import MODELS, train
-from shipgen_export.training.category_folder import CategoryFolder, read_table
-from shipgen_export.training.loop import BLOCK, Goal, MuonStream, Stopped, train_category
+from shipgen_export.train import train
+from shipgen_export.training.category_folder import CategoryFolder, State
+from shipgen_export.training.loop import Goal
 from shipgen_export.training.run_folder import Run
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -37,11 +31,6 @@ if TYPE_CHECKING:
 
 SETTINGS: dict[str, Any] = {"latent": 8, "batch": 20, "layers_g": 1, "layers_d": 1}
 NAME = "muplus_onaxis"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    configure(1)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +56,16 @@ def assert_same_weights(one: Path, other: Path) -> None:
     for a, b in zip(weights(one), weights(other), strict=True):
         # One thread on one CPU: the same operations in the same order.
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+@pytest.fixture(autouse=True)
+def _not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out figures of merit, which take as long as training: `finished`, made before, has them."""
+    figures = {"auc": 0.7, "auc_error": 0.01, "chi2": None, "overlap": 0.5}
+    found = {**figures, "control": figures}
+    monkeypatch.setattr("shipgen_export.train.measure", lambda *_: found)
+    evaluation = SimpleNamespace(merits=figures)
+    monkeypatch.setattr("shipgen_export.train.Evaluator", lambda *_: lambda _: evaluation)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,9 @@ def test_run_folder(sample: PreparedSample, finished: Path) -> None:
     assert [int(row["step"]) for row in rows] == [100, 200, 250]
     with (folder / "figures_of_merit.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["step", "seconds", "auc", "auc_error", "chi2", "overlap"]
+    figures = ("auc", "auc_error", "chi2", "chi2_bins", "chi2_share", "overlap")
+    assert tuple(rows[0]) == ("step", "seconds", *figures)
+    assert all(int(row["chi2_bins"]) >= 0 and 0 <= float(row["chi2_share"]) <= 1 for row in rows)
     assert [int(row["step"]) for row in rows] == [100, 200, 250]
     assert best["auc"] == int(min(rows, key=lambda row: abs(float(row["auc"]) - 0.5))["step"])
     for measure, entry in state["best"].items():
@@ -125,7 +126,7 @@ def test_no_path_of_the_machine_in_a_run(sample: PreparedSample, finished: Path)
 def test_continued_run_is_the_uninterrupted_one(
     sample: PreparedSample, finished: Path, tmp_path: Path
 ) -> None:
-    for steps, before in ((130, 0), (200, 130), (250, 200)):
+    for steps, before in ((130, 0), (250, 130)):
         (trained,) = run(sample, tmp_path / "run", steps=steps)
         assert (trained.steps_before, trained.steps) == (before, steps)
     assert_same_weights(tmp_path / "run", finished)
@@ -141,73 +142,6 @@ def test_finished_run_says_so_and_changes_nothing(
     (trained,) = run(sample, output, steps=250)
     assert "finished before" in trained.summary()
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.h5")} == before
-
-
-class Interrupting(MuonStream):
-    """Sends `signals` to this process while step 101 to 200 is prepared."""
-
-    signals: tuple[int, ...] = (signal.SIGINT,)
-
-    def draw(self, step: int, count: int) -> Any:
-        if step == BLOCK:
-            for number in self.signals:
-                signal.raise_signal(number)
-        return super().draw(step, count)
-
-
-def _category(sample: PreparedSample, output: Path, stream: type[MuonStream], goal: Goal) -> CategoryFolder:
-    config = GanConfig(**SETTINGS)
-    started = Run.start(output, sample, model="gan", config=config.__dict__, seed=1, evaluate_every=100)
-    folder = started.category(category_by_name(NAME))
-    own_seed = int(np.random.SeedSequence((1, 1)).generate_state(1)[0])
-    with folder.locked():
-        muons = sample.load(NAME)
-        train_category(Gan(config, 4, own_seed), stream(muons, config.real_batch, 1), folder, goal)
-    return folder
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_goes_on(
-    sample: PreparedSample, finished: Path, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Interrupting, "signals", (number,))
-    handler = signal.getsignal(number)
-    with pytest.raises(Stopped, match=r"step 200 of muplus_onaxis is saved in .*run the same command again"):
-        _category(sample, tmp_path / "run", Interrupting, Goal(steps=250))
-    assert signal.getsignal(number) is handler
-    (trained,) = run(sample, tmp_path / "run", steps=250)
-    assert trained.steps_before == 200
-    assert_same_weights(tmp_path / "run", finished)
-
-
-def test_second_interrupt_stops_at_once(
-    sample: PreparedSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Interrupting, "signals", (signal.SIGINT, signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt) as caught:
-        _category(sample, tmp_path / "run", Interrupting, Goal(steps=250))
-    assert not isinstance(caught.value, Stopped)
-
-
-def test_history_beyond_the_checkpoint_is_dropped(
-    sample: PreparedSample, finished: Path, tmp_path: Path
-) -> None:
-    output = shutil.copytree(finished, tmp_path / "run")
-    history = output / NAME / "history.csv"
-    history.write_text(history.read_text() + "300,9.9,0.1,0.1\n")
-    run(sample, output, steps=260)
-    with history.open() as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == [100, 200, 250, 260]
-
-
-def test_minutes_are_kept(sample: PreparedSample, tmp_path: Path) -> None:
-    folder = _category(sample, tmp_path / "run", MuonStream, Goal(seconds=4))
-    state = folder.state()
-    assert state.steps >= BLOCK
-    assert 4 <= state.seconds < 30
-    folder = _category(sample, tmp_path / "run", MuonStream, Goal(seconds=1))
-    assert folder.state().steps > state.steps
-    assert folder.state().seconds >= state.seconds + 1
 
 
 @pytest.mark.parametrize(
@@ -276,94 +210,45 @@ def test_a_lost_checkpoint_is_not_a_start_from_nothing(
     assert_same_weights(folder, finished)
 
 
-def test_full_disk_keeps_the_last_checkpoint(sample: PreparedSample, finished: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(finished, tmp_path / "run")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-    try:
-        with pytest.raises(OutputError, match="goes on from step 250"):
-            run(sample, folder, steps=260)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert run(sample, folder, steps=260)[0].steps == 260
-
-
 def test_divergence_names_the_step_and_keeps_the_checkpoint(sample: PreparedSample, tmp_path: Path) -> None:
-    with pytest.raises(ShipgenError, match=r"failed at step \d+: .* checkpoint of step 0 is kept"):
+    with pytest.raises(ShipgenError, match=r"failed at step \d+: .* there was no checkpoint yet"):
         run(sample, tmp_path / "run", settings={**SETTINGS, "learning_rate": 1e30})
     assert not list((tmp_path / "run" / NAME / "checkpoints").glob("*.index"))
 
 
-def test_command(
-    sample: PreparedSample, shipgen: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+def test_patience_is_of_each_category(
+    sample: PreparedSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ("--category", NAME, "--threads", 1, "--batch", 20, "-layersG", 1, "-layersD", 2, "-nD", 1)
-    other = ("-l", "5e-5", "-opt", "adam", "--spectral-norm", "--tensorboard")
-    done = shipgen("train", "gan", sample.path, "-o", "run", "--steps", 40, *options, *other)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "muplus_onaxis: 40 steps (from 0 on) on cpu" in done.stdout
-    assert "best_auc of step 40: AUC" in done.stdout
-    assert (tmp_path / "run" / NAME / "generator.weights.h5").is_file()
-    assert list((tmp_path / "run" / NAME / "pictures").glob("*.png"))
-    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
-    expected = GanConfig(
-        batch=20, layers_g=1, layers_d=2, learning_rate=5e-5, optimizer="adam", spectral_norm=True
-    )
-    assert config == asdict(expected)
-    _check_events(tmp_path / "run" / NAME)
+    names = [category.name for category in CATEGORIES[:2]]
+    # The first category never improves after its first evaluation, the second fails to once, at the end.
+    areas = {names[0]: [0.7] * 6, names[1]: [0.8, 0.75, 0.7, 0.65, 0.6, 0.62]}
+    seen: list[tuple[str, int]] = []
+
+    def scripted(muons: Any, seed: int) -> Callable[[Any], SimpleNamespace]:
+        seen.append((muons.category.name, seed))
+        area = iter(areas[muons.category.name])
+        return lambda _: SimpleNamespace(merits={"auc": next(area)})
+
+    monkeypatch.setattr("shipgen_export.train.Evaluator", scripted)
+    options: dict[str, Any] = {"categories": names, "steps": 6, "evaluate_every": 1, "patience": 2}
+    idle, busy = run(sample, tmp_path / "run", seed=3, **options)
+    assert seen == [(name, 3) for name in names]
+    assert (idle.category.name, idle.steps, idle.exhausted) == (names[0], 3, 2)
+    assert (busy.category.name, busy.steps, busy.exhausted) == (names[1], 6, 0)
+    assert "ended after 2 evaluations without improvement" in idle.summary()
+    assert "ended" not in busy.summary()
 
 
-def _check_events(folder: Path) -> None:
-    (events,) = (folder / "tensorboard").iterdir()
-    records = [
-        tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(events))
-    ]
-    values = {value.tag: value for record in records for value in record.summary.value}
-    assert set(values) >= {"d_loss", "g_loss", "auc", "overlap"}
-    (history,) = read_table(folder / "history.csv", 40)
-    assert float(tf.make_ndarray(values["d_loss"].tensor)) == pytest.approx(
-        float(history["d_loss"]), abs=1e-5
-    )
-    assert values["d_loss"].metadata.plugin_data.plugin_name == "scalars"
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_every_setting_is_an_option_with_its_default_in_the_help(model: str) -> None:
-    config = MODELS[model].settings
-    text = CliRunner().invoke(command, [model, "--help"], terminal_width=200).output
-    for name, setting in settings(config).items():
-        (line,) = (line for line in text.splitlines() if f"--{name.replace('_', '-')} " in line + " ")
-        default = getattr(config(), name)
-        assert all(f"{short}, " in line for short in setting.short)
-        assert default in {None, False} or f"[default: {default}]" in text
-    source = {"gan": "-l -nG -nD -layersG -layersD", "vae": "-lr -x -iE -iD -layersE -layersD"}
-    assert set(source[model].split()) <= {short for each in settings(config).values() for short in each.short}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("flaw", "PREPARED", "-o", "run"), "no model 'flaw': choose from gan, vae"),
-        (("gan", "nothing", "-o", "run"), "nothing is no prepared sample"),
-        (("gan", "PREPARED", "-o", "run", "--steps", "5", "--minutes", "1"), "exclude each other"),
-        (("gan", "PREPARED", "-o", "run", "--category", "mu"), "'mu' is not one of"),
-        (("gan", "PREPARED", "-o", "run", "-opt", "sgd"), "'sgd' is not one of"),
-        (
-            ("gan", "PREPARED", "-o", "run", "--dropout-d", "1.5"),
-            "dropout_d is 1.5: it must be at least 0 and",
-        ),
-    ],
-)
-def test_command_refuses(
-    sample: PreparedSample,
-    shipgen: Callable[..., subprocess.CompletedProcess[str]],
-    tmp_path: Path,
-    arguments: tuple[str, ...],
-    message: str,
+def test_minutes_are_split_over_categories(
+    sample: PreparedSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = shipgen("train", *(str(sample.path) if word == "PREPARED" else word for word in arguments))
-    assert done.returncode in {2, 3}
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert not (tmp_path / "run").exists()
+    asked: list[tuple[Goal, int, int]] = []
+
+    def note(trainer: Any, stream: Any, folder: CategoryFolder, goal: Goal, watch: Any, log: Any) -> State:  # noqa: ARG001
+        asked.append((goal, watch.every, watch.patience))
+        return State()
+
+    monkeypatch.setattr("shipgen_export.train.train_category", note)
+    names = [category.name for category in CATEGORIES[:2]]
+    run(sample, tmp_path / "run", categories=names, steps=None, minutes=3, patience=7, measured=False)
+    assert asked == [(Goal(seconds=90), 100, 7)] * 2

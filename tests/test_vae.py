@@ -12,7 +12,7 @@ from synthetic import synthetic_category
 
 from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
-from shipgen_export.backend import configure, tf
+from shipgen_export.backend import tf
 from shipgen_export.graphs.agreement import TOLERANCE, check_agreement, reference
 from shipgen_export.graphs.onnx_graph import build_graph
 from shipgen_export.models.settings import VaeConfig, settings
@@ -42,11 +42,6 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "batch_normalisation": (True, {}),
     "dropout": (0.5, {}),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    configure(1)
 
 
 @pytest.fixture
@@ -122,7 +117,7 @@ def test_loss_is_weighted_by_the_factor() -> None:
 
 
 def test_every_setting_is_tried() -> None:
-    # The span is part of the normalisation, not of the networks: see test_train.py.
+    # The span is part of the normalisation, not of the networks: see test_loop.py.
     assert set(EFFECTS) | {"span"} == set(settings(VaeConfig))
 
 

@@ -9,15 +9,18 @@ import numpy as np
 
 from shipgen.errors import BundleError, ShipgenError
 from shipgen.network import INPUT, OUTPUT
+from shipgen_export.graphs.keras2 import ACTIVATIONS
+from shipgen_export.graphs.student_graph import student_reference
+from shipgen_export.models.dense import MappedNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from shipgen.categories import Category
     from shipgen.columns import Float32, Float64
+    from shipgen_export.models.muon_map import MuonMap
     from shipgen_export.transforms import Normalisation
 
-#: Largest difference allowed, in units of a feature's range in the training sample.
+#: Largest difference allowed, in units of a feature's range in the training sample, or of the muon's own
+#: distance from the middle of it where that is larger.
 TOLERANCE = 1e-5
 
 #: Latents compared: ordinary ones and, of these, a share far out.
@@ -25,42 +28,38 @@ LATENTS = 10_000
 _FAR_SHARE = 0.1
 _FAR = 5.0
 
-_ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {
-    "linear": np.asarray,
-    "relu": lambda values: np.maximum(values, 0),
-    # The usual form overflows far out.
-    "sigmoid": lambda values: (1 + np.tanh(values / 2)) / 2,
-    "tanh": np.tanh,
-}
-
 
 def reference(generator: Any, latent: Float32) -> Float64:
     """Compute a dense Keras network's output with NumPy in float64, layer by layer, as in inference.
 
     Parameters
     ----------
-    generator : keras.Sequential
-        Of dense, LeakyReLU, batch normalisation, rescaling and dropout layers.
+    generator : keras.Sequential or MappedNetwork
+        Of dense, LeakyReLU, batch normalisation, rescaling and dropout layers; or a student.
     latent : float32[n, L]
         Input.
 
     Returns
     -------
     float64[n, d]
-        Normalised features.
+        Normalised features; normal numbers of a student.
 
     Raises
     ------
     ShipgenError
         The network has a layer of another kind.
     """
+    if isinstance(generator, MappedNetwork):
+        return student_reference(generator.get_weights(), latent)
     values = latent.astype(np.float64)
     for layer in generator.layers:
         kind = type(layer).__name__
         weights = [np.asarray(weight, np.float64) for weight in layer.get_weights()]
-        if kind == "Dense" and layer.activation.__name__ in _ACTIVATIONS:
+        if kind == "Dense" and layer.activation.__name__ in ACTIVATIONS:
             kernel, bias = weights
-            values = _ACTIVATIONS[layer.activation.__name__](values @ kernel + bias)
+            values = ACTIVATIONS[layer.activation.__name__](values @ kernel + bias)
+        elif kind == "Activation" and layer.activation.__name__ in ACTIVATIONS:
+            values = ACTIVATIONS[layer.activation.__name__](values)
         elif kind == "LeakyReLU":
             values = np.where(values > 0, values, layer.negative_slope * values)
         elif kind == "BatchNormalization":
@@ -115,7 +114,7 @@ def comparison_latents(latent_size: int, seed: int) -> Float32:
 
 
 def check_agreement(
-    category: Category, generator: Any, normalisation: Normalisation, model: bytes, seed: int = 1
+    category: Category, generator: Any, form: Normalisation | MuonMap, model: bytes, seed: int = 1
 ) -> Agreement:
     """Compare the graph with Keras and with NumPy on `comparison_latents`.
 
@@ -123,9 +122,9 @@ def check_agreement(
     ----------
     category : Category
         For the message.
-    generator : keras.Sequential
-        Latent -> normalised features.
-    normalisation : Normalisation
+    generator : keras.Sequential or MappedNetwork
+        Latent -> normalised features or normal numbers.
+    form : Normalisation or MuonMap
         Of the training sample; its NumPy inverse is the reference.
     model : bytes
         The serialised graph.
@@ -145,15 +144,21 @@ def check_agreement(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    muons = session.run([OUTPUT], {INPUT: latent})[0].astype(np.float64)
+    # Students' graphs have a row a feature.
+    rows = session.get_inputs()[0].shape[0] == latent.shape[1]
+    muons = session.run([OUTPUT], {INPUT: np.ascontiguousarray(latent.T) if rows else latent})[0]
+    muons = (muons.T if rows else muons).astype(np.float64)
     with tf.device("/CPU:0"):
         trained = np.asarray(generator(latent, training=False), np.float64)
-    width = normalisation.maximum - normalisation.minimum
+    width = form.maximum - form.minimum
     # A feature that is the same for all muons has no range: its own size is the scale then.
-    width = np.where(width > 0, width, np.maximum(1, np.abs(normalisation.maximum)))
+    width = np.where(width > 0, width, np.maximum(1, np.abs(form.maximum)))
     found = {}
     for name, normalised in (("Keras", trained), ("NumPy", reference(generator, latent))):
-        difference = np.abs(muons - normalisation.inverse(normalised)).max(0) / width
+        wanted = form.inverse(normalised)
+        # A muon far outside the range is known as well as float32 knows it.
+        scale = np.maximum(width, np.abs(wanted - (form.maximum + form.minimum) / 2))
+        difference = (np.abs(muons - wanted) / scale).max(0)
         worst = int(np.argmax(np.where(np.isfinite(difference), difference, np.inf)))
         if not difference[worst] <= TOLERANCE:
             raise BundleError(

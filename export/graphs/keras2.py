@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from shipgen.columns import Array, Float64
 
+#: The activations that can be imported and exported.
 ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {
     "linear": lambda values: values,
     "tanh": np.tanh,
+    # The usual form overflows far out.
     "sigmoid": lambda values: 0.5 * (1 + np.tanh(values / 2)),
     "relu": lambda values: np.maximum(values, 0),
 }

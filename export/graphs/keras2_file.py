@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: More numbers than any network of the source has (24 million); bounds the memory a file can claim.
 _MOST_PARAMETERS = 100_000_000
 
+#: Characters of anything from the file in a message.
+_LONGEST_SHOWN = 200
+
 _ARRAYS = {
     "Dense": ("kernel", "bias"),
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
@@ -79,10 +82,25 @@ def read_keras2(path: Path) -> Keras2Generator:
             return Keras2Generator(sha256(path), version, *builder.finish())
     except _RefusedError as error:
         reason = str(error)
-    # h5py raises all of these on damaged files.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
-        reason = f"it is damaged or no HDF5 file ({' '.join(str(error).split())[:200]})"
+    # h5py raises most of these on damaged files; numbers that are too large raise the last.
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+        ArithmeticError,
+    ) as error:
+        reason = f"it is damaged or no HDF5 file ({_shown(str(error))})"
     raise InputError(f"{path} cannot be imported as a Keras 2 generator: {reason}")
+
+
+def _shown(value: Any) -> str:
+    """Return something that came from the file, fit for a message: in one line, printable and short."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def _text(value: Any) -> str:
@@ -104,7 +122,7 @@ def _config(file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         raise _RefusedError("its model_config is no JSON") from error
     kind = content.get("class_name") if isinstance(content, dict) else None
     if kind != "Sequential":
-        raise _RefusedError(f"its model is of kind {kind!r}, and only Sequential can be imported")
+        raise _RefusedError(f"its model is of kind {_shown(kind)}, and only Sequential can be imported")
     layers = content.get("config")
     if isinstance(layers, dict):  # since Keras 2.2.3
         layers = layers.get("layers")
@@ -117,18 +135,22 @@ def _config(file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         yield layer["class_name"], settings
 
 
-def _member(group: Any, name: str, kind: Any) -> Any:
-    """Return a member of an HDF5 group, which must be in the same file and not a link to elsewhere."""
+def _member(group: Any, path: str, kind: Any) -> Any:
+    """Return what lies at `path` in an HDF5 group: no step of it may be a link to elsewhere."""
     import h5py
 
+    *folders, name = path.split("/")
+    for folder in folders:
+        group = _member(group, folder, h5py.Group)
     link = group.get(name, getlink=True) if name else None
+    where = _shown(f"{group.name.rstrip('/')}/{name}")
     if link is None:
-        raise _RefusedError(f"{group.name.rstrip('/')}/{name} is missing")
+        raise _RefusedError(f"{where} is missing")
     if not isinstance(link, h5py.HardLink):
-        raise _RefusedError(f"{group.name.rstrip('/')}/{name} is a link, and links are not followed")
+        raise _RefusedError(f"{where} is a link, and links are not followed")
     found = group[name]
     if not isinstance(found, kind):
-        raise _RefusedError(f"{group.name.rstrip('/')}/{name} is no {kind.__name__.lower()}")
+        raise _RefusedError(f"{where} is no {kind.__name__.lower()}")
     return found
 
 
@@ -136,21 +158,21 @@ def _array(group: Any, path: str, shape: tuple[int, ...]) -> Array:
     """Return a dataset as float32; its shape is checked before it is read."""
     import h5py
 
-    *folders, name = path.split("/")
-    for folder in folders:
-        group = _member(group, folder, h5py.Group)
-    data = _member(group, name, h5py.Dataset)
+    data = _member(group, path, h5py.Dataset)
+    where = _shown(data.name)
     if data.external or data.is_virtual:
-        raise _RefusedError(f"{data.name} lies in another file")
+        raise _RefusedError(f"{where} lies in another file")
     if data.shape != shape:
         raise _RefusedError(
-            f"{data.name} has shape {list(data.shape or ())}, its configuration says {list(shape)}"
+            f"{where} has shape {list(data.shape or ())}, its configuration says {list(shape)}"
         )
     if data.dtype.kind != "f":
-        raise _RefusedError(f"{data.name} holds {data.dtype}, not floating-point numbers")
-    values = np.asarray(data[()], np.float32)
+        raise _RefusedError(f"{where} holds {_shown(str(data.dtype))}, not floating-point numbers")
+    # What is too large for float32 becomes infinite, and is refused as such.
+    with np.errstate(over="ignore"):
+        values = np.asarray(data[()], np.float32)
     if not np.isfinite(values).all():
-        raise _RefusedError(f"{data.name} has values that are NaN or infinite")
+        raise _RefusedError(f"{where} has values that are NaN or infinite")
     return values
 
 
@@ -160,7 +182,7 @@ def _number(settings: Mapping[str, Any], key: str, default: float | None = None)
     if isinstance(value, dict):
         value = value.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _RefusedError(f"layer {settings.get('name')} has {key} {value!r}, not a number")
+        raise _RefusedError(f"layer {_shown(settings.get('name'))} has {key} {_shown(value)}, not a number")
     return float(value)
 
 
@@ -177,9 +199,10 @@ class _Builder:
     def add(self, kind: str, settings: dict[str, Any], groups: Any) -> None:
         """Add the layer of `kind`; `groups` is the HDF5 group ``model_weights``."""
         name = str(settings.get("name"))
+        shown = _shown(name)
         if kind not in _KNOWN:
             raise _RefusedError(
-                f"layer {name} is of kind {kind}, and only {', '.join(_KNOWN)} can be imported"
+                f"layer {shown} is of kind {_shown(kind)}, and only {', '.join(_KNOWN)} can be imported"
             )
         if self._latent_size is None:
             self._latent_size = self._width = self._input(name, settings.get("batch_input_shape"))
@@ -187,10 +210,10 @@ class _Builder:
             self._reshaped = True
             target = settings.get("target_shape", [-1])
             if not isinstance(target, list) or abs(math.prod(target)) not in {1, self._width}:
-                raise _RefusedError(f"layer {name} reshapes {self._width} values to {target}")
+                raise _RefusedError(f"layer {shown} reshapes {self._width} values to {_shown(target)}")
             return
         if self._reshaped and kind not in _IDLE:
-            raise _RefusedError(f"layer {name} follows a change of shape")
+            raise _RefusedError(f"layer {shown} follows a change of shape")
         if kind == "Dense":
             self._dense(name, settings, groups)
         elif kind == "BatchNormalization":
@@ -215,13 +238,15 @@ class _Builder:
             or not isinstance(shape[1], int)
             or not 0 < shape[1] <= _MOST_PARAMETERS
         ):
-            raise _RefusedError(f"its first layer {name} takes {shape}, not one row of latents")
+            raise _RefusedError(
+                f"its first layer {_shown(name)} takes {_shown(shape)}, not one row of latents"
+            )
         return shape[1]
 
     def _dense(self, name: str, settings: dict[str, Any], groups: Any) -> None:
         units = _number(settings, "units")
         if units < 1 or units != int(units):
-            raise _RefusedError(f"layer {name} has {units:g} units")
+            raise _RefusedError(f"layer {_shown(name)} has {units:g} units")
         shapes = {"kernel": (self._width, int(units)), "bias": (int(units),)}
         if settings.get("use_bias") is False:
             del shapes["bias"]
@@ -234,7 +259,9 @@ class _Builder:
     def _batch_normalization(self, name: str, settings: dict[str, Any], groups: Any) -> None:
         axis = settings.get("axis", -1)
         if axis not in (-1, 1, [-1], [1]):
-            raise _RefusedError(f"layer {name} normalises along axis {axis}, not along the features")
+            raise _RefusedError(
+                f"layer {_shown(name)} normalises along axis {_shown(axis)}, not along the features"
+            )
         left_out = {
             key for key, flag in (("gamma", "scale"), ("beta", "center")) if settings.get(flag) is False
         }
@@ -244,7 +271,7 @@ class _Builder:
         found.setdefault("beta", np.zeros(self._width, np.float32))
         epsilon = _number(settings, "epsilon", 1e-3)
         if not (found["moving_variance"].astype(np.float64) + epsilon > 0).all():
-            raise _RefusedError(f"layer {name} has a variance that is not above zero")
+            raise _RefusedError(f"layer {_shown(name)} has a variance that is not above zero")
         arrays = {key: found[key] for key in _ARRAYS["BatchNormalization"]}
         self._layers.append(Layer("BatchNormalization", arrays, epsilon))
 
@@ -252,7 +279,7 @@ class _Builder:
         activation = settings.get("activation", "linear")
         if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise _RefusedError(
-                f"layer {name} has activation {activation!r}, and only "
+                f"layer {_shown(name)} has activation {_shown(activation)}, and only "
                 f"{', '.join(ACTIVATIONS)} can be imported"
             )
         if activation != "linear":
@@ -269,9 +296,10 @@ class _Builder:
         paths: Sequence[str] = [
             _text(item) for item in np.asarray(group.attrs.get("weight_names", [])).tolist()
         ]
+        stated = ", ".join(paths) or "none"
         by_name = {path.split("/")[-1].split(":")[0]: path for path in paths}
         if len(paths) != len(shapes) or set(by_name) != set(shapes):
             raise _RefusedError(
-                f"layer {name} has the arrays {', '.join(paths) or 'none'}, not {', '.join(shapes)}"
+                f"layer {_shown(name)} has the arrays {_shown(stated)}, not {', '.join(shapes)}"
             )
         return {key: _array(group, by_name[key], shape) for key, shape in shapes.items()}

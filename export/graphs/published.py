@@ -6,6 +6,7 @@ the place of one category there, and the others stay as they are.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +89,13 @@ def read_ranges(path: Path, category: Category) -> Ranges:
     content = read_json(path)
     try:
         return _from_json(content, category)
-    except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (InputError, AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"the ranges in {path} cannot be used for {category.name}: {reason}") from error
 
 
 def _from_json(content: Mapping[str, Any], category: Category) -> Ranges:
-    """Turn the content of a file of ranges into `Ranges`; raise KeyError, TypeError, ValueError."""
+    """Turn the content of a file of ranges into `Ranges`; raise what `read_ranges` catches."""
     ranges = content["features"]
     if unknown := sorted({*content} - _KEYS) + sorted({*ranges} - {*category.features}):
         raise ValueError(f"{', '.join(unknown)} is not known there")
@@ -119,6 +120,8 @@ def _from_json(content: Mapping[str, Any], category: Category) -> Ranges:
     }
     normalisation = Normalisation.from_json({"features": category.features, "span": span, **parts})
     target_start = float(content.get("target_start", TARGET_START_2018))
+    if not math.isfinite(target_start):
+        raise ValueError(f"target_start is {target_start}")
     return Ranges(normalisation, target_start)
 
 
@@ -179,7 +182,8 @@ def export_keras2(
         )
     stated = read_ranges(ranges, chosen)
     bundle = Bundle.open(base)
-    if abs(stated.target_start - bundle.target_start) > 1e-3:
+    # A NaN differs too.
+    if not abs(stated.target_start - bundle.target_start) <= 1e-3:
         raise InputError(
             f"{ranges} counts z from a frame in which the target starts at {stated.target_start:g} cm, "
             f"{bundle.path} at {bundle.target_start:g} cm: shift z and target_start of the ranges, or choose "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -25,6 +25,47 @@ _MEDIAN_SQUARE = 2 * math.log(2)
 
 #: Least transverse momentum (GeV) and radius (cm) that are divided by.
 _LEAST = 1e-12
+
+
+class Shape(NamedTuple):
+    """How many coordinates a network makes, how many normal numbers it hands on, and of which muons."""
+
+    coordinates: int
+    drawn: int
+    on_axis: bool
+
+
+@dataclass(frozen=True)
+class Cartesian:
+    """The features themselves, for samples that the other coordinates cannot describe.
+
+    Attributes
+    ----------
+    on_axis : bool
+        Whether muons start on the axis: features z, px, py, pz instead of x, y, z, px, py, pz.
+    """
+
+    on_axis: bool
+
+    #: Normal numbers that a muon takes beside its coordinates.
+    drawn: ClassVar[int] = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The coordinates, in their order."""
+        return ("z", "px", "py", "pz") if self.on_axis else ("x", "y", "z", "px", "py", "pz")
+
+    def forward(self, features: Float64) -> Float64:
+        """Features -> coordinates, float64[n, d] both."""
+        return np.asarray(features, np.float64)
+
+    def inverse(self, coordinates: Float64, drawn: Float64) -> Float64:  # noqa: ARG002
+        """Coordinates -> features, float64[n, d] both; `drawn` has no columns."""
+        return np.asarray(coordinates, np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameters as plain values."""
+        return {"map": "cartesian", **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -46,6 +87,8 @@ class Cylinder:
         x and y of the beam, cm.
     margin : float
         Added to the depth where it is divided by, cm; more than any muon starts upstream of `start`.
+    steepest : float
+        Largest pT / p; no muon is made with more.
     directed : bool
         The sample prefers directions: the azimuth is a coordinate.
     sided : bool
@@ -56,6 +99,7 @@ class Cylinder:
     start: float
     axis: tuple[float, float] = (0.0, 0.0)
     margin: float = 0.0
+    steepest: float = 1.0
     directed: bool = False
     sided: bool = False
 
@@ -128,7 +172,7 @@ class Cylinder:
         """
         columns = dict(zip(self.names, np.asarray(coordinates, np.float64).T, strict=True))
         normal = np.asarray(drawn, np.float64).T
-        p, pt = columns["p"], columns["pt"]
+        p, pt = columns["p"], np.minimum(columns["pt"], columns["p"] * self.steepest)
         pz = np.sqrt(np.maximum((p - pt) * (p + pt), 0.0))
         azimuth = columns["azimuth"] if self.directed else np.arctan2(normal[1], normal[0])
         z = columns["depth"] + self.start
@@ -157,13 +201,22 @@ class Cylinder:
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Rebuild from `to_json`; raise `InputError` when something is missing or of the wrong kind."""
         values = {key: value for key, value in content.items() if key != "map"}
-        if content.get("map") != "cylinder":
-            raise InputError(f"no coordinates called {content.get('map')!r}: there is 'cylinder'")
         try:
             x, y = values.pop("axis")
             made = cls(axis=(float(x), float(y)), **values)
+            finite = all(math.isfinite(value) for value in (made.start, made.margin, made.steepest, x, y))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the coordinates cannot be read: {error!r}") from error
-        if not all(math.isfinite(value) for value in (made.start, made.margin, *made.axis)):
+        if not finite:
             raise InputError("the coordinates have a parameter that is not finite")
         return made
+
+
+def read_coordinates(content: dict[str, Any]) -> Cylinder | Cartesian:
+    """Rebuild coordinates from their `to_json`; raise `InputError` when that is no such thing."""
+    kind = content.get("map")
+    if kind == "cylinder":
+        return Cylinder.from_json(content)
+    if kind == "cartesian" and isinstance(content.get("on_axis"), bool):
+        return Cartesian(content["on_axis"])
+    raise InputError(f"no coordinates called {kind!r}: there are 'cylinder' and 'cartesian'")

@@ -7,17 +7,22 @@ autoregressive teacher is its latent, and passes through.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.errors import InputError
+from shipgen.errors import ShipgenError
 from shipgen_export.backend import keras, tf
-from shipgen_export.models.dense import apply_dense, make_dense
+from shipgen_export.models.dense import MappedNetwork, apply_dense, make_dense
+from shipgen_export.models.settings import StudentConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from shipgen_export.models.coordinates import Shape
+
+__all__ = ["Student", "StudentConfig", "build_generator"]
 
 #: Slope of the student's activation below zero: LeakyReLU, which ONNX Runtime fuses with the layer before.
 SLOPE = 0.1
@@ -25,40 +30,28 @@ SLOPE = 0.1
 #: Streams of random numbers.
 _WEIGHTS, _PAIRS = range(2)
 
+#: Tails are what a background study is about: this share of the latents is drawn so much wider.
+_WIDE_SHARE, _WIDTH = 0.25, 1.5
 
-@dataclass(frozen=True)
-class StudentConfig:
-    """Everything that decides how a student is built and trained.
+#: Latents that the teacher is asked at once: bounds the memory.
+_SLICE = 50_000
 
-    Attributes
-    ----------
-    nodes : tuple of int
-        Of the hidden layers.
-    batch : int
-        Pairs a step.
-    learning_rate : float
-        Adam's at the start; it falls as half a cosine over `schedule` steps, to a thousandth.
-    schedule : int
-        Steps of a whole training.
-    average : float
-        Moving average of the weights: the share of the past that each step keeps.
-    """
 
-    nodes: tuple[int, ...] = (32, 32, 32)
-    batch: int = 4096
-    learning_rate: float = 3e-3
-    schedule: int = 20_000
-    average: float = 0.998
+def build_generator(config: StudentConfig, shape: Shape, seed: int = 0) -> MappedNetwork:
+    """Return an untrained student as a generator of normal numbers."""
+    weights = _make(config, shape, seed)
+    return MappedNetwork(shape, weights, partial(_apply, weights))
 
-    def __post_init__(self) -> None:
-        """Raise `InputError` when a value makes no student."""
-        if not self.nodes or min(self.nodes) < 1:
-            raise InputError(f"the student's nodes are {self.nodes}: it takes one or more layers of nodes")
-        for name in ("batch", "schedule"):
-            if getattr(self, name) < 1:
-                raise InputError(f"the student's {name} is {getattr(self, name)}: it must be at least 1")
-        if not 0 <= self.average < 1:
-            raise InputError(f"the student's average is {self.average}: it must be in [0, 1)")
+
+def _make(config: StudentConfig, shape: Shape, seed: int) -> list[Any]:
+    random = np.random.default_rng(np.random.SeedSequence((seed, _WEIGHTS)))
+    d, _, on_axis = shape
+    return make_dense([d, *config.sizes(on_axis=on_axis), d - 1], random, last=0.3)
+
+
+def _apply(weights: Sequence[Any], latent: Any) -> Any:
+    """Return what latents become, float32[n, d] both."""
+    return tf.concat([latent[:, :1], apply_dense(weights, latent, _activation)], 1)
 
 
 class Student:
@@ -68,32 +61,38 @@ class Student:
     ----------
     config : StudentConfig
         What to build.
+    shape : Shape
+        Of the muons' map.
+    seed : int
+        Decides initial weights, latents and, with the number of the step, the pairs of a batch.
     teacher : callable
         Latents -> coordinates made normal, float32[n, d] both, in TensorFlow; the first passes through.
-    coordinates : int
-        d.
-    seed : int
-        Decides initial weights and, with the number of the step, the latents.
+
+    Attributes
+    ----------
+    generator : MappedNetwork
+        What the moving average of the weights gives: that is used.
     """
 
     #: Columns of the history that `train` gives.
     losses = ("loss",)
 
-    def __init__(
-        self, config: StudentConfig, teacher: Callable[[Any], Any], coordinates: int, seed: int
-    ) -> None:
+    def __init__(self, config: StudentConfig, shape: Shape, seed: int, teacher: Callable[[Any], Any]) -> None:
         self.config = config
-        self._seed, self._coordinates, self._teacher = seed, coordinates, teacher
+        self.companions: dict[str, Any] = {}
+        self._seed, self._coordinates, self._teacher = seed, shape.coordinates, teacher
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        sizes = [coordinates, *config.nodes, coordinates - 1]
-        self._trained, self.average = (
-            make_dense(sizes, np.random.default_rng(np.random.SeedSequence((seed, _WEIGHTS))), last=0.3)
-            for _ in range(2)
-        )
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.schedule, alpha=1e-3)
+        self._trained, self.average = (_make(config, shape, seed) for _ in range(2))
+        self.generator = MappedNetwork(shape, self.average, partial(_apply, self.average))
+        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=1e-3)
         self._optimizer = keras.optimizers.Adam(schedule)
         self._optimizer.build(self._trained)
-        self._many = tf.function(self._many_steps, input_signature=[tf.TensorSpec((), tf.int32)])
+        self._pairs: Any = None
+        width = 2 * shape.coordinates - 1
+        self._many = tf.function(
+            self._many_steps,
+            input_signature=[tf.TensorSpec((), tf.int32), tf.TensorSpec((config.pairs, width), tf.float32)],
+        )
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -105,25 +104,47 @@ class Student:
             "optimizer": self._optimizer,
         }
 
-    def __call__(self, latent: Any) -> Any:
-        """Return what latents become, float32[n, d] both."""
-        return tf.concat([latent[:, :1], apply_dense(self.average, latent, _activation)], 1)
+    def train(self, real: Any) -> dict[str, Any]:
+        """Do as many steps as `real` has entries, float32[k, ...], which are not looked at otherwise.
 
-    def train(self, steps: int) -> dict[str, Any]:
-        """Do so many steps; return the mean squared error of each, float32[steps], as ``loss``."""
-        return {"loss": self._many(steps).numpy()}
+        Returns
+        -------
+        dict of str to float32[k]
+            The mean squared error of each step, as ``loss``.
+        """
+        if self._pairs is None:
+            self._ask()
+        return {"loss": self._many(len(real), self._pairs).numpy()}
 
-    def _many_steps(self, count: Any) -> Any:
+    def _ask(self) -> None:
+        """Ask the teacher once for all answers, which is most of the work."""
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence((self._seed, _PAIRS))))
+        latents = np.empty((self.config.pairs, self._coordinates), np.float32)
+        answers = np.empty((self.config.pairs, self._coordinates - 1), np.float32)
+        teacher = tf.function(self._teacher, jit_compile=True)
+        for first in range(0, self.config.pairs, _SLICE):
+            # The last slice as long as the others, for a graph is made for each length.
+            latent = random.standard_normal((_SLICE, self._coordinates), np.float32)
+            latent[: round(_WIDE_SHARE * _SLICE)] *= _WIDTH
+            answer = teacher(latent).numpy()[:, 1:]
+            latents[first : first + _SLICE] = latent[: self.config.pairs - first]
+            answers[first : first + _SLICE] = answer[: self.config.pairs - first]
+        if not np.isfinite(answers).all():
+            raise ShipgenError("a teacher's answer is NaN or infinite: train the teachers again")
+        self._pairs = tf.constant(np.concatenate([latents, answers], 1))
+
+    def _many_steps(self, count: Any, pairs: Any) -> Any:
         losses = tf.TensorArray(tf.float32, count)
         for k in tf.range(count):
-            losses = losses.write(k, self._one_step())
+            losses = losses.write(k, self._one_step(pairs))
         return losses.stack()
 
-    def _one_step(self) -> Any:
-        latent = tf.random.stateless_normal(
-            (self.config.batch, self._coordinates), tf.stack([self._seed * 2 + _PAIRS, self.step])
+    def _one_step(self, pairs: Any) -> Any:
+        key = tf.stack([tf.constant(self._seed, tf.int64), self.step])
+        chosen = tf.random.stateless_uniform(
+            (self.config.batch,), key, maxval=self.config.pairs, dtype=tf.int32
         )
-        loss, gradients = self._loss_and_gradients(latent)
+        loss, gradients = self._loss_and_gradients(tf.gather(pairs, chosen))
         self._optimizer.apply(gradients, self._trained)
         kept = self.config.average
         for average, variable in zip(self.average, self._trained, strict=True):
@@ -132,9 +153,9 @@ class Student:
         return loss
 
     @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
-    def _loss_and_gradients(self, latent: Any) -> tuple[Any, Any]:
+    def _loss_and_gradients(self, pairs: Any) -> tuple[Any, Any]:
         """Compile this as one: several times faster than operation by operation."""
-        wanted = self._teacher(latent)[:, 1:]
+        latent, wanted = pairs[:, : self._coordinates], pairs[:, self._coordinates :]
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((apply_dense(self._trained, latent, _activation) - wanted) ** 2)
         return loss, tape.gradient(loss, self._trained)

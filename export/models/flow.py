@@ -6,63 +6,20 @@ latent is, each further one its latent through a spline that a small network mak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.errors import InputError
 from shipgen_export.backend import keras, tf
-from shipgen_export.models.dense import apply_dense, make_dense
+from shipgen_export.models.dense import MappedNetwork, apply_dense, make_dense
 from shipgen_export.models.marginals import LIMIT
+from shipgen_export.models.settings import FlowConfig
 from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
 
+if TYPE_CHECKING:
+    from shipgen_export.models.coordinates import Shape
 
-@dataclass(frozen=True)
-class FlowConfig:
-    """Everything that decides how a flow is built and trained.
-
-    Attributes
-    ----------
-    hidden, layers : int
-        Nodes and number of hidden layers of each coordinate's network.
-    bins : int
-        Of the splines.
-    batch : int
-        Muons a step.
-    learning_rate : float
-        Adam's at the start; it falls as half a cosine over `schedule` steps, to a thousandth.
-    schedule : int
-        Steps of a whole training.
-    clip : float
-        Largest norm of the gradient.
-    average : float
-        Moving average of the weights: the share of the past that each step keeps.
-    """
-
-    hidden: int = 48
-    layers: int = 2
-    bins: int = 16
-    batch: int = 2048
-    learning_rate: float = 2e-3
-    schedule: int = 20_000
-    clip: float = 1.0
-    average: float = 0.998
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` when a value makes no flow."""
-        for name in ("hidden", "layers", "batch", "schedule"):
-            if getattr(self, name) < 1:
-                raise InputError(f"the flow's {name} is {getattr(self, name)}: it must be at least 1")
-        if not 2 <= self.bins <= 100:
-            raise InputError(f"the flow's bins are {self.bins}: it takes 2 to 100")
-        if not 0 <= self.average < 1:
-            raise InputError(f"the flow's average is {self.average}: it must be in [0, 1)")
-
-    @property
-    def real_batch(self) -> int:
-        """Real muons a step."""
-        return self.batch
+__all__ = ["Density", "Flow", "FlowConfig", "build_generator"]
 
 
 class Density:
@@ -124,6 +81,12 @@ class Density:
         return tf.stack(columns, 1)
 
 
+def build_generator(config: FlowConfig, shape: Shape, seed: int = 0) -> MappedNetwork:
+    """Return an untrained flow as a generator of normal numbers."""
+    density = Density(config, shape.coordinates, seed)
+    return MappedNetwork(shape, density.variables, density.sample)
+
+
 class Flow:
     """A flow in training: the density, its optimizer and the number of steps done.
 
@@ -131,22 +94,31 @@ class Flow:
     ----------
     config : FlowConfig
         What to build.
-    coordinates : int
-        Of a muon.
+    shape : Shape
+        Of the muons' map.
     seed : int
         Of the initial weights.
+
+    Attributes
+    ----------
+    density : Density
+        What the moving average of the weights gives: that is used.
+    generator : MappedNetwork
+        The same as a generator.
     """
 
     #: Columns of the history that `train` gives.
     losses = ("loss",)
 
-    def __init__(self, config: FlowConfig, coordinates: int, seed: int) -> None:
+    def __init__(self, config: FlowConfig, shape: Shape, seed: int) -> None:
         self.config = config
+        self.companions: dict[str, Any] = {}
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        coordinates = shape.coordinates
         self._trained = Density(config, coordinates, seed)
-        #: What the moving average of the weights gives: that is used.
         self.density = Density(config, coordinates, seed)
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.schedule, alpha=1e-3)
+        self.generator = MappedNetwork(shape, self.density.variables, self.density.sample)
+        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=1e-3)
         self._optimizer = keras.optimizers.Adam(schedule, global_clipnorm=config.clip)
         self._optimizer.build(self._trained.variables)
         batches = tf.TensorSpec((None, config.batch, coordinates), tf.float32)

@@ -1,8 +1,8 @@
 """The settings of the models: each one's default, command line names, limits and help stand here, once.
 
-Source of names and defaults: A. M. Marshall, "GANs and VAEs testing" (2018), sections 5 to 8. The source's
-``-o`` for the optimizer is ``-opt`` here, since ``-o`` is the output of every command. TensorFlow is not
-loaded: the command line makes its options from these classes.
+Source of names and defaults of GAN and VAE: A. M. Marshall, "GANs and VAEs testing" (2018), sections 5 to 8.
+The source's ``-o`` for the optimizer is ``-opt`` here, since ``-o`` is the output of every command.
+TensorFlow is not loaded: the command line makes its options from these classes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Setting:
         """Say what a value has to be, ``None`` when it is."""
         if self.choices:
             return None if value in self.choices else f"one of {', '.join(self.choices)}"
-        if value is None or isinstance(value, bool):
+        if value is None or isinstance(value, bool | str):
             return None
         limits = (
             ("at least", self.low, self.low is None or value >= self.low),
@@ -61,14 +61,31 @@ def _setting(default: Any, text: str, *short: str, **limits: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Config:
-    """The settings that every model has; frozen, saved beside the weights.
+class Settings:
+    """A model's settings; frozen, saved beside the weights.
 
     Raises
     ------
     InputError
         A value is outside its limits.
     """
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` when a value is outside its limits."""
+        for name, setting in settings(type(self)).items():
+            if wanted := setting.wrong(getattr(self, name)):
+                raise InputError(f"the setting {name} is {getattr(self, name)}: it must be {wanted}")
+
+    @property
+    def real_batch(self) -> int:
+        """Real muons a step."""
+        batch: int = getattr(self, "batch")  # noqa: B009 (each model has its own)
+        return batch
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The settings that the source's models share."""
 
     latent: int = _setting(100, "Width of the generator's input.", low=1)
     batch: int = _setting(100, "Muons a step.", low=2)
@@ -101,19 +118,12 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raise `InputError` when a value is outside its limits."""
-        for name, setting in settings(type(self)).items():
-            if wanted := setting.wrong(getattr(self, name)):
-                raise InputError(f"the setting {name} is {getattr(self, name)}: it must be {wanted}")
+        super().__post_init__()
         if self.span is not None and self.span > 1:
             raise InputError(f"the setting span is {self.span}: networks reach from -1 to 1, no further")
 
-    @property
-    def real_batch(self) -> int:
-        """Real muons a step."""
-        return self.batch
 
-
-def settings(config: type[Config]) -> dict[str, Setting]:
+def settings(config: type[Settings]) -> dict[str, Setting]:
     """Return the settings of a model's class by name."""
     return {each.name: each.metadata["setting"] for each in fields(config)}
 
@@ -193,3 +203,57 @@ class VaeConfig(Config):
     layers_d: int = _setting(3, "Hidden layers of the decoder.", "-layersD", low=1)
     batch_normalisation: bool = _setting(False, "Batch normalisation after each hidden layer.")
     dropout: float = _setting(0.0, "Dropped share after each hidden layer.", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class Scheduled(Settings):
+    """Settings of models whose learning rate falls, as half a cosine, to a thousandth over all steps."""
+
+    steps: int = _setting(20_000, "Steps of a whole training, over which the learning rate falls.", low=1)
+
+
+@dataclass(frozen=True)
+class FlowConfig(Scheduled):
+    """Everything that decides how a flow is built and trained."""
+
+    hidden: int = _setting(32, "Nodes in each hidden layer of a coordinate's network.", low=1)
+    layers: int = _setting(2, "Hidden layers of a coordinate's network.", low=1)
+    bins: int = _setting(12, "Bins of the splines.", low=2, high=101)
+    batch: int = _setting(2048, "Muons a step.", low=1)
+    learning_rate: float = _setting(2e-3, "Adam's learning rate at the start.", above=0)
+    clip: float = _setting(1.0, "Largest norm of the gradient.", above=0)
+    average: float = _setting(
+        0.998, "Moving average of the weights: the share of the past that each step keeps.", low=0, high=1
+    )
+    bootstrap: bool = _setting(
+        False, "Train on a bootstrap sample: each proton counts as often as a Poisson number of mean 1."
+    )
+
+
+@dataclass(frozen=True)
+class StudentConfig(Scheduled):
+    """Everything that decides how a student is built and trained."""
+
+    nodes: str = _setting("32-32-32", "Nodes of the hidden layers, off-axis categories.")
+    nodes_on_axis: str = _setting("24-24", "Nodes of the hidden layers, on-axis categories.")
+    pairs: int = _setting(4_000_000, "Pairs of latents and the teachers' answers to learn from.", low=1)
+    batch: int = _setting(4096, "Pairs a step.", low=1)
+    learning_rate: float = _setting(3e-3, "Adam's learning rate at the start.", above=0)
+    average: float = _setting(
+        0.998, "Moving average of the weights: the share of the past that each step keeps.", low=0, high=1
+    )
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` when a value makes no student."""
+        super().__post_init__()
+        for name in ("nodes", "nodes_on_axis"):
+            words = getattr(self, name).split("-")
+            if not all(word.isdecimal() and int(word) > 0 for word in words):
+                raise InputError(
+                    f"the setting {name} is {getattr(self, name)!r}: it must be numbers of nodes, such as "
+                    "32-32-32"
+                )
+
+    def sizes(self, *, on_axis: bool) -> tuple[int, ...]:
+        """Return the nodes of each hidden layer."""
+        return tuple(int(word) for word in (self.nodes_on_axis if on_axis else self.nodes).split("-"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen_export.models.coordinates import Cylinder
+from shipgen_export.models.coordinates import Cartesian, Cylinder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +77,10 @@ class Symmetries:
         }
 
 
-def choose_coordinates(sample: CategorySample, start: float) -> tuple[Cylinder, Symmetries]:
+def choose_coordinates(sample: CategorySample, start: float) -> tuple[Cylinder | Cartesian, Symmetries]:
     """Return the coordinates that suit a category, and the tests that say so.
+
+    A sample with muons that do not fly downstream gets its features as they are, without symmetries.
 
     Parameters
     ----------
@@ -90,12 +92,24 @@ def choose_coordinates(sample: CategorySample, start: float) -> tuple[Cylinder, 
     chosen = sample.split == 0
     features, weights = sample.features[chosen].astype(np.float64), sample.weights[chosen]
     on_axis = sample.category.on_axis
+    if (features[:, -1] <= 0).any():
+        return Cartesian(on_axis), Symmetries(directed=True, sided=True, tests=())
     axis = (0.0, 0.0) if on_axis else find_axis(features[:, :2], weights)
     symmetries = find_symmetries(features, weights, sample.group[chosen], axis)
     first = float(sample.features[:, sample.category.features.index("z")].min())
     margin = 0.0 if on_axis else max(start - first, 0.0) + _ROOM
+    pt, pz = np.hypot(features[:, -3], features[:, -2]), features[:, -1]
+    steepest = float((pt / np.hypot(pt, pz)).max())
     return (
-        Cylinder(on_axis, start, axis, margin, directed=symmetries.directed, sided=symmetries.sided),
+        Cylinder(
+            on_axis,
+            start,
+            axis,
+            margin,
+            steepest,
+            directed=symmetries.directed,
+            sided=symmetries.sided,
+        ),
         symmetries,
     )
 

@@ -17,7 +17,7 @@ from shipgen.errors import InputError
 from shipgen.files import complete_file, read_json, sha256, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 LOCK = "lock"
@@ -50,6 +50,8 @@ class State:
         Its file's hash.
     best : dict
         Measure -> ``{"steps": ..., "sha256": ...}`` of the best network by that measure.
+    companions : dict
+        Name of a network -> part -> hash of the file of what was trained with it, such as an encoder.
     """
 
     steps: int = 0
@@ -57,6 +59,7 @@ class State:
     weights_steps: int | None = None
     weights_sha256: str | None = None
     best: dict[str, dict[str, Any]] = field(default_factory=dict)
+    companions: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def network(self, name: str) -> tuple[int, str] | None:
         """Return steps and hash of the network `name`, ``last`` or ``best_MEASURE``; ``None`` without it."""
@@ -67,17 +70,25 @@ class State:
         entry = self.best.get(name.removeprefix("best_"))
         return None if entry is None else (int(entry["steps"]), str(entry["sha256"]))
 
-    @property
-    def default_network(self) -> str:
-        """The network to measure and export when none is asked for."""
-        return "best_auc" if "auc" in self.best else LAST
+    def default_network(self, *, settled: bool) -> str:
+        """Return the network to measure and export when none is asked for.
 
-    def with_network(self, name: str, steps: int, digest: str) -> State:
-        """Return the state with the network `name` replaced."""
+        Parameters
+        ----------
+        settled : bool
+            The learning rate fell to nothing: the best of some evaluations would be the luckiest.
+        """
+        return "best_auc" if "auc" in self.best and not settled else LAST
+
+    def with_network(
+        self, name: str, steps: int, digest: str, companions: Mapping[str, str] | None = None
+    ) -> State:
+        """Return the state with the network `name` and its companions, part -> hash, replaced."""
+        state = replace(self, companions={**self.companions, name: dict(companions)}) if companions else self
         if name == LAST:
-            return replace(self, weights_steps=steps, weights_sha256=digest)
+            return replace(state, weights_steps=steps, weights_sha256=digest)
         entry = {"steps": steps, "sha256": digest}
-        return replace(self, best={**self.best, name.removeprefix("best_"): entry})
+        return replace(state, best={**self.best, name.removeprefix("best_"): entry})
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,16 @@ class CategoryFolder:
     def weights(self) -> Path:
         """The last generator's weights, in Keras' HDF5 form."""
         return self.path / "generator.weights.h5"
+
+    @property
+    def map(self) -> Path:
+        """The map between muons and the normal numbers that flows and students are trained in."""
+        return self.path / "map.npz"
+
+    @property
+    def uncertainty(self) -> Path:
+        """The spread of a student's teachers."""
+        return self.path / "uncertainty.json"
 
     @property
     def merit(self) -> Path:
@@ -177,15 +198,31 @@ class CategoryFolder:
         file, entry = self.network(name), self.state().network(name)
         if entry is None or not file.is_file():
             raise InputError(f"{self.path} has no network {name}: train {self.path.name} first")
-        if sha256(file) != entry[1]:
+        self._read_weights(file, entry[1], generator)
+        return entry
+
+    def read_companion(self, name: str, part: str, network: Any) -> None:
+        """Give a Keras model the weights of the `part`, such as ``encoder``, of the network `name`.
+
+        Raises
+        ------
+        InputError
+            It is not there, was changed, or does not fit.
+        """
+        file, digest = self.companion(name, part), self.state().companions.get(name, {}).get(part)
+        if digest is None or not file.is_file():
+            raise InputError(f"{self.path} has no {part} of network {name}: train {self.path.name} first")
+        self._read_weights(file, digest, network)
+
+    def _read_weights(self, file: Path, digest: str, network: Any) -> None:
+        if sha256(file) != digest:
             raise InputError(f"{file} is not the file that training wrote: train {self.path.name} again")
         try:
-            generator.load_weights(file)
+            network.load_weights(file)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{file} does not fit the settings in {self.path.parent}: train {self.path.name} again"
             ) from error
-        return entry
 
     def write_network(self, name: str, generator: Any, companions: dict[str, Any]) -> str:
         """Keep a Keras generator's and its companions' weights; return the hash of the generator's."""

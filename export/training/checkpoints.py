@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError, OutputError, ShipgenError
+from shipgen.files import sha256
 from shipgen_export.training import merits
 from shipgen_export.training.category_folder import LAST, read_table, write_table
 
@@ -92,6 +93,10 @@ class Checkpoints:
             raise self.broken(self.step)
         from shipgen_export.backend import tf
 
+        # Before the checkpoint: rows of steps that it does not reach are dropped, missing ones stay missing.
+        write_table(self._folder.history, self.columns, self.losses)
+        if self.merits:
+            write_table(self._folder.merits, merits.COLUMNS, self.merits)
         try:
             self._manager.save(checkpoint_number=self.step)
         except (tf.errors.OpError, OSError) as error:
@@ -100,9 +105,6 @@ class Checkpoints:
                 "the disk may be full: free some space and run the same command, which goes on from step "
                 f"{self.state.steps:,} ({type(error).__name__})"
             ) from error
-        write_table(self._folder.history, self.columns, self.losses)
-        if self.merits:
-            write_table(self._folder.merits, merits.COLUMNS, self.merits)
         self._keep(replace(self.state, steps=self.step, seconds=round(seconds, 3)))
 
     def save_last(self) -> None:
@@ -121,8 +123,10 @@ class Checkpoints:
                 self._save_network(f"best_{measure}")
 
     def _save_network(self, name: str) -> None:
-        digest = self._folder.write_network(name, self._trainer.generator, self._trainer.companions)
-        self._keep(self.state.with_network(name, self.step, digest))
+        companions = self._trainer.companions
+        digest = self._folder.write_network(name, self._trainer.generator, companions)
+        digests = {part: sha256(self._folder.companion(name, part)) for part in companions}
+        self._keep(self.state.with_network(name, self.step, digest, digests))
 
     def _keep(self, state: State) -> None:
         self.state = state
@@ -130,10 +134,14 @@ class Checkpoints:
 
     def broken(self, step: int) -> ShipgenError:
         """Return the error to raise when training `step` gave NaN or infinity."""
+        kept = (
+            f"the checkpoint of step {self.state.steps} is kept in {self._folder.path}"
+            if self.state.steps
+            else "there was no checkpoint yet"
+        )
         return ShipgenError(
             f"training of {self._folder.path.name} failed at step {step}: a loss or weight is NaN or "
-            f"infinite; the checkpoint of step {self.state.steps} is kept in {self._folder.path}: "
-            "train again with a lower learning rate in another folder"
+            f"infinite; {kept}: train again with a lower learning rate in another folder"
         )
 
 

@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 #: Muons of each kind that the source's classifier is trained on, and applied to.
 MUONS = FORMS["source"].muons
 
+#: What is kept of an evaluation during training; see `FigureOfMerit`.
+FIGURES = ("auc", "auc_error", "chi2", "chi2_bins", "chi2_share", "overlap")
+
 #: Muons generated at once, which bounds the memory a wide network takes.
 _SLICE = 10_000
+
+#: Networks are compared by chi2 where its bins hold this share of both samples at least.
+_LEAST_SHARE = 0.5
 
 #: Streams of random numbers.
 _FINAL, _DURING = 1, 2
@@ -44,10 +50,19 @@ def _distance(name: str, best: float) -> Callable[[Mapping[str, Any]], float]:
     return key
 
 
+def _chi2(merits: Mapping[str, Any]) -> float:
+    """Return chi2 where its bins hold enough of both samples, infinity elsewhere.
+
+    Two samples that are hardly alike share a few bins at most, and may agree there.
+    """
+    share = float(merits.get("chi2_share") or 0)
+    return _distance("chi2", 0.0)(merits) if share >= _LEAST_SHARE else np.inf
+
+
 #: Measure -> key function of merits: smaller is better; infinity where the measure has no value.
 MEASURES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "auc": _distance("auc", 0.5),
-    "chi2": _distance("chi2", 0.0),
+    "chi2": _chi2,
     "overlap": _distance("overlap", 1.0),
 }
 
@@ -61,11 +76,11 @@ def generate(generator: Any, sample: CategorySample, muons: int, random: np.rand
         One is NaN or infinite.
     """
     latent_size = generator.input_shape[1]
-    made = np.empty((muons, len(sample.normalisation.features)), np.float32)
+    made = np.empty((muons, len(sample.form.features)), np.float32)
     for first in range(0, muons, _SLICE):
         part = made[first : first + _SLICE]
         latent = random.standard_normal((len(part), latent_size), np.float32)
-        part[:] = sample.normalisation.inverse(np.asarray(generator(latent, training=False), np.float64))
+        part[:] = sample.form.inverse(np.asarray(generator(latent, training=False), np.float64))
     if not np.isfinite(made).all():
         raise ShipgenError(
             f"the network of {sample.category.name} makes muons that are NaN or infinite: train again with a "
@@ -95,7 +110,7 @@ class Evaluation:
     Attributes
     ----------
     merits : dict of str to float or None
-        ``auc``, ``auc_error``, ``chi2`` and ``overlap`` of the fast form.
+        ``auc``, ``auc_error``, ``chi2``, ``chi2_bins``, ``chi2_share`` and ``overlap`` of the fast form.
     real, generated : float32[n, d], float32[n, d]
         The muons compared, cm and GeV.
     real_output, generated_output : float64[m], float64[m]
@@ -154,7 +169,7 @@ class Evaluator:
         outputs = classify(self._real, generated, self._seed, FORMS["fast"])
         merit = merit_of(self._real, generated, outputs)
         return Evaluation(
-            {"auc": merit.auc, "auc_error": merit.auc_error, "chi2": merit.chi2, "overlap": merit.overlap},
+            {name: getattr(merit, name) for name in FIGURES},
             np.concatenate([fit.features, applied.features]),
             made,
             *outputs,

@@ -184,6 +184,8 @@ class FigureOfMerit:
         Reduced chi2 of the two histograms of its output, 1 when they agree; ``None`` without a bin to use.
     chi2_bins : int
         Bins of width 0.01 on [0, 1] with more than 9 (effective) entries in both, which chi2 is taken over.
+    chi2_share : float
+        Share of the weight in these bins, of the sample that has less there; where small, chi2 says little.
     overlap : float
         Common area of the two histograms, each normalised to 1: 1 when they are equal, 0 when disjoint.
     fitted, applied : int
@@ -194,6 +196,7 @@ class FigureOfMerit:
     auc_error: float
     chi2: float | None
     chi2_bins: int
+    chi2_share: float
     overlap: float
     fitted: int
     applied: int
@@ -242,8 +245,8 @@ def roc_auc(real: Muons, generated: Muons, outputs: tuple[Float64, Float64]) -> 
 
 def compare_histograms(
     real: Muons, generated: Muons, outputs: tuple[Float64, Float64]
-) -> tuple[float | None, int, float]:
-    """Return reduced chi2, its number of bins, and overlap of two outputs in 100 bins on [0, 1].
+) -> tuple[float | None, int, float, float]:
+    """Return reduced chi2, number and share of its bins, and overlap of two outputs in 100 bins on [0, 1].
 
     With shares A and B of the weight in a bin, chi2 is the mean over the bins used of (A - B)^2 / (variance
     of A + variance of B). For equal numbers without weights that is the source's (a - b)^2 / (a + b). A
@@ -263,10 +266,9 @@ def compare_histograms(
     overlap = float(np.minimum(*shares).sum())
     # Rounding must not lift a bin of exactly 9 equal weights above 9.
     used = np.minimum(*entries) > _FEWEST_ENTRIES * (1 + 1e-9)
-    if not used.any():
-        return None, 0, overlap
+    share = float(min(each[used].sum() for each in shares))
     terms = (shares[0] - shares[1])[used] ** 2 / (variances[0] + variances[1])[used]
-    return float(terms.mean()), int(used.sum()), overlap
+    return float(terms.mean()) if used.any() else None, int(used.sum()), share, overlap
 
 
 def classify(
@@ -282,10 +284,8 @@ def classify(
 
     Parameters
     ----------
-    real : pair of Muons
-        Simulated muons to train on and, from other protons, to apply to.
-    generated : pair of Muons
-        Generated muons (for a control: simulated ones).
+    real, generated : pair of Muons
+        To train on and, from other protons, to apply to; for a control both are simulated.
     seed : int
         Of the classifier.
     form : Form
@@ -345,6 +345,6 @@ def merit_of(
 ) -> FigureOfMerit:
     """Return the figures of what `classify` gave for the same two pairs."""
     auc, auc_error = roc_auc(real[1], generated[1], outputs)
-    chi2, bins, overlap = compare_histograms(real[1], generated[1], outputs)
+    chi2, bins, share, overlap = compare_histograms(real[1], generated[1], outputs)
     fitted, applied = (min(len(real[i]), len(generated[i])) for i in (0, 1))
-    return FigureOfMerit(auc, auc_error, chi2, bins, overlap, fitted, applied)
+    return FigureOfMerit(auc, auc_error, chi2, bins, share, overlap, fitted, applied)

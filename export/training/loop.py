@@ -22,7 +22,7 @@ from shipgen_export.training.merits import rows_since_best
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from shipgen.columns import Float32
+    from shipgen.columns import Float32, Float64
     from shipgen_export.sample import CategorySample
     from shipgen_export.training.category_folder import CategoryFolder, State
     from shipgen_export.training.evaluate import Evaluation
@@ -87,7 +87,7 @@ class Watch:
     every : int
         Steps from one evaluation to the next; there is one more at the end.
     patience : int
-        Stop when no measure has improved in this many evaluations; 0 is never.
+        Stop when no measure has improved in this many evaluations, those at an end not counted; 0 is never.
     draw : callable, optional
         Draws pictures of an evaluation, given the rows of losses and figures of merit.
     """
@@ -109,7 +109,7 @@ class Watch:
 
     def exhausted(self, checkpoints: Checkpoints) -> bool:
         """Say whether the figures have stopped to improve."""
-        return 0 < self.patience <= rows_since_best(checkpoints.merits)
+        return 0 < self.patience <= rows_since_best(checkpoints.merits, self.every)
 
     def evaluate(
         self,
@@ -138,16 +138,19 @@ class MuonStream:
         Muons a step.
     seed : int
         The batch of a step depends on seed, category and the number of the step alone.
+    weights : float64[n], optional
+        Of the part ``train``, in place of the sample's own.
     """
 
-    def __init__(self, sample: CategorySample, batch: int, seed: int) -> None:
-        features, weights = sample.part("train")
+    def __init__(self, sample: CategorySample, batch: int, seed: int, weights: Float64 | None = None) -> None:
+        features, own = sample.part("train")
+        weights = own if weights is None else weights
         if not weights.sum() > 0:
             raise InputError(f"no muon of {sample.category.name} to train on: prepare a larger sample")
-        self._muons = np.empty(features.shape, np.float32)
-        for first in range(0, len(features), _SLICE):
-            part = slice(first, first + _SLICE)
-            self._muons[part] = sample.normalisation.forward(features[part].astype(np.float64))
+        slices = (features[first : first + _SLICE] for first in range(0, len(features), _SLICE))
+        self._muons = np.concatenate(
+            [sample.form.forward(part.astype(np.float64)).astype(np.float32) for part in slices]
+        )
         self._cumulative = np.cumsum(weights)
         self._batch = batch
         self._seed = (seed, sample.category.number)
@@ -159,6 +162,14 @@ class MuonStream:
         index = np.searchsorted(self._cumulative, places, side="right")
         drawn: Float32 = self._muons[np.minimum(index, len(self._muons) - 1)]
         return drawn
+
+
+class Steps:
+    """Stands for a `MuonStream` where a model needs no muons: as many entries as steps are to be done."""
+
+    def draw(self, step: int, count: int) -> Float32:  # noqa: ARG002
+        """Return zeros, float32[count]."""
+        return np.zeros(count, np.float32)
 
 
 @contextmanager
@@ -184,7 +195,7 @@ def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
 
 def train_category(
     trainer: Trainer,
-    stream: MuonStream,
+    stream: MuonStream | Steps,
     folder: CategoryFolder,
     goal: Goal,
     watch: Watch | None = None,

@@ -9,23 +9,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen_export.training.evaluate import MEASURES
+from shipgen_export.training.evaluate import FIGURES, MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 #: Columns of ``figures_of_merit.csv``; a figure without a value is empty.
-COLUMNS = ("step", "seconds", "auc", "auc_error", "chi2", "overlap")
+COLUMNS = ("step", "seconds", *FIGURES)
 
 
 def row(step: int, seconds: float, merits: Mapping[str, float | None]) -> dict[str, str]:
     """Return one line of the table; figures keep all their digits, since networks are compared by them."""
-    figures = {name: merits.get(name) for name in COLUMNS[2:]}
+    figures = {name: merits.get(name) for name in FIGURES}
     return {
         "step": str(step),
         "seconds": f"{seconds:.1f}",
-        **{name: "" if value is None else repr(float(value)) for name, value in figures.items()},
+        **{name: _text(value) for name, value in figures.items()},
     }
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return ""
+    return repr(value if isinstance(value, int) else float(value))
 
 
 def _improvements(rows: Sequence[Mapping[str, str]], measure: str) -> list[int]:
@@ -41,7 +47,11 @@ def best_steps(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
     return {measure: int(rows[places[-1]]["step"]) for measure, places in found.items() if places}
 
 
-def rows_since_best(rows: Sequence[Mapping[str, str]]) -> int:
-    """Return how many of the last rows improved no measure."""
+def rows_since_best(rows: Sequence[Mapping[str, str]], every: int = 1) -> int:
+    """Return how many of the last rows improved no measure, of those whose step is a multiple of `every`.
+
+    The others are of the ends of calls: they may be the best, but do not wear out a run that is continued
+    many times.
+    """
     last = max((places[-1] for measure in MEASURES if (places := _improvements(rows, measure))), default=-1)
-    return len(rows) - 1 - last
+    return sum(int(row["step"]) % every == 0 for row in rows[last + 1 :])

@@ -59,7 +59,7 @@ def draw_pictures(
     history : sequence of dict
         Rows of losses: ``step``, ``seconds`` and a column a loss.
     merits : sequence of dict
-        Rows of figures of merit: ``step``, ``auc``, ``auc_error``, ``chi2``, ``overlap``; empty is no value.
+        Rows of figures of merit: ``step`` and `shipgen_export.training.evaluate.FIGURES`; empty is no value.
 
     Returns
     -------

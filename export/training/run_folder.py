@@ -22,6 +22,7 @@ from shipgen_export.training.category_folder import LOCK, CategoryFolder, State,
 from shipgen_export.transforms import Normalisation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from shipgen.categories import Category
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["CategoryFolder", "Run", "State", "with_span"]
 
 FORMAT = "shipgen-run"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 INDEX = "run.json"
 
 
@@ -132,11 +133,12 @@ class Run:
         seed: int,
         evaluate_every: int | None = None,
         device: str = "cpu",
+        teachers: Sequence[str] = (),
     ) -> Self:
         """Make the run folder `path`, or continue it when it is one of the same model, settings and sample.
 
-        Steps between evaluations decide which networks are kept as the best, so they are settings as well;
-        the device is only noted.
+        Steps between evaluations decide which networks are kept as the best, so they are settings as well,
+        and so are a student's teachers; the device is only noted.
 
         Raises
         ------
@@ -149,6 +151,7 @@ class Run:
             "evaluate_every": evaluate_every,
             "sample": {"sha256": sha256(sample.path / PREPARED)},
             "config": config,
+            "teachers": list(teachers),
         }
         try:
             path.mkdir(exist_ok=True)
@@ -178,13 +181,22 @@ class Run:
         with complete_file(path / INDEX) as part:
             write_json(part, {"format": FORMAT, "format_version": FORMAT_VERSION, **wanted, "versions": used})
 
-    def check_same(self, wanted: dict[str, Any]) -> None:
-        """Raise `InputError` that names the first difference between the folder and what is asked for."""
-        if wanted["sample"] != self.index["sample"]:
+    def check_sample(self, sample: PreparedSample) -> None:
+        """Raise `InputError` when the run is not one on `sample`."""
+        self._check_sample({"sha256": sha256(sample.path / PREPARED)})
+
+    def _check_sample(self, wanted: dict[str, Any]) -> None:
+        if wanted != self.index["sample"]:
             raise InputError(
                 f"{self.path} is a run on another prepared sample (its prepared.json differs): "
                 "choose another folder"
             )
+
+    def check_same(self, wanted: dict[str, Any]) -> None:
+        """Raise `InputError` that names the first difference between the folder and what is asked for."""
+        self._check_sample(wanted["sample"])
+        if wanted["teachers"] != self.index["teachers"]:
+            raise InputError(f"{self.path} had other teachers: choose another folder")
         found, asked = (
             {**{name: index[name] for name in ("model", "seed", "evaluate_every")}, **index["config"]}
             for index in (self.index, wanted)

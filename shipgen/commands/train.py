@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,14 +11,16 @@ import click
 from shipgen.categories import CATEGORY_NAMES
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
 from shipgen.errors import InputError
+from shipgen_export.best import STUDENT_STEPS, TEACHER_STEPS, TEACHERS, train_best
+from shipgen_export.models.kinds import MODELS, Model, model_by_name
 from shipgen_export.models.settings import settings
 from shipgen_export.sample import PreparedSample
-from shipgen_export.train import DEFAULT_STEPS, EVALUATE_EVERY, MODELS, PATIENCE, model_by_name, train
+from shipgen_export.train import DEFAULT_STEPS, EVALUATE_EVERY, PATIENCE, train
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shipgen_export.models.settings import Config, Setting
+    from shipgen_export.models.settings import Setting
 
 #: What every model takes; `_settings` adds the model's own.
 _COMMON: list[click.Parameter] = [
@@ -32,9 +35,10 @@ _COMMON: list[click.Parameter] = [
         help="Train this category; may be repeated. [default: all of the sample]",
     ),
     click.Option(
-        ["--steps"], type=COUNT, help=f"Steps a category shall reach in all. [default: {DEFAULT_STEPS}]"
+        ["--steps"],
+        type=COUNT,
+        help=f"Steps a category shall reach in all. [default: {DEFAULT_STEPS}]",
     ),
-    click.Option(["--minutes"], type=POSITIVE, help="Time for this call, split evenly over its categories."),
     click.Option(
         ["--seed"], type=SEED, default=1, show_default=True, help="Seed of weights, batches and noise."
     ),
@@ -42,10 +46,17 @@ _COMMON: list[click.Parameter] = [
     click.Option(
         ["--evaluate-every"],
         type=COUNT,
-        default=EVALUATE_EVERY,
-        show_default=True,
-        help="Steps between figures of merit; the best network of each is kept.",
+        help="Steps between figures of merit; the best network of each is kept. [default: "
+        f"{EVALUATE_EVERY}, or only at the end where the learning rate falls over all steps]",
     ),
+    click.Option(["--pictures/--no-pictures"], default=True, help="Draw pictures at each evaluation."),
+    click.Option(["--tensorboard"], is_flag=True, help="Write event files for TensorBoard."),
+]
+
+
+#: What models take whose learning rate does not fall over all steps.
+_OPEN_ENDED: list[click.Parameter] = [
+    click.Option(["--minutes"], type=POSITIVE, help="Time for this call, split evenly over its categories."),
     click.Option(
         ["--patience"],
         type=click.IntRange(0),
@@ -53,9 +64,16 @@ _COMMON: list[click.Parameter] = [
         show_default=True,
         help="End a category when no figure of merit improves in so many evaluations; 0 is never.",
     ),
-    click.Option(["--pictures/--no-pictures"], default=True, help="Draw pictures at each evaluation."),
-    click.Option(["--tensorboard"], is_flag=True, help="Write event files for TensorBoard."),
 ]
+
+#: What students take.
+_TEACHERS = click.Option(
+    ["--teacher", "teachers"],
+    multiple=True,
+    type=PATH,
+    metavar="RUN",
+    help="Run folder of a flow; may be repeated: their mean is learnt.",
+)
 
 
 def _setting_option(field: dataclasses.Field[Any], setting: Setting) -> click.Option:
@@ -64,7 +82,9 @@ def _setting_option(field: dataclasses.Field[Any], setting: Setting) -> click.Op
     if field.default is False:
         return click.Option(names, is_flag=True, default=None, help=setting.help)
     kind: Any = (
-        click.Choice(setting.choices) if setting.choices else {"int": COUNT}.get(str(field.type), float)
+        click.Choice(setting.choices)
+        if setting.choices
+        else {"int": COUNT, "str": str}.get(str(field.type), float)
     )
     shown = "" if field.default is None else f" [default: {field.default}]"
     return click.Option(names, type=kind, help=setting.help + shown)
@@ -73,14 +93,18 @@ def _setting_option(field: dataclasses.Field[Any], setting: Setting) -> click.Op
 class _ModelCommand(click.Command):
     """Shows the model's settings under a heading of their own."""
 
-    def __init__(self, model: str, text: str, config: type[Config]) -> None:
-        known = settings(config)
-        self._settings = [_setting_option(field, known[field.name]) for field in dataclasses.fields(config)]
+    def __init__(self, name: str, model: Model) -> None:
+        known = settings(model.settings)
+        # The steps are an option of all models.
+        own = [field for field in dataclasses.fields(model.settings) if field.name != "steps"]
+        self._settings = [_setting_option(field, known[field.name]) for field in own]
+        more = ([] if model.mapped else _OPEN_ENDED) + [_TEACHERS] * model.taught
+        names = {field.name for field in own}
         super().__init__(
-            model,
-            params=[*_COMMON, *self._settings],
-            callback=lambda **options: _train(model, set(known), **options),
-            help=f"Train {text} on the prepared sample PREPARED.\n\n{_RESUME}",
+            name,
+            params=[*_COMMON, *more, *self._settings],
+            callback=lambda **options: _train(name, names, **options),
+            help=f"Train {model.help} on the prepared sample PREPARED.\n\n{_RESUME}",
         )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -106,15 +130,15 @@ class _ModelGroup(click.Group):
     """A subcommand a model."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(MODELS)
+        return [*MODELS, str(best.name)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        model = model_by_name(cmd_name)
-        return _ModelCommand(cmd_name, model.help, model.settings)
+        return best if cmd_name == best.name else _ModelCommand(cmd_name, model_by_name(cmd_name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Models"):
-            formatter.write_dl([(name, model.help) for name, model in MODELS.items()])
+            lines = [(str(best.name), best.short_help or ""), *((n, m.help) for n, m in MODELS.items())]
+            formatter.write_dl(lines)
 
 
 @click.group("train", cls=_ModelGroup, subcommand_metavar="MODEL PREPARED -o RUN [OPTIONS]")
@@ -129,7 +153,7 @@ def _train(
     prepared: Path,
     output: Path,
     steps: int | None,
-    minutes: float | None,
+    minutes: float | None = None,
     **options: Any,
 ) -> None:
     """Train and print what each category has reached."""
@@ -140,4 +164,49 @@ def _train(
     sample = PreparedSample.open(prepared)
     for trained in train(model, sample, output, steps=steps, minutes=minutes, settings=chosen, **options):
         click.echo(trained.summary())
-    click.echo(f"run folder {output}: `shipgen export {output} -o BUNDLE` makes a bundle of it")
+    kind = model_by_name(model)
+    after = (
+        f"`shipgen train distill {prepared} --teacher {output} -o RUN` teaches a small network what it makes"
+        if kind.mapped and not kind.taught
+        else f"`shipgen export {output} -o BUNDLE` makes a bundle of it"
+    )
+    click.echo(f"run folder {output}: {after}")
+
+
+@click.command(
+    "best", short_help="flows as teachers, small networks that learn from them, a bundle: all of it"
+)
+@click.argument("prepared", type=PATH)
+@click.option(
+    "-o", "--output", type=PATH, required=True, help="Folder of runs and bundle; continued if it exists."
+)
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Decides everything random.")
+@click.option(
+    "--cores", type=click.IntRange(1), help="Networks that are trained at once. [default: all cores]"
+)
+@click.option(
+    "--teachers", type=click.IntRange(2), default=TEACHERS, show_default=True, help="Flows a category."
+)
+@click.option(
+    "--teacher-steps", type=COUNT, default=TEACHER_STEPS, show_default=True, help="Steps of each flow."
+)
+@click.option(
+    "--student-steps", type=COUNT, default=STUDENT_STEPS, show_default=True, help="Steps of each student."
+)
+@click.option("--pot", type=POSITIVE, help="Protons on target, for samples that do not say it.")
+@click.option("--name", help="What to call the bundle. [default: the folder's name]")
+def best(*, prepared: Path, output: Path, cores: int | None, **options: Any) -> None:
+    """Train the four networks of the prepared sample PREPARED the project's own way, and export them.
+
+    For each category, flows learn the density of the muons by maximum likelihood in coordinates without the
+    sample's symmetries: one from the whole sample, the others from bootstrap samples of its protons. A small
+    network learns to make in one pass what they make on average; their spread is its uncertainty. The bundle
+    is OUTPUT/bundle. An interrupted run goes on when the same command is run again.
+    """
+    from shipgen.bundle import Bundle
+
+    for found in train_best(prepared, output, cores=cores or len(os.sched_getaffinity(0)), **options):
+        if isinstance(found, Bundle):
+            click.echo(f"bundle {found.path}: `shipgen produce --bundle {found.path} --n 1e6 -o muons.root`")
+        else:
+            click.echo(found)

@@ -1,0 +1,139 @@
+"""How well a network is known: the spread of its teachers, beside the sample's own statistical error.
+
+Teachers of other seeds and of bootstrap samples of the protons differ as trainings on other samples of the
+same size would.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen_export.training.evaluate import generate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from shipgen.columns import Float64
+    from shipgen_export.sample import CategorySample
+
+#: Muons that each network makes.
+MUONS = 1_000_000
+
+#: Stream of random numbers.
+_LATENT = 4
+
+#: Muons whose quantities are computed at once: bounds the memory of intermediate steps.
+_SLICE = 500_000
+
+
+def quantities(features: Float64, start: float) -> dict[str, Float64]:
+    """Return what is averaged over muons, by name: shares of muons in tails, and means.
+
+    Parameters
+    ----------
+    features : float64[n, d]
+        (x, y,) z, px, py, pz in cm and GeV.
+    start : float
+        z of the target's start, cm.
+
+    Returns
+    -------
+    dict of str to float64[n]
+    """
+    *place, z, px, py, pz = features.T
+    pt = np.hypot(px, py)
+    p = np.hypot(pt, pz)
+    tails = {
+        "p > 60 GeV": p > 60,
+        "p > 100 GeV": p > 100,
+        "pT > 1.5 GeV": pt > 1.5,
+        "pT > 2.5 GeV": pt > 2.5,
+        "p > 60 GeV, pT > 1 GeV": (p > 60) & (pt > 1),
+        "z > 100 cm from the start": z - start > 100,
+    }
+    means = {"mean p, GeV": p, "mean pT, GeV": pt, "mean z from the start, cm": z - start}
+    if place:
+        means["mean r, cm"] = np.hypot(*place)
+    return {**{name: chosen.astype(np.float64) for name, chosen in tails.items()}, **means}
+
+
+def uncertainty(
+    muons: CategorySample, start: float, student: Any, teachers: Sequence[Any], seed: int, made: int = MUONS
+) -> dict[str, Any]:
+    """Compare a student, its teachers and the sample in some quantities.
+
+    Parameters
+    ----------
+    muons : CategorySample
+        With the map of all networks.
+    start : float
+        z of the target's start, cm.
+    student : generator
+        Latents -> normal numbers.
+    teachers : sequence of generators
+        Two or more. The same latents are given to all, so that their spread is not that of the latents.
+    seed : int
+        Of the latents.
+    made : int
+        Muons that each makes.
+
+    Returns
+    -------
+    dict
+        ``muons``, ``teachers`` and, under ``quantities``, by name: the ``sample``'s value and its ``error``
+        (from sums over protons), the ``student``'s, the teachers' ``mean`` and their ``spread`` (standard
+        deviation).
+    """
+    sample, error = _of_sample(muons, start)
+    key = (seed, muons.category.number, _LATENT)
+
+    def of(generator: Any) -> dict[str, float]:
+        random = np.random.default_rng(np.random.SeedSequence(key))
+        features = generate(generator, muons, made, random)
+        return _means(lambda part: quantities(part, start), features.astype(np.float64), np.ones(made))
+
+    own, others = of(student), [of(teacher) for teacher in teachers]
+    found = {}
+    for name, value in sample.items():
+        values = np.array([other[name] for other in others])
+        found[name] = {
+            "sample": value,
+            "error": error[name],
+            "student": own[name],
+            "mean": float(values.mean()),
+            "spread": float(values.std(ddof=1)),
+        }
+    return {"muons": made, "teachers": len(others), "quantities": found}
+
+
+def _means(
+    function: Callable[[Float64], dict[str, Float64]], features: Float64, weights: Float64
+) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for first in range(0, len(features), _SLICE):
+        part = slice(first, first + _SLICE)
+        for name, values in function(features[part]).items():
+            sums[name] = sums.get(name, 0.0) + float(weights[part] @ values)
+    return {name: total / float(weights.sum()) for name, total in sums.items()}
+
+
+def _of_sample(muons: CategorySample, start: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Return weighted means of all the sample's muons and their errors, which come from the protons."""
+    protons, of_muon = np.unique(muons.group, return_inverse=True)
+    weights = np.bincount(of_muon, muons.weights, minlength=len(protons))
+    totals: dict[str, Float64] = {}
+    for first in range(0, len(muons.weights), _SLICE):
+        part = slice(first, first + _SLICE)
+        for name, values in quantities(muons.features[part].astype(np.float64), start).items():
+            product = muons.weights[part] * values
+            sums = np.asarray(np.bincount(of_muon[part], product, minlength=len(protons)), np.float64)
+            totals[name] = totals[name] + sums if name in totals else sums
+    whole = float(weights.sum())
+    means = {name: float(sums.sum()) / whole for name, sums in totals.items()}
+    errors = {
+        name: float(np.sqrt(np.square(sums - means[name] * weights).sum())) / whole
+        for name, sums in totals.items()
+    }
+    return means, errors
