@@ -163,7 +163,7 @@ def test_minutes_are_kept(tmp_path: Path) -> None:
     assert 0.4 <= reached[0].seconds < 10
     assert reached[1].steps > reached[0].steps
     # Rounded to tenths where losses are written.
-        assert reached[1].seconds >= reached[0].seconds + 0.1
+    assert reached[1].seconds >= reached[0].seconds + 0.1
 
 
 def test_training_ends_when_no_figure_improves(tmp_path: Path) -> None:
