@@ -4,63 +4,113 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from shipgen.cli import run_command
 from shipgen.commands.options import COUNT, PATH
+from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.writers import DEFAULT_COMPRESSION
+
+_HELP = {
+    "throughput": "Each stage alone, all together, and with the ROOT file written.",
+    "latent": "Random numbers alone.",
+    "infer": "The networks alone.",
+    "write": "The writer alone, and uproot's.",
+    "read": "Reading a produced file by uproot.",
+    "produce": "All stages together, without and with the ROOT file written.",
+    "rivals": "The writer against ROOT's, production against the published way (ROOT, TensorFlow).",
+}
+
+_OPTIONS = (
+    click.option("--n", "-n", type=COUNT, default="2e6", show_default=True, help="Muons end to end."),
+    click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given."),
+    click.option(
+        "--reference",
+        type=click.Choice(["student", "dense", "gan"]),
+        help="Random networks of a stated size in place of a bundle.",
+    ),
+    click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given."),
+    click.option(
+        "--repeat", type=click.IntRange(1), default=5, show_default=True, help="Repetitions after a warm-up."
+    ),
+    click.option(
+        "--layout", type=click.Choice(list(OUTPUT_LAYOUTS)), default=MUONBACK.name, show_default=True
+    ),
+    click.option(
+        "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
+    ),
+    click.option("--folder", type=PATH, metavar="FOLDER", help="Where test files go and are removed."),
+    click.option("--json", "target", type=PATH, metavar="FILE", help="Write the figures there as well."),
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
-    """Measure how fast shipgen is on this machine."""
+    """Measure how fast shipgen is on this machine.
+
+    Stages run in turn, several times; the tables give medians.
+    """
+
+
+def _benchmark(
+    name: str,
+    *,
+    bundle: Path | None,
+    reference: str | None,
+    repeat: int,
+    layout: str,
+    compression: str,
+    folder: Path | None,
+    target: Path | None,
+    **amounts: Any,
+) -> None:
+    from shipgen.files import complete_file, write_json
+    from shipgen.writers import parse_compression
+    from shipgen_bench.measure import circumstances
+    from shipgen_bench.throughput import open_bundle, record, run, table, working_folder
+
+    parse_compression(compression)
+    with working_folder(folder) as temporary:
+        opened = open_bundle(bundle, reference, temporary)
+        facts = {**circumstances(opened), "layout": layout, "compression": compression}
+        click.echo(f"{facts['cpu']}, {len(os.sched_getaffinity(0))} cores, {facts['date']}")
+        click.echo(f"bundle {opened.name} ({opened.label}), {layout}, {compression}, median of {repeat}")
+        found = run(
+            name,
+            opened,
+            temporary,
+            repeat=repeat,
+            layout=OUTPUT_LAYOUTS[layout],
+            compression=compression,
+            **amounts,
+        )
+    for line in table(found):
+        click.echo(line)
+    if target is not None:
+        with complete_file(target, force=True) as part:
+            write_json(part, record(found, facts))
+
+
+for _name, _text in _HELP.items():
+    _command = partial(_benchmark, _name)
+    for _option in reversed(_OPTIONS):
+        _command = _option(_command)
+    bench.command(_name, help=_text)(_command)
 
 
 @bench.command()
-@click.option("--n", "-n", type=COUNT, default="2e6", show_default=True, help="Muons end to end.")
-@click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given.")
-@click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given.")
-@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Best of so many.")
-@click.option(
-    "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
-)
-@click.option("--folder", type=PATH, metavar="FOLDER", help="Where the test file goes and is removed.")
-@click.option("--json", "record", type=PATH, metavar="FILE", help="Write the figures there as well.")
-def throughput(
-    n: int,
-    bundle: Path | None,
-    workers: int | None,
-    repeat: int,
-    compression: str,
-    folder: Path | None,
-    record: Path | None,
-) -> None:
-    """Muons per second: each stage alone, all together, and with the ROOT file written."""
-    from shipgen.bundle import Bundle
-    from shipgen.errors import InputError
-    from shipgen.files import complete_file, write_json
-    from shipgen.writers import parse_compression
-    from shipgen_bench.throughput import as_record, circumstances
-    from shipgen_bench.throughput import throughput as measure
+@click.argument("old", type=PATH)
+@click.argument("new", type=PATH)
+def compare(old: Path, new: Path) -> None:
+    """Compare two files that --json wrote."""
+    from shipgen_bench.throughput import compare as lines
 
-    parse_compression(compression)
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"the folder {folder} does not exist: create it or choose another")
-    opened = Bundle.open(bundle)
-    facts = circumstances(opened)
-    click.echo(f"{facts['cpu']}, {len(os.sched_getaffinity(0))} cores, {facts['date']}")
-    click.echo(f"bundle {opened.name} ({opened.label}), {compression}, best of {repeat}")
-    click.echo(f"{'stage':12}{'threads':>8}{'muons':>12}{'seconds':>10}{'muons/s':>14}")
-    records = []
-    for item in measure(opened, n=n, workers=workers, repeat=repeat, folder=folder, compression=compression):
-        click.echo(f"{item.stage:12}{item.workers:8}{item.muons:12,}{item.seconds:10.3f}{item.rate:14,.0f}")
-        records.append(as_record(item))
-    if record is not None:
-        with complete_file(record, force=True) as part:
-            write_json(part, {**facts, "compression": compression, "measurements": records})
+    for line in lines(old, new):
+        click.echo(line)
 
 
 def main() -> NoReturn:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shipgen.bundle import Bundle
 
 #: Steps of a teacher and of the student.
-TEACHER_STEPS, STUDENT_STEPS = 10_000, 60_000
+TEACHER_STEPS, STUDENT_STEPS = 6_000, 40_000
 TEACHERS = 3
 
 #: Between the seeds of teachers, so that those of neighbouring seeds of a whole training differ.

@@ -147,13 +147,21 @@ class Bundle:
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:
-        """The networks, ready to run, in the order of the entries."""
+        """The networks, ready to run on the CPU, in the order of the entries."""
+        return self._load("cpu")
+
+    def load_networks(self, device: str) -> tuple[Network, ...]:
+        """Return the networks, ready to run on `device`, in the order of the entries."""
+        return self.networks if device == "cpu" else self._load(device)
+
+    def _load(self, device: str) -> tuple[Network, ...]:
         return tuple(
             Network.load(
                 self.path / entry.file,
                 digest=entry.sha256,
                 latent_size=entry.latent_size,
                 features=len(entry.category.features),
+                device=device,
             )
             for entry in self.entries
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle import INDEX, Bundle
@@ -65,7 +66,30 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
         yield f"{row} {entry.latent_size:7}" + "".join(f" {_with_error(figure):>15}" for figure in found)
     yield "  AUC: a classifier's power to tell generated from simulated muons, and simulated from simulated;"
     yield "  0.5 is none, 1 is all" + "; the hard one has more trees and derived features" * any(hard)
+    yield from _uncertainty(bundle)
     yield from _provenance(bundle.provenance)
+
+
+def _uncertainty(bundle: Bundle) -> Iterator[str]:
+    """Yield how far networks are from their samples in some quantities, where that is stated."""
+    stated = [_part(entry.details.get("uncertainty"), "quantities") or {} for entry in bundle.entries]
+    names = list(dict.fromkeys(name for found in stated for name in found))
+    if not names:
+        return
+    yield "  networks over their sample, minus 1, in per cent; +- the spread of teachers and the sample's error"
+    yield f"  {'':26}" + "".join(f" {entry.category.name:>16}" for entry in bundle.entries)
+    for name in names:
+        yield f"  {name:26}" + "".join(f" {_difference(found.get(name)):>16}" for found in stated)
+
+
+def _difference(figures: Any) -> str:
+    """Return a relative difference with its error, as far as it is stated."""
+    try:
+        sample = float(figures["sample"])
+        error = math.hypot(float(figures["spread"]), float(figures["error"])) / abs(sample)
+        return f"{100 * (float(figures['student']) / sample - 1):+.2f} +- {100 * error:.2f}"
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return "none"
 
 
 def _part(merit: Any, name: str) -> Any:

@@ -149,6 +149,25 @@ def unfinished(output: Path) -> dict[str, Any] | None:
     return read_json(index) if index.is_file() else None
 
 
+def discard_work(output: Path) -> None:
+    """Remove what an earlier run left for `output`.
+
+    Raises
+    ------
+    InputError
+        Another run is at work there.
+    OutputError
+        It cannot be removed.
+    """
+    folder = _beside(output.resolve(), ".work")
+    try:
+        if folder.is_dir():
+            with _locked(folder / "lock", output):
+                shutil.rmtree(folder)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
 @contextmanager
 def work_folder(output: Path, key: dict[str, Any]) -> Iterator[Path]:
     """Give a folder beside `output`, ``OUTPUT.work``, for pieces that a later run can use.

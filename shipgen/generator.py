@@ -5,27 +5,23 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from shipgen.batch import Batch
 from shipgen.bundle import Bundle
-from shipgen.categories import FEATURE_UNITS
+from shipgen.chunks import ChunkMaker
 from shipgen.errors import InputError
+from shipgen.network import choose_device
 from shipgen.plan import Plan
-from shipgen.streams import LATENT, MIXING, draw_seed, stream
+from shipgen.streams import draw_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from shipgen.batch import Batch
     from shipgen.plan import Chunk
 
-#: Muons a call of a network. Part of what makes results reproducible: the last bits can depend on it.
-BATCH_SIZE = 4096
-
-_COLUMNS = tuple(FEATURE_UNITS)
+Result = TypeVar("Result")
 
 
 class MuonGenerator:
@@ -45,6 +41,8 @@ class MuonGenerator:
         Make exactly the expected number of muons instead of a Poisson number.
     workers : int, optional
         Threads; all available cores when not given. The muons do not depend on it.
+    device : str
+        Where networks run: ``cpu``, ``cuda``, or ``auto`` for CUDA where ONNX Runtime offers it.
 
     Raises
     ------
@@ -52,6 +50,8 @@ class MuonGenerator:
         A number is out of range.
     BundleError
         The bundle cannot be used.
+    DeviceError
+        The device or its software is not there.
 
     Examples
     --------
@@ -68,6 +68,7 @@ class MuonGenerator:
         seed: int | None = None,
         exact: bool = False,
         workers: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.plan = Plan.make(
@@ -80,41 +81,41 @@ class MuonGenerator:
         if workers is not None and (workers != int(workers) or workers < 1):
             raise InputError(f"workers = {workers!r} is not a whole number above zero")
         self.workers = workers or len(os.sched_getaffinity(0))
+        self.device = choose_device(device)
+        self.networks = self.bundle.load_networks(self.device)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in the order of their chunks, made ahead of time by the workers."""
-        if self.workers == 1:
-            yield from map(self.make, self.plan)
-            return
-        waiting: deque[Future[Batch]] = deque()
+        return self._run(lambda _, batch: batch, 0, reuse=False)
+
+    def run(self, work: Callable[[Chunk, Batch], Result], *, first: int = 0) -> Iterator[Result]:
+        """Yield what `work` makes of the batches of all chunks from number `first` on, in their order.
+
+        `work` runs in the workers, side by side. It must not keep the batch, whose memory is used again.
+        """
+        return self._run(work, first, reuse=True)
+
+    def _run(self, work: Callable[[Chunk, Batch], Result], first: int, *, reuse: bool) -> Iterator[Result]:
+        make = ChunkMaker(self.bundle.entries, self.networks, self.plan.weight, reuse=reuse)
+
+        def one(index: int) -> Result:
+            chunk = self.plan.chunk(index)
+            return work(chunk, make(chunk))
+
+        waiting: deque[Future[Result]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="shipgen")
         try:
-            for chunk in self.plan:
-                waiting.append(pool.submit(self.make, chunk))
+            for index in range(first, len(self.plan)):
+                waiting.append(pool.submit(one, index))
                 # One more than the workers: none idles, and memory stays bounded.
                 if len(waiting) > self.workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            make.stop()
             pool.shutdown(cancel_futures=True)
 
     def make(self, chunk: Chunk) -> Batch:
         """Make the muons of one chunk, its categories mixed."""
-        rows = np.zeros((chunk.size, len(_COLUMNS)), np.float32)
-        start = 0
-        for entry, network, count in zip(
-            self.bundle.entries, self.bundle.networks, chunk.counts, strict=True
-        ):
-            rng = stream(chunk.seed, chunk.index, LATENT + entry.category.number)
-            first = len(_COLUMNS) - network.features  # x and y stay 0 on axis
-            for begin in range(start, start + count, BATCH_SIZE):
-                end = min(begin + BATCH_SIZE, start + count)
-                latent = rng.standard_normal((end - begin, network.latent_size), np.float32)
-                rows[begin:end, first:] = network(latent)
-            start += count
-        codes = np.array([entry.category.pdg for entry in self.bundle.entries], np.int32)
-        order = stream(chunk.seed, chunk.index, MIXING).permutation(chunk.size)
-        x, y, z, px, py, pz = np.ascontiguousarray(rows[order].T)
-        weight = np.full(chunk.size, self.plan.weight, np.float32)
-        return Batch(np.repeat(codes, chunk.counts)[order], x, y, z, px, py, pz, weight)
+        return ChunkMaker(self.bundle.entries, self.networks, self.plan.weight)(chunk)

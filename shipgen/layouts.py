@@ -72,12 +72,15 @@ class Layout:
         In the order of the file.
     defaults : mapping of str to float
         Constants for columns that a batch may lack.
+    rntuple : bool
+        Whether it is an RNTuple; TTrees are what FairShip reads.
     """
 
     name: str
     tree: str
     branches: tuple[Branch, ...]
     defaults: Mapping[str, float] | None = None
+    rntuple: bool = False
 
     def branch_types(self) -> dict[str, np.dtype[np.generic]]:
         """Return the tree's branches and their NumPy types, as uproot's ``mktree`` takes them."""
@@ -165,5 +168,22 @@ MUONBACK = Layout(
     defaults={"parent": 0.0},
 )
 
+#: ROOT's coming format, for analysis; z = 0 where the target starts.
+RNTUPLE = Layout(
+    name="rntuple",
+    tree="muons",
+    branches=(
+        Branch("pdg", "pdg", "i4"),
+        Branch("weight", "weight"),
+        Branch("x", "x", unit="cm"),
+        Branch("y", "y", unit="cm"),
+        Branch("z", "z", unit="cm", target_start=0.0),
+        Branch("px", "px", unit="GeV"),
+        Branch("py", "py", unit="GeV"),
+        Branch("pz", "pz", unit="GeV"),
+    ),
+    rntuple=True,
+)
+
 #: The layouts `shipgen produce` can write.
-OUTPUT_LAYOUTS = {layout.name: layout for layout in (MUONBACK,)}
+OUTPUT_LAYOUTS = {layout.name: layout for layout in (MUONBACK, RNTUPLE)}

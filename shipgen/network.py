@@ -1,4 +1,9 @@
-"""One network in ONNX Runtime: latents in, muons in physical units out."""
+"""One network in ONNX Runtime: latents in, muons in physical units out.
+
+A graph has one of two layouts, told apart by which dimension of its input is free: row-major, ``latent``
+float32[N, L] to ``muons`` float32[N, d], or feature-major, float32[L, N] to float32[d, N]. The second is
+faster where the layers are small, and its output is columns already.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from shipgen.errors import BundleError, MissingExtraError
+from shipgen.errors import BundleError, DeviceError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +25,50 @@ INPUT, OUTPUT = "latent", "muons"
 
 #: ONNX Runtime logs what it raises as well; only the exception is wanted.
 _ONLY_FATAL = 4
+
+#: Execution provider of each device.
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+}
+
+#: TensorFloat-32 would round the inputs of every product to ten bits.
+_OPTIONS = {"cuda": {"use_tf32": "0"}}
+
+DEVICES = ("auto", *_PROVIDERS)
+
+
+def choose_device(name: str) -> str:
+    """Return the device to use for `name`: itself, or for ``auto`` CUDA where it is offered, else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        ONNX Runtime has no support for the device.
+    InputError
+        There is no such device.
+    MissingExtraError
+        ONNX Runtime is not installed.
+    """
+    if name not in DEVICES:
+        raise InputError(f"no device {name!r}: choose from {', '.join(DEVICES)}")
+    offered = _onnxruntime().get_available_providers()
+    if name == "auto":
+        return "cuda" if _PROVIDERS["cuda"] in offered else "cpu"
+    if _PROVIDERS[name] not in offered:
+        raise DeviceError(
+            f"device {name} needs ONNX Runtime's GPU build: install shipgen with its extra 'gpu' in place of "
+            "'cpu', or choose --device cpu"
+        )
+    return name
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("running networks", "ONNX Runtime", "cpu") from error
+    return onnxruntime
 
 
 @dataclass(frozen=True)
@@ -34,28 +83,33 @@ class Network:
         Width of the input.
     features : int
         Width of the output.
+    feature_major : bool
+        Whether latents and muons are columns, float32[L, n] and float32[d, n], or rows.
+    device : str
+        Where it runs, ``cpu`` or ``cuda``.
     """
 
     path: Path
     latent_size: int
     features: int
+    feature_major: bool
+    device: str
     _session: Any
 
     @classmethod
-    def load(cls, path: Path, *, digest: str, latent_size: int, features: int) -> Self:
-        """Load the ONNX file at `path` and check hash, input and output.
+    def load(cls, path: Path, *, digest: str, latent_size: int, features: int, device: str = "cpu") -> Self:
+        """Load the ONNX file at `path` onto `device` and check hash, input and output.
 
         Raises
         ------
         BundleError
             The file is missing, is not the one with `digest`, is no ONNX model, or has another interface.
+        DeviceError
+            The device cannot be used.
         MissingExtraError
             ONNX Runtime is not installed.
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("running networks", "ONNX Runtime", "cpu") from error
+        onnxruntime = _onnxruntime()
         try:
             model = path.read_bytes()
         except OSError as error:
@@ -71,36 +125,64 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = _ONLY_FATAL
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                model, options, providers=[(_PROVIDERS[device], _OPTIONS.get(device, {}))]
+            )
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(f"the network {path} is no ONNX model that can run: {reason}") from error
-        _check_interface(path, session.get_inputs(), INPUT, latent_size)
-        _check_interface(path, session.get_outputs(), OUTPUT, features)
-        return cls(path, latent_size, features, session)
+        # ONNX Runtime goes on with the CPU when the device's libraries or driver are missing.
+        if _PROVIDERS[device] not in session.get_providers():
+            raise DeviceError(
+                f"device {device} cannot be used, its driver or libraries are missing (ONNX Runtime lists "
+                "the versions of CUDA and cuDNN it needs): install them, or choose --device cpu"
+            )
+        feature_major = _layout(path, session.get_inputs(), session.get_outputs(), latent_size, features)
+        return cls(path, latent_size, features, feature_major, device, session)
+
+    def latent_shape(self, n: int) -> tuple[int, int]:
+        """Return the shape of `n` latents in the network's layout."""
+        return (self.latent_size, n) if self.feature_major else (n, self.latent_size)
 
     def __call__(self, latent: Float32) -> Float32:
-        """Turn latents, float32[n, latent_size], into muons, float32[n, features], cm and GeV."""
+        """Turn latents into muons, cm and GeV, both in the network's layout."""
         muons: Float32 = self._session.run([OUTPUT], {INPUT: latent})[0]
         return muons
+
+    def columns(self, latent: Float32) -> Float32:
+        """Turn latents in the network's layout into the columns of the muons, float32[features, n]."""
+        return self(latent) if self.feature_major else self(latent).T
 
     def try_out(self) -> None:
         """Make muons from the origin and its neighbours; raise `BundleError` unless they are finite."""
         latent = np.eye(4, self.latent_size, k=-1, dtype=np.float32)
+        if self.feature_major:
+            latent = np.ascontiguousarray(latent.T)
         try:
-            muons = self(latent)
+            muons = self.columns(latent)
         except Exception as error:  # as above
             raise BundleError(f"the network {self.path} cannot run: {str(error).splitlines()[0]}") from error
-        if muons.shape != (len(latent), self.features) or not np.isfinite(muons).all():
+        if muons.shape != (self.features, 4) or not np.isfinite(muons).all():
             raise BundleError(f"the network {self.path} makes no finite muons of the stated shape")
 
 
-def _check_interface(path: Path, nodes: list[Any], name: str, width: int) -> None:
-    """Raise `BundleError` unless `nodes` is one float32 tensor called `name` of shape [N, width]."""
-    found = [(node.name, node.type, list(node.shape)) for node in nodes]
-    if len(found) == 1:
-        node_name, kind, shape = found[0]
-        free = len(shape) == 2 and not isinstance(shape[0], int)
-        if node_name == name and kind == "tensor(float)" and free and shape[1] == width:
-            return
-    raise BundleError(f"the network {path} has {found} where one {name!r} float32[N, {width}] is expected")
+def _layout(path: Path, inputs: list[Any], outputs: list[Any], latent_size: int, features: int) -> bool:
+    """Return whether a graph is feature-major; raise `BundleError` if it is neither that nor row-major."""
+    for feature_major in (False, True):
+        if _is_interface(inputs, INPUT, latent_size, feature_major=feature_major) and _is_interface(
+            outputs, OUTPUT, features, feature_major=feature_major
+        ):
+            return feature_major
+    found = [f"{node.name} {node.type}[{', '.join(map(str, node.shape))}]" for node in (*inputs, *outputs)]
+    raise BundleError(
+        f"the network {path} has {'; '.join(found)} where {INPUT!r} float32[N, {latent_size}] and {OUTPUT!r} "
+        f"float32[N, {features}] are expected, or both transposed"
+    )
+
+
+def _is_interface(nodes: list[Any], name: str, width: int, *, feature_major: bool) -> bool:
+    """Return whether `nodes` is one float32 tensor `name`, `width` wide, its other dimension free."""
+    if len(nodes) != 1 or nodes[0].name != name or nodes[0].type != "tensor(float)":
+        return False
+    shape = nodes[0].shape[::-1] if feature_major else nodes[0].shape
+    return len(shape) == 2 and not isinstance(shape[0], int) and shape[1] == width

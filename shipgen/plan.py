@@ -1,31 +1,38 @@
-"""The plan of a production: how many muons of each category in each chunk.
+"""The plan of a production: how many muons, in which chunks, and the category of each.
 
-A chunk is the unit of work. Its counts depend on (seed, chunk index), the rates and the number asked for,
-never on workers or order, so a production can be split, repeated and checked chunk by chunk.
+The total is drawn once; all chunks but the last are full. Each muon's category is drawn on its own with the
+rates' shares, so the categories' totals are independent Poisson numbers (multinomial if the total is exact)
+and any part of a production is a fair sample. A full chunk depends on the seed and its index alone, never on
+the amount, workers or order, so a production can be split, resumed and checked chunk by chunk.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.streams import COUNTS, SEED_LIMIT, stream
+from shipgen.streams import COUNTS, MIXING, SEED_LIMIT, stream, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Expected muons a chunk: one basket of 1 MiB a float32 branch.
+    import numpy.typing as npt
+
+#: Muons of a full chunk: one basket of 1 MiB a float32 branch.
 CHUNK_SIZE = 2**18
 
-#: More muons than anybody can store; beyond, counts of chunks lose their meaning.
+#: More muons than anybody can store.
 LARGEST = 1e15
 
+#: Values that a word of a random stream takes.
+_WORDS = 2**32
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Chunk:
     """One unit of work.
 
@@ -35,18 +42,22 @@ class Chunk:
         Number of the chunk, from 0.
     seed : int
         The production's seed.
-    counts : tuple of int
-        Muons of each category, in the order of the bundle's entries.
+    labels : uint8[n]
+        Category of each muon: its position among the bundle's entries.
     """
 
     index: int
     seed: int
-    counts: tuple[int, ...]
+    labels: npt.NDArray[np.uint8]
 
     @property
     def size(self) -> int:
         """Muons in the chunk."""
-        return sum(self.counts)
+        return len(self.labels)
+
+    def counts(self, categories: int) -> tuple[int, ...]:
+        """Return the muons of each of so many categories."""
+        return tuple(np.bincount(self.labels, minlength=categories).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +73,21 @@ class Plan:
     seed : int
         0 to 2**63 - 1.
     exact : bool
-        Whether the total is exactly the expected number (multinomial counts) or fluctuates (Poisson counts).
+        Whether the total is exactly the expected number or a Poisson number around it.
+    total : int
+        Muons, of all categories and chunks.
     """
 
     rates: tuple[float, ...]
     pot: float
     seed: int
     exact: bool = False
+    total: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        rng = stream(self.seed, 0, COUNTS)
+        total = round(self.expected) if self.exact else int(rng.poisson(self.expected))
+        object.__setattr__(self, "total", total)
 
     @classmethod
     def make(
@@ -98,12 +117,12 @@ class Plan:
             pot = n / total
         if pot is None or not (_is_number(pot) and pot > 0):
             raise InputError(f"pot = {pot!r} is not a finite number above zero")
-        plan = cls(tuple(rates), float(pot), int(seed), exact)
-        if pot * total > LARGEST:
-            raise InputError(f"{pot * total:.3g} muons are more than {LARGEST:g}: ask for less")
-        if plan.expected < 0.5:
-            raise InputError(f"{pot:g} protons give {plan.expected:.2g} muons on average: ask for more")
-        return plan
+        expected = pot * total
+        if expected > LARGEST:
+            raise InputError(f"{expected:.3g} muons are more than {LARGEST:g}: ask for less")
+        if expected < 0.5:
+            raise InputError(f"{pot:g} protons give {expected:.2g} muons on average: ask for more")
+        return cls(tuple(rates), float(pot), int(seed), exact)
 
     @property
     def expected(self) -> float:
@@ -116,24 +135,32 @@ class Plan:
     @property
     def weight(self) -> float:
         """Each muon's weight: the expected sum of weights is the expected number of muons for `pot`."""
-        return self.pot * math.fsum(self.rates) / self.expected
+        weight = self.pot * math.fsum(self.rates) / self.expected
+        return 1.0 if math.isclose(weight, 1.0, rel_tol=1e-12) else weight
 
     def __len__(self) -> int:
         """Return the number of chunks."""
-        return math.ceil(self.expected / CHUNK_SIZE)
+        return (self.total + CHUNK_SIZE - 1) // CHUNK_SIZE
 
     def __iter__(self) -> Iterator[Chunk]:
         return (self.chunk(index) for index in range(len(self)))
 
-    def chunk(self, index: int) -> Chunk:
-        """Return chunk number `index`; its counts are drawn from its own stream."""
+    def size(self, index: int) -> int:
+        """Return the muons of chunk number `index`."""
         if not 0 <= index < len(self):
             raise InputError(f"there is no chunk {index}: the plan has {len(self)}")
-        size = min(float(CHUNK_SIZE), self.expected - index * CHUNK_SIZE)
-        shares = np.asarray(self.rates) / math.fsum(self.rates)
-        rng = stream(self.seed, index, COUNTS)
-        counts = rng.multinomial(round(size), shares) if self.exact else rng.poisson(size * shares)
-        return Chunk(index, self.seed, tuple(int(count) for count in counts))
+        return min(CHUNK_SIZE, self.total - index * CHUNK_SIZE)
+
+    def chunk(self, index: int) -> Chunk:
+        """Return chunk number `index`; its muons' categories are drawn from its own stream."""
+        random = words(stream(self.seed, index, MIXING), self.size(index))
+        labels = np.zeros(len(random), np.uint8)
+        sums = np.cumsum(self.rates)
+        for border in (sums[:-1] / sums[-1] * _WORDS).tolist():
+            # At 2**32 nothing is left for the categories behind.
+            if border < _WORDS:
+                labels += random >= np.uint32(border)
+        return Chunk(index, self.seed, labels)
 
 
 def _is_number(value: object) -> bool:

@@ -69,7 +69,7 @@ def test_info(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
     assert "1.5000e-03 muons per proton on target" in told.stdout
     shipgen("produce", "--n", "1000", "--seed", 1, "-o", "out.root", "--bundle", bundle.path)
     told = shipgen("info", "out.root")
-    assert "965 entries, 11 branches" in told.stdout
+    assert "948 entries, 11 branches" in told.stdout
     assert bundle.sha256 in told.stdout
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text('{"model": "gan", "seed": 1}')

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from shipgen.streams import LATENT, stream
 
 if TYPE_CHECKING:
     from shipgen.bundle import Bundle
+    from shipgen.plan import Chunk
 
 N = 3 * CHUNK_SIZE
 
@@ -42,7 +44,7 @@ def test_muons_are_the_networks(bundle: Bundle, muons: dict[str, np.ndarray]) ->
     """Every muon of the first chunk is what NumPy makes of the latents of its category's stream."""
     plan = MuonGenerator(bundle, n=N, seed=1).plan
     chunk = plan.chunk(0)
-    for entry, count in zip(bundle.entries, chunk.counts, strict=True):
+    for entry, count in zip(bundle.entries, chunk.counts(4), strict=True):
         offset, scale = parameters(entry.category)
         rng = stream(1, 0, LATENT + entry.category.number)
         latent = rng.standard_normal((count, entry.latent_size), np.float32)
@@ -104,3 +106,34 @@ def test_batch_as_awkward(bundle: Bundle) -> None:
 def test_workers_must_be_positive(bundle: Bundle) -> None:
     with pytest.raises(InputError, match="workers = 0"):
         MuonGenerator(bundle, n=10, workers=0)
+
+
+def test_large_batches_of_a_gpu_make_the_same_muons(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    """The path that a GPU takes, with the CPU's provider: larger calls of the same latents."""
+    generator = MuonGenerator(bundle, n=N, seed=1)
+    generator.networks = tuple(replace(network, device="cuda") for network in bundle.networks)
+    made = concatenate(generator)
+    for name, column in muons.items():
+        np.testing.assert_allclose(made[name], column, rtol=1e-6, atol=1e-5)
+
+
+def test_run_works_in_order_from_any_chunk(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    generator = MuonGenerator(bundle, n=N, seed=1, workers=3)
+    found = list(generator.run(lambda chunk, batch: (chunk.index, batch.pz.copy()), first=1))
+    assert [index for index, _ in found] == [*range(1, len(generator.plan))]
+    np.testing.assert_array_equal(np.concatenate([pz for _, pz in found]), muons["pz"][CHUNK_SIZE:])
+
+
+def test_batches_can_be_kept(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
+    batches = list(MuonGenerator(bundle, n=N, seed=1, workers=2))
+    np.testing.assert_array_equal(np.concatenate([batch.pz for batch in batches]), muons["pz"])
+
+
+def test_a_failure_in_a_worker_is_raised(bundle: Bundle) -> None:
+    def fail(chunk: Chunk, batch: Batch) -> None:
+        del batch
+        if chunk.index == 1:
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        list(MuonGenerator(bundle, n=20 * N, seed=1, workers=2).run(fail))

@@ -10,14 +10,31 @@ RATES = (1.5e-4, 1.6e-4, 6.5e-4, 5.4e-4)
 
 
 def totals(plan: Plan) -> np.ndarray:
-    return np.sum([chunk.counts for chunk in plan], axis=0)
+    return np.sum([chunk.counts(len(plan.rates)) for chunk in plan], axis=0)
 
 
 @pytest.mark.parametrize("n", [1, 1000, CHUNK_SIZE, CHUNK_SIZE + 1, 10**7, 123_456_789])
 def test_exact_total_is_exact(n: int) -> None:
     plan = Plan.make(RATES, n=n, seed=3, exact=True)
-    assert totals(plan).sum() == n
-    assert plan.weight == pytest.approx(1.0)
+    assert sum(plan.size(index) for index in range(len(plan))) == plan.total == n
+    assert plan.weight == 1.0
+
+
+def test_all_chunks_but_the_last_are_full() -> None:
+    plan = Plan.make(RATES, n=3 * CHUNK_SIZE + 1000, seed=1)
+    sizes = [plan.size(index) for index in range(len(plan))]
+    assert sizes[:-1] == [CHUNK_SIZE] * (len(plan) - 1)
+    assert [chunk.size for chunk in plan] == sizes
+    with pytest.raises(InputError, match=f"no chunk {len(plan)}"):
+        plan.size(len(plan))
+
+
+def test_shares_are_the_rates() -> None:
+    """Also of categories that never occur, the last included."""
+    for rates in ((1.0, 0.0, 3.0, 0.0), (0.0, 2.0, 0.0, 5.0), (0.0, 0.0, 0.0, 1.0)):
+        counts = totals(Plan.make(rates, n=4 * CHUNK_SIZE, seed=2, exact=True))
+        expected = 4 * CHUNK_SIZE * np.array(rates) / sum(rates)
+        assert np.all(np.abs(counts - expected) <= 5 * np.sqrt(expected))
 
 
 def test_poisson_counts_have_the_rates_and_poisson_spread() -> None:
@@ -38,23 +55,26 @@ def test_exact_counts_are_multinomial() -> None:
 
 
 def test_chunks_are_independent() -> None:
-    plan = Plan.make(RATES, n=200 * CHUNK_SIZE, seed=5)
-    counts = np.array([chunk.counts for chunk in plan], float)
-    pulls = (counts - counts.mean(0)) / counts.std(0)
+    plan = Plan.make(RATES, n=200 * CHUNK_SIZE, seed=5, exact=True)
+    counts = np.array([chunk.counts(4) for chunk in plan], float)
+    share = np.array(RATES) / sum(RATES)
+    pulls = (counts - CHUNK_SIZE * share) / np.sqrt(CHUNK_SIZE * share * (1 - share))
+    assert np.all(np.abs(pulls.std(0) - 1) < 5 / np.sqrt(2 * len(pulls)))
     # Neighbouring chunks: correlation below 5 / sqrt(number of chunks).
     assert np.all(np.abs((pulls[1:] * pulls[:-1]).mean(0)) < 5 / np.sqrt(len(pulls)))
 
 
 def test_full_chunks_do_not_depend_on_the_total() -> None:
     short, long = (Plan.make(RATES, n=k * CHUNK_SIZE + 7, seed=1) for k in (3, 9))
-    assert [short.chunk(i) for i in range(3)] == [long.chunk(i) for i in range(3)]
+    for index in range(2):
+        np.testing.assert_array_equal(short.chunk(index).labels, long.chunk(index).labels)
 
 
 def test_pot_and_n_say_the_same() -> None:
     by_n = Plan.make(RATES, n=3_000_000, seed=1)
     by_pot = Plan.make(RATES, pot=by_n.pot, seed=1)
     assert by_n.pot == pytest.approx(3_000_000 / sum(RATES))
-    assert [chunk.counts for chunk in by_n] == [chunk.counts for chunk in by_pot]
+    assert totals(by_n).tolist() == totals(by_pot).tolist()
 
 
 def test_weights_sum_to_the_expected_number_when_exact() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
 from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.writers import DEFAULT_COMPRESSION
+
+if TYPE_CHECKING:
+    from shipgen.generator import MuonGenerator
+    from shipgen.produce import Report
 
 
 @click.command("produce")
@@ -22,8 +27,11 @@ from shipgen.writers import DEFAULT_COMPRESSION
 @click.option(
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )
+@click.option("--max-per-file", type=COUNT, metavar="M", help="Split into OUT_000.root, ... of M muons.")
 @click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given.")
-@click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--resume", is_flag=True, help="Go on where the same command was interrupted.")
+@click.option("--force", is_flag=True, help="Replace existing files; drop what an interrupted run left.")
 def command(
     n: int | None,
     pot: float | None,
@@ -32,9 +40,12 @@ def command(
     seed: int | None,
     layout: str,
     compression: str,
+    max_per_file: int | None,
     workers: int | None,
+    device: str,
     *,
     exact: bool,
+    resume: bool,
     force: bool,
 ) -> None:
     """Produce muons into a ROOT file that FairShip reads.
@@ -43,15 +54,14 @@ def command(
     """
     if (n is None) == (pot is None):
         raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
-    from shipgen.files import check_output
     from shipgen.generator import MuonGenerator
-    from shipgen.produce import check_space, produce
+    from shipgen.produce import check_request, check_space, produce, unfinished_seed
     from shipgen.provenance import command_line
-    from shipgen.writers import parse_compression
 
-    check_output(output, force=force)
-    parse_compression(compression)
-    generator = MuonGenerator(bundle, n=n, pot=pot, seed=seed, exact=exact, workers=workers)
+    check_request(output, compression, max_per_file, force=force, resume=resume)
+    if resume and seed is None:
+        seed = unfinished_seed(output)
+    generator = MuonGenerator(bundle, n=n, pot=pot, seed=seed, exact=exact, workers=workers, device=device)
     if warning := check_space(output, generator.plan.expected):
         click.echo(f"shipgen: warning: {warning}", err=True)
     report = produce(
@@ -59,18 +69,28 @@ def command(
         output,
         layout=OUTPUT_LAYOUTS[layout],
         compression=compression,
+        max_per_file=max_per_file,
         force=force,
+        resume=resume,
         command=command_line(),
     )
-    plan = generator.plan
+    _tell(report, generator)
+
+
+def _tell(report: Report, generator: MuonGenerator) -> None:
+    """Print what was made."""
+    plan, bundle, made = generator.plan, generator.bundle, report.muons - report.kept
+    first, count = report.files[0], len(report.files)
     click.echo(
-        f"{output}: {report.muons:,} muons for {plan.pot:.6g} protons on target, sum of weights "
-        f"{report.weight:.9g}, seed {plan.seed}"
+        f"{first}{f' to {report.files[-1].name}' if count > 1 else ''}: {report.muons:,} muons for "
+        f"{plan.pot:.6g} protons on target, sum of weights {report.weight:.9g}, seed {plan.seed}"
     )
-    for name, count in report.counts.items():
-        click.echo(f"  {name:16} {count:14,}  {count / report.muons:7.2%}")
-    size = output.stat().st_size
+    for name, number in report.counts.items():
+        click.echo(f"  {name:16} {number:14,}  {number / report.muons:7.2%}")
+    size = sum(file.stat().st_size for file in report.files if file.exists())
     click.echo(
-        f"  {report.seconds:.1f} s, {report.muons / report.seconds:,.0f} muons/s, {size / 1e6:.1f} MB, "
-        f"bundle {generator.bundle.name} ({generator.bundle.label})"
+        f"  {report.seconds:.1f} s, {made / report.seconds:,.0f} muons/s, {size / 1e6:.1f} MB, "
+        f"bundle {bundle.name} ({bundle.label})"
     )
+    if report.kept:
+        click.echo(f"  {report.kept:,} muons were there from the interrupted run")

@@ -1,0 +1,206 @@
+"""The stages of `shipgen produce`, each to be timed alone, and all of them together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shipgen.chunks import BATCH_SIZE, ChunkMaker, draw_latents
+from shipgen.cluster_file import ClusterFile
+from shipgen.clusters import ClusterEncoder
+from shipgen.generator import MuonGenerator
+from shipgen.plan import CHUNK_SIZE
+from shipgen.produce import produce
+from shipgen.streams import LATENT, stream
+from shipgen.writers import parse_compression
+from shipgen_bench.measure import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shipgen.bundle import Bundle
+    from shipgen.layouts import Layout
+
+#: Chunks that the writers write to a file.
+_CHUNKS = 8
+
+#: The stages that `shipgen produce` consists of.
+PARTS = ("latents", "networks", "mixing", "encoding", "writing")
+
+
+class Stages:
+    """Stages of producing with one bundle into one layout.
+
+    Single stages handle one chunk in one thread; `produce` handles `n` muons in several.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The networks.
+    n : int
+        Muons of the stages that use several threads.
+    workers : int, optional
+        Their threads; all cores when not given.
+    folder : Path
+        Where test files are written.
+    layout : Layout
+        Of the test files.
+    compression : str
+        As for `shipgen.produce.produce`.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        n: int,
+        workers: int | None,
+        folder: Path,
+        layout: Layout,
+        compression: str,
+    ) -> None:
+        self._bundle, self._folder, self._layout, self._compression = bundle, folder, layout, compression
+        self._generator = MuonGenerator(bundle, n=n, seed=1, exact=True, workers=workers)
+        # No more than asked for: with slow networks a chunk takes a minute.
+        single = MuonGenerator(bundle, n=min(n, CHUNK_SIZE), seed=1, exact=True, workers=1)
+        self._chunk = single.plan.chunk(0)
+        self._plan, self._size = single.plan, self._chunk.size
+        self._maker = ChunkMaker(bundle.entries, bundle.networks, 1.0, reuse=True)
+        self.columns = {name: column.copy() for name, column in self._maker(self._chunk).columns().items()}
+
+    def stages(self, *names: str) -> list[Stage]:
+        """Return the stages called so, in that order."""
+        return [getattr(self, f"_{name.replace(' ', '_')}")() for name in names]
+
+    def _latents(self) -> Stage:
+        counts = self._chunk.counts(len(self._bundle.entries))
+        memory = [np.empty(one.latent_shape(BATCH_SIZE), np.float32) for one in self._bundle.networks]
+
+        def work() -> None:
+            for entry, network, count, out in zip(
+                self._bundle.entries, self._bundle.networks, counts, memory, strict=True
+            ):
+                rng = stream(1, 0, LATENT + entry.category.number)
+                for start in range(0, count, BATCH_SIZE):
+                    rest = min(BATCH_SIZE, count - start)
+                    draw_latents(network, rng, rest, out if rest == BATCH_SIZE else None)
+
+        return Stage("latents", self._size, work)
+
+    def _networks(self) -> Stage:
+        """Time the networks on latents drawn beforehand; zeros would cost less in some layers."""
+        counts = self._chunk.counts(len(self._bundle.entries))
+        rng = np.random.default_rng(1)
+        whole = [draw_latents(network, rng, BATCH_SIZE) for network in self._bundle.networks]
+
+        def work() -> None:
+            for network, count, latent in zip(self._bundle.networks, counts, whole, strict=True):
+                for start in range(0, count, BATCH_SIZE):
+                    rest = min(BATCH_SIZE, count - start)
+                    part = latent[:, :rest] if network.feature_major else latent[:rest]
+                    network.columns(np.ascontiguousarray(part))
+
+        return Stage("networks", self._size, work)
+
+    def _mixing(self) -> Stage:
+        self._maker.generate(self._chunk)
+
+        def work() -> None:
+            self._maker.mix(self._plan.chunk(0))
+
+        return Stage("mixing", self._size, work)
+
+    def _encoder(self) -> ClusterEncoder:
+        constants = {"energy_cut": self._bundle.energy_cut, "weight": 1.0}
+        compression = parse_compression(self._compression)
+        return ClusterEncoder(self._layout, constants, self._bundle.target_start, compression)
+
+    def _encoding(self) -> Stage:
+        encode = self._encoder()
+        columns = {name: column for name, column in self.columns.items() if name != "weight"}
+
+        def work() -> int:
+            return sum(len(block.data) for block in encode(columns).blocks)
+
+        return Stage("encoding", self._size, work)
+
+    def _writing(self) -> Stage:
+        columns = {name: column for name, column in self.columns.items() if name != "weight"}
+        cluster = self._encoder()(columns)
+        path = self._folder / "cluster.root"
+
+        def work() -> int:
+            with ClusterFile(path, self._layout, None) as file:
+                return sum(file.append(cluster).length for _ in range(_CHUNKS))
+
+        return Stage("writing", _CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True))
+
+    def _no_output(self) -> Stage:
+        def work() -> None:
+            for _ in self._generator.run(lambda _, __: None):
+                pass
+
+        return Stage("no output", self._generator.plan.total, work, self._generator.workers)
+
+    def _end_to_end(self) -> Stage:
+        path = self._folder / "produced.root"
+
+        def work() -> int:
+            produce(self._generator, path, layout=self._layout, compression=self._compression)
+            return path.stat().st_size
+
+        return Stage(
+            "end to end",
+            self._generator.plan.total,
+            work,
+            self._generator.workers,
+            lambda: path.unlink(missing_ok=True),
+        )
+
+    def _writer(self) -> Stage:
+        """Time encoding and writing to a whole file in one thread: what a writer of columns costs."""
+        encode, path = self._encoder(), self._folder / "writer.root"
+        columns = {name: column for name, column in self.columns.items() if name != "weight"}
+
+        def work() -> int:
+            with ClusterFile(path, self._layout, parse_compression(self._compression)) as file:
+                for _ in range(_CHUNKS):
+                    file.append(encode(columns))
+                file.finish({})
+            return path.stat().st_size
+
+        return Stage("writer", _CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True))
+
+    def _uproots_writer(self) -> Stage:
+        """Time uproot's own writing of the same columns."""
+        import uproot
+
+        constants = {"energy_cut": self._bundle.energy_cut}
+        branches = self._layout.fill(self.columns, constants, self._bundle.target_start)
+        path, compression = self._folder / "uproot.root", parse_compression(self._compression)
+
+        def work() -> int:
+            with uproot.recreate(path, compression=compression) as file:
+                make = file.mkrntuple if self._layout.rntuple else file.mktree
+                tree = make(self._layout.tree, self._layout.branch_types())
+                for _ in range(_CHUNKS):
+                    tree.extend(branches)
+            return path.stat().st_size
+
+        return Stage(
+            "uproots writer", _CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True)
+        )
+
+    def _reading(self) -> Stage:
+        import uproot
+
+        path = self._folder / "read.root"
+        produce(self._generator, path, layout=self._layout, compression=self._compression, force=True)
+
+        def work() -> int:
+            with uproot.open(path, object_cache=None, array_cache=None) as file:
+                file[self._layout.tree].arrays(library="np")
+            return path.stat().st_size
+
+        return Stage("reading", self._generator.plan.total, work)

@@ -1,0 +1,236 @@
+"""The files of a production: grown by clusters, published when complete, taken up again after a stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from shipgen.cluster_file import ClusterFile, intact
+from shipgen.clusters import ClusterEncoder
+from shipgen.errors import OutputError
+from shipgen.files import check_output
+from shipgen.journal import Entry, Journal, read_journal
+from shipgen.plan import CHUNK_SIZE
+from shipgen.writers import parse_compression
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from shipgen.batch import Batch
+    from shipgen.clusters import Cluster
+    from shipgen.generator import MuonGenerator
+    from shipgen.layouts import Layout
+    from shipgen.plan import Chunk
+
+_JOURNAL = "journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Muons on their way to a file.
+
+    Attributes
+    ----------
+    file : int
+        Number of the file, from 0.
+    cluster : Cluster
+        The muons.
+    counts : tuple of int
+        How many of each category.
+    """
+
+    file: int
+    cluster: Cluster
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Names and sizes of the files of a production.
+
+    Attributes
+    ----------
+    path : Path
+        The file, or what the names of several are made of.
+    total : int
+        Muons in all.
+    most : int, optional
+        Muons a file; ``None`` puts all into one.
+    """
+
+    path: Path
+    total: int
+    most: int | None = None
+
+    def __len__(self) -> int:
+        return 1 if self.most is None else -(-self.total // self.most)
+
+    @property
+    def limit(self) -> int:
+        """Muons of a full file."""
+        return self.most or max(self.total, 1)
+
+    def name(self, file: int) -> Path:
+        """Return the path of file number `file`: ``out_000.root`` and so on where there may be several."""
+        if self.most is None:
+            return self.path
+        digits = max(3, len(str(len(self) - 1)))
+        return self.path.with_name(f"{self.path.stem}_{file:0{digits}}{self.path.suffix}")
+
+    def rows(self, file: int) -> int:
+        """Return the muons of file number `file`."""
+        return min(self.limit, self.total - file * self.limit)
+
+
+class Production:
+    """Takes the muons of a generator to their files; a context manager, which closes what is open.
+
+    Parameters
+    ----------
+    generator : MuonGenerator
+        Bundle and plan.
+    files : Files
+        Where to.
+    folder : Path
+        For what is not complete; what an interrupted production left there is used.
+    layout : Layout
+        Tree and branches.
+    compression : str
+        As for `shipgen.writers.parse_compression`.
+    describe : callable
+        Gives the objects (name to text) to store in a file, from its number and its muons of each category.
+    force : bool
+        Replace existing files.
+
+    Attributes
+    ----------
+    rows : int
+        Muons on disk.
+    kept : int
+        How many of them an earlier run left.
+    """
+
+    def __init__(
+        self,
+        generator: MuonGenerator,
+        files: Files,
+        folder: Path,
+        *,
+        layout: Layout,
+        compression: str,
+        describe: Callable[[int, tuple[int, ...]], Mapping[str, str]],
+        force: bool,
+    ) -> None:
+        self._describe = describe
+        bundle, self._files, self._folder, self._force = generator.bundle, files, folder, force
+        self._categories = len(bundle.entries)
+        self._layout, self._compression = layout, parse_compression(compression)
+        constants = {"energy_cut": bundle.energy_cut, "weight": generator.plan.weight}
+        self._encode = ClusterEncoder(layout, constants, bundle.target_start, self._compression)
+        self._open: ClusterFile | None = None
+        self._found = self._take_up()
+        self._journal = Journal(folder / _JOURNAL, self._found)
+        self._counts = np.zeros((len(files), self._categories), np.int64)
+        for entry in self._found:
+            self._counts[entry.file] += entry.counts or 0
+        self.kept = self.rows = int(self._counts.sum())
+
+    def __enter__(self) -> Self:
+        try:
+            self._complete()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.__exit__()
+        if self._open is not None:
+            self._open.__exit__()
+        if not self.rows:
+            # Nothing to go on with.
+            for path in (self._folder / _JOURNAL, self._growing(0)):
+                path.unlink(missing_ok=True)
+
+    def counts(self, file: int | None = None) -> tuple[int, ...]:
+        """Return the muons of each category on disk, in file number `file` or in all."""
+        counts = self._counts.sum(0) if file is None else self._counts[file]
+        return tuple(counts.tolist())
+
+    def _growing(self, file: int) -> Path:
+        """Return the path of file number `file` while it is not complete."""
+        return self._folder / self._files.name(file).name
+
+    def _take_up(self) -> list[Entry]:
+        """Return what an earlier run left: whole files, and good clusters of one that is not."""
+        entries = read_journal(self._folder / _JOURNAL)
+        last = max((entry.file for entry in entries), default=0)
+        stored = [entry.stored for entry in entries if entry.file == last and entry.stored]
+        if not stored or any(entry.file == last and entry.stored is None for entry in entries):
+            return entries
+        full = sum(one.rows for one in stored) == self._files.rows(last)
+        if full and self._files.name(last).exists() and not self._growing(last).exists():
+            # Stopped between giving the file its name and noting that.
+            return [*entries, Entry(last)]
+        good = intact(self._growing(last), stored)
+        return [entry for entry in entries if entry.file < last] + [
+            entry for entry in entries if entry.file == last
+        ][: len(good)]
+
+    def _complete(self) -> None:
+        """Publish what only lacked that."""
+        published = {entry.file for entry in self._found if entry.stored is None}
+        for file in {entry.file for entry in self._found} - published:
+            if self._counts[file].sum() == self._files.rows(file):
+                self._publish(file, self._grow(file))
+                published.add(file)
+        for file in range(len(self._files)):
+            if file not in published:
+                check_output(self._files.name(file), force=self._force)
+
+    def encode(self, chunk: Chunk, batch: Batch) -> list[Part]:
+        """Encode those muons of a chunk that are not on disk, cut where files end; runs in the workers."""
+        first, limit = chunk.index * CHUNK_SIZE, self._files.limit
+        row, stop = max(first, self.kept), first + chunk.size
+        columns = batch.columns()
+        # The same for all muons: stored as a constant.
+        del columns["weight"]
+        parts = []
+        while row < stop:
+            end = min(stop, (row // limit + 1) * limit)
+            rows = slice(row - first, end - first)
+            counts = replace(chunk, labels=chunk.labels[rows]).counts(self._categories)
+            cluster = self._encode({name: column[rows] for name, column in columns.items()})
+            parts.append(Part(row // limit, cluster, counts))
+            row = end
+        return parts
+
+    def append(self, part: Part) -> None:
+        """Write `part`, and publish its file when that is full; raise OSError where that fails."""
+        growing = self._open or self._grow(part.file)
+        self._journal.add(Entry(part.file, growing.append(part.cluster), part.counts))
+        self._counts[part.file] += part.counts
+        self.rows += part.cluster.rows
+        if self._counts[part.file].sum() == self._files.rows(part.file):
+            self._publish(part.file, growing)
+
+    def _grow(self, file: int) -> ClusterFile:
+        """Open file number `file` behind its last cluster."""
+        stored = [entry.stored for entry in self._found if entry.file == file and entry.stored]
+        self._found = []
+        self._open = ClusterFile(self._growing(file), self._layout, self._compression, stored)
+        return self._open
+
+    def _publish(self, file: int, growing: ClusterFile) -> None:
+        """Complete file number `file` and give it its name."""
+        growing.finish(self._describe(file, self.counts(file)))
+        growing.__exit__()
+        self._open = None
+        name = self._files.name(file)
+        if name.exists() and not self._force:
+            raise OutputError(f"{name} was made by something else meanwhile: it is kept")
+        self._growing(file).replace(name.resolve())
+        self._journal.add(Entry(file))

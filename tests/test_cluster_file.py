@@ -1,0 +1,163 @@
+"""Growing files and their journal: cut off anywhere, taken up again, beyond 2 GB."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import uproot
+
+from shipgen.cluster_file import ClusterFile, intact
+from shipgen.clusters import ClusterEncoder
+from shipgen.journal import Entry, Journal, read_journal
+from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
+from shipgen.plan import CHUNK_SIZE
+from shipgen.records import Stored
+from shipgen.writers import parse_compression
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shipgen.clusters import Cluster
+    from shipgen.layouts import Layout
+
+RNG = np.random.default_rng(1)
+CONSTANTS = {"energy_cut": 10.0, "weight": 0.5}
+SIZES = (500, 1, 2000)
+
+
+def columns(n: int) -> dict[str, np.ndarray]:
+    return {
+        "pdg": RNG.choice(np.array([-13, 13], np.int32), n),
+        **{name: RNG.normal(size=n).astype(np.float32) for name in ("x", "y", "z", "px", "py", "pz")},
+    }
+
+
+BATCHES = [columns(n) for n in SIZES]
+
+
+def encode(layout: Layout, compression: str) -> list[Cluster]:
+    encoder = ClusterEncoder(layout, CONSTANTS, 0.0, parse_compression(compression))
+    return [encoder(batch) for batch in BATCHES]
+
+
+def check(path: Path, layout: Layout) -> None:
+    with uproot.open(path) as file:
+        assert str(file["note"]) == "text"
+        read = file[layout.tree].arrays(library="np")
+    for name in ("px", "py", "pz"):
+        expected = np.concatenate([batch[name] for batch in BATCHES])
+        np.testing.assert_array_equal(read[name], expected)
+    assert list(read) == [branch.name for branch in layout.branches]
+    assert (read[layout.branches[1].name if layout.rntuple else "w"] == 0.5).all()
+
+
+@pytest.mark.parametrize("layout", list(OUTPUT_LAYOUTS.values()), ids=list(OUTPUT_LAYOUTS))
+@pytest.mark.parametrize("compression", ["none", "zstd:1", "lz4:1", "zlib:1"])
+def test_round_trip(tmp_path: Path, layout: Layout, compression: str) -> None:
+    with ClusterFile(tmp_path / "f.root", layout, parse_compression(compression)) as file:
+        for cluster in encode(layout, compression):
+            file.append(cluster)
+        assert file.rows == sum(SIZES)
+        file.finish({"note": "text"})
+    check(tmp_path / "f.root", layout)
+
+
+@pytest.mark.parametrize("layout", list(OUTPUT_LAYOUTS.values()), ids=list(OUTPUT_LAYOUTS))
+def test_cut_off_anywhere_and_taken_up(tmp_path: Path, layout: Layout) -> None:
+    """Including a file that was complete but for its name, and one with a changed byte."""
+    path, clusters = tmp_path / "f.root", encode(layout, "zstd:1")
+    with ClusterFile(path, layout, None) as file:
+        stored = [file.append(cluster) for cluster in clusters]
+        file.finish({"note": "wrong"})
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[stored[1].start + 5] ^= 1
+    ends = [0, stored[0].start, stored[0].end - 1, stored[0].end, stored[1].end + 7, len(content) - 1]
+    for text, good in zip(
+        (*(content[:end] for end in ends), bytes(damaged)), (0, 0, 0, 1, 2, 3, 1), strict=True
+    ):
+        path.write_bytes(text)
+        kept = intact(path, stored)
+        assert len(kept) == good
+        with ClusterFile(path, layout, None, kept) as file:
+            for cluster in clusters[good:]:
+                file.append(cluster)
+            assert file.stored == stored
+            file.finish({"note": "text"})
+        check(path, layout)
+    path.unlink()
+    assert intact(path, stored) == []
+
+
+PROGRAM = """
+import sys, ROOT
+file = ROOT.TFile.Open(sys.argv[1])
+print(file.IsZombie(), file.TestBit(ROOT.TFile.kRecovered))
+frame = ROOT.RDataFrame(sys.argv[2], sys.argv[1])
+print(frame.Count().GetValue(), frame.Sum("pz").GetValue())
+"""
+
+
+@pytest.mark.parametrize("layout", list(OUTPUT_LAYOUTS.values()), ids=list(OUTPUT_LAYOUTS))
+def test_beyond_2_gb(tmp_path: Path, layout: Layout) -> None:
+    """With a hole of 5 GB in place of clusters, which takes no room on disk."""
+    path, clusters = tmp_path / "f.root", encode(layout, "zstd:1")
+    with ClusterFile(path, layout, parse_compression("zstd:1")) as file:
+        file.append(clusters[0])
+        file._end = 5 * 2**30
+        for cluster in clusters[1:]:
+            file.append(cluster)
+        file.finish({"note": "text"})
+    assert path.stat().st_size > 5 * 2**30
+    check(path, layout)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, path, layout.tree],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    state, sums = done.stdout.splitlines()
+    assert state == "False False"
+    total = sum(batch["pz"].sum(dtype=float) for batch in BATCHES)
+    assert [float(word) for word in sums.split()] == [sum(SIZES), pytest.approx(total, rel=1e-6)]
+
+
+def test_equal_branches_and_constants_are_encoded_once() -> None:
+    encoder = ClusterEncoder(MUONBACK, CONSTANTS, 0.0, parse_compression("zstd:1"))
+    one, other = (encoder(columns(CHUNK_SIZE)) for _ in range(2))
+    names = [branch.name for branch in MUONBACK.branches]
+    assert one.blocks[names.index("id")] is one.blocks[names.index("pythiaid")]
+    for name in ("parentid", "ecut", "w"):
+        assert one.blocks[names.index(name)] is other.blocks[names.index(name)]
+        assert len(one.blocks[names.index(name)].data) < 200
+
+
+ENTRIES = [
+    Entry(0, Stored(8192, 100, 10, (20, 30), "0f"), (3, 7)),
+    Entry(0),
+    Entry(1, Stored(8192, 90, 9, (20, 20), "f0"), (9, 0)),
+]
+
+
+def test_journal_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, ENTRIES[:1]) as journal:
+        for entry in ENTRIES[1:]:
+            journal.add(entry)
+    content = path.read_bytes()
+    assert read_journal(path) == ENTRIES
+    ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]
+    for size in range(len(content)):
+        os.truncate(path, 0)
+        path.write_bytes(content[:size])
+        assert read_journal(path) == ENTRIES[: sum(end <= size for end in ends)]
+    for rubbish in (b"\0" * 50 + b"\n", b"{}\n", b"[1]\n", b"\xff\n"):
+        path.write_bytes(content[: ends[0]] + rubbish + content[ends[0] :])
+        assert read_journal(path) == ENTRIES[:1]
+    assert read_journal(tmp_path / "none") == []
