@@ -76,7 +76,7 @@ def _uncertainty(bundle: Bundle) -> Iterator[str]:
     names = list(dict.fromkeys(name for found in stated for name in found))
     if not names:
         return
-    yield "  networks over their sample, minus 1, in per cent; +- the spread of teachers and the sample's error"
+    yield "  networks over their sample, minus 1, in per cent; +- the errors of sample and network"
     yield f"  {'':26}" + "".join(f" {entry.category.name:>16}" for entry in bundle.entries)
     for name in names:
         yield f"  {name:26}" + "".join(f" {_difference(found.get(name)):>16}" for found in stated)
@@ -86,7 +86,8 @@ def _difference(figures: Any) -> str:
     """Return a relative difference with its error, as far as it is stated."""
     try:
         sample = float(figures["sample"])
-        error = math.hypot(float(figures["spread"]), float(figures["error"])) / abs(sample)
+        parts = (float(figures[name]) for name in ("error", "spread", "made_error"))
+        error = math.hypot(*parts) / abs(sample)
         return f"{100 * (float(figures['student']) / sample - 1):+.2f} +- {100 * error:.2f}"
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return "none"

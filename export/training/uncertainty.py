@@ -13,13 +13,13 @@ import numpy as np
 from shipgen_export.training.evaluate import generate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from shipgen.columns import Float64
+    from shipgen.columns import Float32, Float64
     from shipgen_export.sample import CategorySample
 
 #: Muons that each network makes.
-MUONS = 1_000_000
+MUONS = 2_000_000
 
 #: Stream of random numbers.
 _LATENT = 4
@@ -83,18 +83,17 @@ def uncertainty(
     -------
     dict
         ``muons``, ``teachers`` and, under ``quantities``, by name: the ``sample``'s value and its ``error``
-        (from sums over protons), the ``student``'s, the teachers' ``mean`` and their ``spread`` (standard
-        deviation).
+        (from sums over protons), the ``student``'s and its ``made_error`` (from the number of muons made), the
+        teachers' ``mean`` and their ``spread`` (standard deviation).
     """
     sample, error = _of_sample(muons, start)
     key = (seed, muons.category.number, _LATENT)
 
-    def of(generator: Any) -> dict[str, float]:
+    def of(generator: Any) -> tuple[dict[str, float], dict[str, float]]:
         random = np.random.default_rng(np.random.SeedSequence(key))
-        features = generate(generator, muons, made, random)
-        return _means(lambda part: quantities(part, start), features.astype(np.float64), np.ones(made))
+        return _means(generate(generator, muons, made, random), start)
 
-    own, others = of(student), [of(teacher) for teacher in teachers]
+    (own, own_error), others = of(student), [of(teacher)[0] for teacher in teachers]
     found = {}
     for name, value in sample.items():
         values = np.array([other[name] for other in others])
@@ -102,21 +101,26 @@ def uncertainty(
             "sample": value,
             "error": error[name],
             "student": own[name],
+            "made_error": own_error[name],
             "mean": float(values.mean()),
             "spread": float(values.std(ddof=1)),
         }
     return {"muons": made, "teachers": len(others), "quantities": found}
 
 
-def _means(
-    function: Callable[[Float64], dict[str, Float64]], features: Float64, weights: Float64
-) -> dict[str, float]:
-    sums: dict[str, float] = {}
+def _means(features: Float32, start: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the quantities' means over muons that count alike, and the errors of these."""
+    sums: dict[str, Float64] = {}
     for first in range(0, len(features), _SLICE):
-        part = slice(first, first + _SLICE)
-        for name, values in function(features[part]).items():
-            sums[name] = sums.get(name, 0.0) + float(weights[part] @ values)
-    return {name: total / float(weights.sum()) for name, total in sums.items()}
+        part = features[first : first + _SLICE].astype(np.float64)
+        for name, values in quantities(part, start).items():
+            sums[name] = sums.get(name, np.zeros(2)) + np.array([values.sum(), values @ values])
+    n = len(features)
+    means = {name: float(first) / n for name, (first, _) in sums.items()}
+    errors = {
+        name: float(np.sqrt(max(second / n - means[name] ** 2, 0.0) / n)) for name, (_, second) in sums.items()
+    }
+    return means, errors
 
 
 def _of_sample(muons: CategorySample, start: float) -> tuple[dict[str, float], dict[str, float]]:
