@@ -1,12 +1,13 @@
 """Layouts as data: a ROOT tree's name, branches, types and units. Writers and readers know no other names.
 
 Sources of the rules: FairShip's ``MuonBackGenerator`` for `MUONBACK` (flat trees are bound as ``Float_t``,
-at most 16 leaves, metres, and the reader adds 70.845 m to z).
+at most 16 leaves, metres, and the reader adds 70.845 m to z, in 2019 50 m) and its ``TTreeGenerator`` for
+`TTREE` (``Double_t`` and ``Int_t``, cm, nothing added).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -168,6 +169,32 @@ MUONBACK = Layout(
     defaults={"parent": 0.0},
 )
 
+#: The same for FairShip of 2019, whose reader adds 50 m to z.
+MUONBACK_2019 = replace(
+    MUONBACK,
+    name="muonback2019",
+    branches=tuple(
+        branch if branch.target_start is None else replace(branch, target_start=-50.0)
+        for branch in MUONBACK.branches
+    ),
+)
+
+#: The tree that FairShip reads with ``--ttree``; z = 0 where the target starts.
+TTREE = Layout(
+    name="ttree",
+    tree="converted_ntuple",
+    branches=(
+        Branch("px", "px", "f8", unit="GeV"),
+        Branch("py", "py", "f8", unit="GeV"),
+        Branch("pz", "pz", "f8", unit="GeV"),
+        Branch("x", "x", "f8", unit="cm"),
+        Branch("y", "y", "f8", unit="cm"),
+        Branch("z", "z", "f8", unit="cm", target_start=0.0),
+        Branch("w", "weight", "f8"),
+        Branch("id", "pdg", "i4"),
+    ),
+)
+
 #: ROOT's coming format, for analysis; z = 0 where the target starts.
 RNTUPLE = Layout(
     name="rntuple",
@@ -186,4 +213,4 @@ RNTUPLE = Layout(
 )
 
 #: The layouts `shipgen produce` can write.
-OUTPUT_LAYOUTS = {layout.name: layout for layout in (MUONBACK, RNTUPLE)}
+OUTPUT_LAYOUTS = {layout.name: layout for layout in (MUONBACK, MUONBACK_2019, TTREE, RNTUPLE)}

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 _MUON = 13
 #: Branch with the energy cut, GeV, the same in all entries of one production.
 _CUT = "ecut"
-#: z of the target's start in what shipgen writes in this layout, cm.
-_TARGET_START = 100.0 * next(
-    branch.target_start for branch in MUONBACK.branches if branch.target_start is not None
-)
+#: cm in the units of length that shipgen writes.
+_CENTIMETRES = {"m": 100.0, "cm": 1.0}
 #: Branches that the published generators' own tool adds.
 _PUBLISHED_TOOL = {"event_id", "release_time", "mother_id", "process_id"}
 
@@ -49,7 +47,7 @@ def _header(file: Any, tree: str, target_start: float | None) -> Header:
         return Header(
             stated.pot if stated.pot is not None else pot,
             stated.energy_cut if stated.energy_cut is not None else cut,
-            _TARGET_START,
+            _target_start(provenance),
             provenance,
             ("its muons were drawn from networks: training on them adds no knowledge",),
             unsmeared=unsmeared,
@@ -63,6 +61,15 @@ def _header(file: Any, tree: str, target_start: float | None) -> Header:
             "correct weights"
         )
     return replace(stated, target_start=target_start, notes=tuple(notes))
+
+
+def _target_start(provenance: Mapping[str, Any]) -> float | None:
+    """Return z of the target's start in the frame of a produced file, cm, where it is stated."""
+    stated = provenance.get("target_start")
+    if not isinstance(stated, dict) or stated.get("unit") not in _CENTIMETRES:
+        return None
+    value = number(stated, "value")
+    return None if value is None else value * _CENTIMETRES[stated["unit"]]
 
 
 def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float) -> Step:

@@ -83,8 +83,8 @@ def uncertainty(
     -------
     dict
         ``muons``, ``teachers`` and, under ``quantities``, by name: the ``sample``'s value and its ``error``
-        (from sums over protons), the ``student``'s and its ``made_error`` (from the number of muons made), the
-        teachers' ``mean`` and their ``spread`` (standard deviation).
+        (from sums over protons), the ``student``'s and its ``made_error`` (from the number of muons made),
+        the teachers' ``mean`` and their ``spread`` (standard deviation).
     """
     sample, error = _of_sample(muons, start)
     key = (seed, muons.category.number, _LATENT)
@@ -117,9 +117,8 @@ def _means(features: Float32, start: float) -> tuple[dict[str, float], dict[str,
             sums[name] = sums.get(name, np.zeros(2)) + np.array([values.sum(), values @ values])
     n = len(features)
     means = {name: float(first) / n for name, (first, _) in sums.items()}
-    errors = {
-        name: float(np.sqrt(max(second / n - means[name] ** 2, 0.0) / n)) for name, (_, second) in sums.items()
-    }
+    variances = {name: max(second / n - means[name] ** 2, 0.0) for name, (_, second) in sums.items()}
+    errors = {name: float(np.sqrt(variance / n)) for name, variance in variances.items()}
     return means, errors
 
 

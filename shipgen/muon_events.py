@@ -1,0 +1,274 @@
+"""Muons by events, for simulations that read one event after the other: `shipgen.fairship` is one use.
+
+Needs NumPy and ONNX Runtime, and neither ROOT nor the packages that write files. Muons are those of
+`shipgen produce` with the same bundle and seed, in the same order, as far as a production's chunks are full:
+latents of the last one, which is not, may be drawn in other batches.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from shipgen.bundle import Bundle
+from shipgen.categories import MUON_MASS
+from shipgen.chunks import ChunkMaker
+from shipgen.errors import BundleError, InputError
+from shipgen.plan import LARGEST, Plan
+from shipgen.streams import BEAM, EVENTS, draw_seed, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from shipgen.batch import Batch
+    from shipgen.columns import Float64
+    from shipgen.plan import Chunk
+
+#: Muons whose numbers are turned into Python's at a time.
+_BLOCK = 4096
+
+#: Events whose numbers of muons are drawn at a time.
+_COUNTS = 4096
+
+#: An event of more muons than this would not fit into memory.
+_MOST = 1e7
+
+#: What is passed of one muon: PDG code, px, py, pz, x, y, z, parent, tracking, energy, time, weight.
+Track: TypeAlias = "tuple[int, float, float, float, float, float, float, int, bool, float, float, float]"
+
+#: No parent; to be tracked; energy from mass and momentum; no time yet.
+_PARENT, _TRACKED, _ENERGY, _TIME = -1, True, -9e9, 0.0
+
+
+class MuonEvents:
+    """An endless series of events; reading is reproducible from the bundle, the seed and the options.
+
+    Parameters
+    ----------
+    bundle : Bundle or path, optional
+        The networks; the default bundle when not given.
+    seed : int, optional
+        0 to 2**63 - 1; drawn anew when not given, see `seed`.
+    muons_per_event : int, optional
+        Muons of each event; 1 when neither this nor `pot_per_event` is given.
+    pot_per_event : float, optional
+        Protons on target that an event stands for. Alone: a Poisson number of muons of weight 1, which may be
+        none. With `muons_per_event`: that many muons, of the weight with which they stand for these protons.
+    energy_cut : float, optional
+        Leave out muons of a kinetic energy not above it, GeV.
+    smear_beam, paint_beam : float
+        Standard deviation of the beam's position in x and y, and radius of the circle it is painted on, cm;
+        drawn for each muon, since each is another proton's.
+    target_z : float
+        Where the target starts in the geometry, cm.
+
+    Attributes
+    ----------
+    seed : int
+        The seed.
+    events : int
+        Events read.
+    muons : int
+        Muons passed.
+
+    Raises
+    ------
+    InputError
+        An option is out of range. What is wrong with the bundle is said by `open`.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str | None = None,
+        *,
+        seed: int | None = None,
+        muons_per_event: int | None = None,
+        pot_per_event: float | None = None,
+        energy_cut: float | None = None,
+        smear_beam: float = 0.0,
+        paint_beam: float = 0.0,
+        target_z: float = 0.0,
+    ) -> None:
+        if muons_per_event is None and pot_per_event is None:
+            muons_per_event = 1
+        _check("muons_per_event", muons_per_event, lambda value: 1 <= value <= _MOST and value == int(value))
+        _check("pot_per_event", pot_per_event, lambda value: value > 0)
+        for name, value in (
+            ("energy_cut", energy_cut),
+            ("smear_beam", smear_beam),
+            ("paint_beam", paint_beam),
+        ):
+            _check(name, value, lambda value: value >= 0)
+        _check("target_z", target_z, lambda _: True)
+        if energy_cut is not None and muons_per_event is not None and pot_per_event is not None:
+            raise InputError(
+                "with an energy cut, the weight that makes muons_per_event muons stand for pot_per_event "
+                "protons is not known beforehand: give one of the two"
+            )
+        self.seed = draw_seed() if seed is None else seed
+        self.events = self.muons = 0
+        self._source = bundle
+        self._size = None if muons_per_event is None else int(muons_per_event)
+        self._pot = pot_per_event
+        self._cut = energy_cut
+        self._smear, self._paint, self._target_z = smear_beam, paint_beam, target_z
+        self._bundle: Bundle | None = None
+        # Of the block that is being read: muons drawn and passed before it, and which of its muons pass.
+        self._drawn = self._passed = 0
+        self._kept: npt.NDArray[np.intp] = np.empty(0, np.intp)
+
+    def open(self) -> None:
+        """Load the bundle; done by whatever needs it if not called before.
+
+        Raises
+        ------
+        BundleError
+            The bundle cannot be used.
+        InputError
+            The seed or the energy cut is out of range.
+        MissingExtraError
+            ONNX Runtime is not installed.
+        """
+        if self._bundle is not None:
+            return
+        source = self._source
+        bundle = source if isinstance(source, Bundle) else Bundle.open(source)
+        plan = Plan.make([entry.rate for entry in bundle.entries], n=LARGEST, seed=self.seed, exact=True)
+        if self._cut is not None and self._cut < bundle.energy_cut:
+            raise InputError(
+                f"energy_cut = {self._cut:g} GeV is below that of bundle {bundle.name}, "
+                f"{bundle.energy_cut:g} GeV, under which muons are missing: choose a higher one or none"
+            )
+        mean = None
+        if self._size is None and self._pot is not None:
+            mean = bundle.rate * self._pot
+            if mean > _MOST:
+                raise InputError(
+                    f"pot_per_event = {self._pot:g} gives {mean:.3g} muons an event: choose less than "
+                    f"{_MOST / bundle.rate:.3g}"
+                )
+        self._bundle, self._plan = bundle, plan
+        self._make = ChunkMaker(bundle.entries, bundle.networks, plan.weight, reuse=True)
+        self._tracks = chain.from_iterable(self._blocks())
+        self._counts = None if mean is None else self._poisson(mean)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The networks and what is known of them."""
+        self.open()
+        assert self._bundle is not None  # noqa: S101
+        return self._bundle
+
+    @property
+    def weight(self) -> float:
+        """Each muon's weight."""
+        if self._size is None or self._pot is None:
+            return 1.0
+        return self._pot * self.bundle.rate / self._size
+
+    @property
+    def energy_cut(self) -> float:
+        """No muon's kinetic energy is meant to be below this, GeV: the cut asked for or the bundle's."""
+        return self.bundle.energy_cut if self._cut is None else self._cut
+
+    @property
+    def pot(self) -> float:
+        """Protons on target that the events read so far stand for."""
+        if self._pot is not None:
+            return self.events * self._pot
+        here = self.muons - self._passed
+        drawn = self._drawn + (int(self._kept[here - 1]) + 1 if here else 0)
+        return drawn / self.bundle.rate
+
+    def file_summary(self) -> dict[str, Any]:
+        """Return the keys of FairShip's ``FileSummary`` for the events read so far."""
+        return {"PoT": self.pot, "EnergyCut": self.energy_cut, "prodSite": "shipgen"}
+
+    def next_event(self, add_track: Callable[..., object]) -> None:
+        """Pass the muons of the next event to `add_track`, one a call, as `Track` says; GeV, cm.
+
+        The arguments are those of ``FairPrimaryGenerator::AddTrack``.
+        """
+        if self._bundle is None:
+            self.open()
+        if self._size == 1:
+            add_track(*next(self._tracks))  # type: ignore[misc]
+            self.muons += 1
+        else:
+            for track in islice(self._tracks, self._size if self._counts is None else next(self._counts)):
+                if track is not None:
+                    add_track(*track)
+                    self.muons += 1
+        self.events += 1
+
+    def _poisson(self, mean: float) -> Iterator[int]:
+        """Yield the numbers of muons of the events."""
+        rng = stream(self.seed, 0, EVENTS)
+        while True:
+            yield from rng.poisson(mean, _COUNTS).tolist()
+
+    def _blocks(self) -> Iterator[Iterable[Track | None]]:
+        """Yield all muons in blocks; ``None`` in place of those below the cut where events count them."""
+        weight = self.weight
+        for chunk in self._plan:
+            batch = self._make(chunk)
+            x, y, z = self._positions(chunk, batch)
+            above = self._above(batch)
+            for start in range(0, len(batch), _BLOCK):
+                part = slice(start, start + _BLOCK)
+                passing = above[part]
+                # Where events count all muons, those that do not pass keep their places.
+                chosen = np.flatnonzero(passing) if self._counts is None else np.arange(len(passing))
+                columns = (batch.pdg, batch.px, batch.py, batch.pz, x, y, z)
+                lists = [column[part][chosen].tolist() for column in columns]
+                same = (repeat(value) for value in (_PARENT, _TRACKED, _ENERGY, _TIME, weight))
+                tracks: Iterator[Track] = zip(*lists, *same, strict=False)
+                self._kept = chosen
+                if self._counts is None or passing.all():
+                    yield tracks
+                else:
+                    yield (track if good else None for track, good in zip(tracks, passing, strict=True))
+                # Here again when the next muon is asked for: the earlier ones have been counted.
+                self._drawn += len(passing)
+                self._passed = self.muons
+        raise InputError(f"{LARGEST:g} muons have been read with seed {self.seed}: choose another seed")
+
+    def _positions(self, chunk: Chunk, batch: Batch) -> tuple[Float64, Float64, Float64]:
+        """Return where the muons start in the geometry, cm."""
+        x, y = batch.x.astype(np.float64), batch.y.astype(np.float64)
+        # In float64: the offset is a hundred times larger than the target.
+        z = batch.z.astype(np.float64) - self.bundle.target_start + self._target_z
+        rng = stream(chunk.seed, chunk.index, BEAM)
+        if self._smear:
+            x += rng.normal(0, self._smear, len(x))
+            y += rng.normal(0, self._smear, len(y))
+        if self._paint:
+            phi = rng.uniform(0, 2 * math.pi, len(x))
+            x += self._paint * np.cos(phi)
+            y += self._paint * np.sin(phi)
+        return x, y, z
+
+    def _above(self, batch: Batch) -> npt.NDArray[np.bool_]:
+        """Return which muons pass the cut; raise `BundleError` where a network made no numbers."""
+        px, py, pz = (column.astype(np.float64) for column in (batch.px, batch.py, batch.pz))
+        p2 = px**2 + py**2 + pz**2
+        if not np.isfinite(p2 + batch.x + batch.y + batch.z).all():
+            raise BundleError(
+                f"bundle {self.bundle.path} made muons that are not finite: train or get it again"
+            )
+        if self._cut is None:
+            return np.ones(len(batch), bool)
+        return np.greater(p2, (self._cut + MUON_MASS) ** 2 - MUON_MASS**2)
+
+
+def _check(name: str, value: float | None, good: Callable[[float], bool]) -> None:
+    """Raise `InputError` unless an option is not given or a finite number in its range."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating))
+    if value is not None and not (is_number and math.isfinite(value) and good(value)):
+        raise InputError(f"{name} = {value!r} is out of range")
