@@ -1,0 +1,1 @@
+"""Validation: how far generated muons can be trusted, measured against a reference."""

@@ -1,0 +1,83 @@
+"""Whether generated muons are copies of those that the networks were trained on.
+
+Coordinates are scaled by the reference's standard deviations. A network that has memorised its sample makes
+muons nearer to that sample than other muons are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen_export.training.figure_of_merit import Muons, thin
+from shipgen_export.validation.findings import Test
+from shipgen_export.validation.samples import by_proton
+from shipgen_export.validation.statistics import effective, one_sided
+
+if TYPE_CHECKING:
+    from shipgen.columns import Float32, Float64
+    from shipgen_export.validation.samples import Sample
+
+#: Muons in each set, and muons whose neighbours are looked for.
+_MUONS, _ASKED = 50_000, 10_000
+_FEWEST = 1000
+
+
+def neighbours(
+    generated: Sample, reference: Sample, name: str, seed: int
+) -> tuple[dict[str, Any], list[Test]] | None:
+    """Look for the nearest neighbours of a category's generated muons; ``None`` with too few muons.
+
+    Returns
+    -------
+    dict
+        ``copies``: share of generated muons that equal one of the reference; ``distance_ratio``: median
+        distance to the reference, over that of the reference's own muons of other protons. Where it is known
+        what the networks were trained on also ``nearer_to_training``: share of generated muons nearer to
+        muons trained on than to as many others, 0.5 for a network that has not memorised, and its error.
+    list of Test
+    """
+    made, real = generated.categories[name], reference.categories[name]
+    if min(len(made), len(real)) < 2 * _FEWEST:
+        return None
+    random = np.random.default_rng((seed, 5))
+    half = np.unique(real.group, return_inverse=True)[1] % 2
+    sets = [thin(real.at(half == part), _MUONS, random) for part in (0, 1)]
+    asked, other = thin(made, _ASKED, random), thin(sets[1], _ASKED, random)
+    scale = sets[0].features.std(0, dtype=np.float64)
+    scale[scale == 0] = 1
+    to_real = _distances(sets[0].features, asked.features, scale)
+    own = _distances(sets[0].features, other.features, scale)
+    typical = float(np.median(own))
+    found: dict[str, Any] = {
+        "asked": len(asked),
+        "compared_with": len(sets[0]),
+        "copies": float(np.mean(to_real == 0)),
+        "distance_ratio": float(np.median(to_real)) / typical if typical > 0 else None,
+    }
+    train = reference.train.get(name)
+    if train is None or len(train) < _FEWEST:
+        return found, []
+    number = min(len(train), len(real), _MUONS)
+    both = [thin(muons, number, random) for muons in (train, real)]
+    nearest = [_distances(muons.features, asked.features, scale) for muons in both]
+    share = float(np.mean(nearest[0] < nearest[1]) + np.mean(nearest[0] == nearest[1]) / 2)
+    error = _error(asked, both)
+    pull = (share - 0.5) / error
+    found |= {"nearer_to_training": share, "nearer_to_training_error": error}
+    text = f"{share:.2%} of generated muons are nearer to muons trained on, where 50 % are expected"
+    return found, [Test("memory", name, "nearest neighbour", one_sided(pull), abs(pull), text)]
+
+
+def _distances(muons: Float32, asked: Float32, scale: Float64) -> Float64:
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(muons / scale)
+    return np.asarray(tree.query(asked / scale, k=1)[0])
+
+
+def _error(asked: Muons, both: list[Muons]) -> float:
+    """Return the standard error of the share: of the muons asked, and of either set by protons."""
+    sizes = [len(asked), *(effective(by_proton(muons))[1] for muons in both)]
+    return float(0.5 * np.sqrt(sum(1 / size for size in sizes)))

@@ -1,0 +1,151 @@
+"""What is compared of muons: quantities, their labels and units, tails and regions."""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.categories import CATEGORIES, FEATURE_UNITS
+from shipgen.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shipgen.categories import Category
+    from shipgen.columns import Float32, Float64
+
+#: All categories together.
+TOGETHER = "together"
+
+#: Name of a quantity -> how pictures call it, and its unit.
+LABELS = {
+    "x": ("x", "cm"),
+    "y": ("y", "cm"),
+    "z": ("z from target's start", "cm"),
+    "px": (r"$p_x$", "GeV"),
+    "py": (r"$p_y$", "GeV"),
+    "pz": (r"$p_z$", "GeV"),
+    "p": ("p", "GeV"),
+    "pt": (r"$p_\mathrm{T}$", "GeV"),
+    "phi": (r"$\varphi$ of momentum", "rad"),
+    "r": ("r", "cm"),
+    "phi_xy": (r"$\varphi$ of position", "rad"),
+    "dphi": (r"$|\Delta\varphi|$ of momentum and position", "rad"),
+}
+
+#: The same in plain text.
+NAMES = {
+    "pt": "pT",
+    "phi": "phi of momentum",
+    "phi_xy": "phi of position",
+    "dphi": "phi between momentum and position",
+}
+
+#: Quantity -> thresholds of tails.
+TAILS = {"p": (30.0, 60.0, 100.0, 150.0, 200.0), "pt": (0.5, 1.0, 1.5, 2.0, 2.5), "z": (100.0, 200.0)}
+
+#: Pairs that are drawn.
+PAIRS = {
+    True: (("p", "pt"), ("z", "p"), ("px", "py")),
+    False: (("p", "pt"), ("z", "p"), ("x", "y"), ("r", "pt"), ("x", "px"), ("z", "r")),
+}
+
+_CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
+_OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+
+
+def label(name: str) -> str:
+    """Return how pictures call a quantity, with its unit."""
+    text, unit = LABELS[name]
+    return f"{text} [{unit}]"
+
+
+def plain(name: str) -> str:
+    """Return a quantity's name in plain text."""
+    return NAMES.get(name, name)
+
+
+def quantities(features: Float32) -> dict[str, Float64]:
+    """Return what is compared, by name, float64[n] each.
+
+    Parameters
+    ----------
+    features : float32[n, d]
+        (x, y,) z, px, py, pz in cm and GeV, z from the target's start.
+    """
+    columns = features.T.astype(np.float64)
+    names = list(FEATURE_UNITS)[-len(columns) :]
+    found = dict(zip(names, columns, strict=True))
+    found["pt"] = np.hypot(found["px"], found["py"])
+    found["p"] = np.hypot(found["pt"], found["pz"])
+    found["phi"] = np.arctan2(found["py"], found["px"])
+    if "x" in found:
+        found["r"] = np.hypot(found["x"], found["y"])
+        found["phi_xy"] = np.arctan2(found["y"], found["x"])
+        found["dphi"] = np.abs((found["phi"] - found["phi_xy"] + np.pi) % (2 * np.pi) - np.pi)
+    return found
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of muons such as ``p > 100, pt > 2``: all its conditions hold."""
+
+    text: str
+    conditions: tuple[tuple[str, str, float], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Region:
+        """Read conditions joined by commas; raise `InputError` where they cannot be read."""
+        conditions = []
+        for part in text.split(","):
+            match = _CONDITION.fullmatch(part)
+            try:
+                name, sign, number = match.groups()  # type: ignore[union-attr]
+                conditions.append((name.lower(), sign, float(number)))
+            except (AttributeError, ValueError) as error:
+                raise InputError(f"the region {text!r} is not like 'p > 100, pt > 2'") from error
+            if name.lower() not in LABELS:
+                raise InputError(f"no quantity {name!r} in the region {text!r}: take {', '.join(LABELS)}")
+        return cls(text, tuple(conditions))
+
+    @property
+    def name(self) -> str:
+        """How the report calls it."""
+        parts = (
+            f"{plain(name)} {sign} {number:g} {LABELS[name][1]}" for name, sign, number in self.conditions
+        )
+        return ", ".join(parts)
+
+    def holds(self, values: Mapping[str, Float64]) -> Any:
+        """Return which muons are in the region, bool[n]; ``None`` where a quantity is not defined."""
+        if any(name not in values for name, _, _ in self.conditions):
+            return None
+        each = (_OPERATORS[sign](values[name], number) for name, sign, number in self.conditions)
+        return reduce(np.logical_and, each)
+
+
+def tails() -> list[Region]:
+    """Return the tails that are always compared."""
+    return [
+        Region("", ((name, ">", threshold),))
+        for name, thresholds in TAILS.items()
+        for threshold in thresholds
+    ]
+
+
+def category_titles() -> dict[str, str]:
+    """Return how the report calls each category."""
+    sign = {-13: "mu+", 13: "mu-"}
+    return {c.name: f"{sign[c.pdg]} {'on' if c.on_axis else 'off'} axis" for c in CATEGORIES} | {
+        TOGETHER: "all categories together"
+    }
+
+
+def pairs(category: Category | None) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of quantities that are drawn; ``None`` is all categories together."""
+    return PAIRS[category is None or category.on_axis]

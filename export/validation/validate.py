@@ -1,0 +1,81 @@
+"""From two paths to a report: what ``shipgen validate`` does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shipgen.bundle import Bundle
+from shipgen.errors import InputError
+from shipgen.files import check_output
+from shipgen_export.validation.compare import validate
+from shipgen_export.validation.report import INDEX, PAGE, write_report
+from shipgen_export.validation.samples import Choice, open_sample
+from shipgen_export.validation.thresholds import check_limits, raise_beyond, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+
+def validate_paths(
+    generated: Path,
+    reference: Path,
+    output: Path,
+    *,
+    muons: int,
+    limit: int,
+    seed: int,
+    parts: tuple[str, ...] | None,
+    forms: Sequence[str],
+    regions: Sequence[str],
+    bundle: Path | None,
+    level: float,
+    cores: int | None,
+    limits: Mapping[str, float | None],
+    max_failed: int | None,
+    command: str,
+    pictures: bool,
+    force: bool,
+) -> Iterator[str]:
+    """Compare two sources, write the report and yield lines for the terminal.
+
+    Parameters
+    ----------
+    generated, reference : Path
+        Bundles, prepared samples or ROOT files.
+    output : Path
+        The folder to make.
+    muons, limit : int
+        Muons that a bundle is asked for; most muons a category.
+    parts : tuple of str, optional
+        Of a prepared sample that is the reference; all if ``None``.
+    bundle : Path, optional
+        What `generated` was made with.
+    limits : mapping of str to float or None
+        By name in `thresholds.LIMITS`; `max_failed` is the largest number of tests that may fail.
+
+    Other parameters as for `compare.validate`.
+
+    Raises
+    ------
+    LimitError
+        A limit is not met; the report is written nevertheless.
+    InputError
+        A source cannot be used, both are the same, or nothing was measured that has a limit.
+    """
+    check_output(output, force=force, index=INDEX)
+    both_bundles = any((path / "bundle.json").is_file() for path in (generated, reference))
+    if generated.resolve() == reference.resolve() and generated.exists() and not both_bundles:
+        raise InputError(f"{generated} is both generated and reference: give two samples")
+    known = Bundle.open(bundle) if bundle is not None else None
+    first = Choice(limit, muons, seed)
+    second = Choice(limit, muons, seed + 1, parts)
+    with open_sample(generated, first) as one, open_sample(reference, second) as other:
+        result = validate(
+            one, other, seed=seed, forms=forms, regions=regions, bundle=known, level=level, cores=cores
+        )
+    checked = check_limits(result, limits, max_failed=max_failed)
+    write_report(result, output, limits=checked, command=command, pictures=pictures, force=force)
+    yield from table(result)
+    yield f"{output / PAGE}"
+    raise_beyond(checked, output / PAGE)

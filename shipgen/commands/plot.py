@@ -1,0 +1,32 @@
+"""``shipgen plot``: one picture of the muons of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shipgen.commands.options import COUNT, PATH, SEED
+
+
+@click.command("plot")
+@click.argument("file", type=PATH)
+@click.argument("reference", type=PATH, required=False)
+@click.option("-o", "--output", type=PATH, required=True, metavar="FIGURE", help="PNG, PDF or SVG to write.")
+@click.option(
+    "--muons", type=COUNT, default=10**6, show_default=True, help="Most muons a category, or produced."
+)
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Of that draw or production.")
+@click.option("--force", is_flag=True, help="Replace an existing picture.")
+def command(file: Path, reference: Path | None, output: Path, muons: int, seed: int, *, force: bool) -> None:
+    """Draw the muons of FILE, over those of REFERENCE if it is given.
+
+    Either is a ROOT file of `shipgen produce`, `shipgen simulate` or FairShip, a bundle (muons are produced),
+    or a prepared sample. With rates known, distributions are muons per proton on target, shares elsewhere.
+    """
+    from shipgen_export.validation.plot import plot
+
+    paths = [file] if reference is None else [file, reference]
+    for line in plot(paths, output, muons=muons, seed=seed, force=force):
+        click.echo(line)
+    click.echo(f"{output}")
