@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shipgen.layouts import Layout
 
 #: Chunks that the writers write to a file.
-_CHUNKS = 8
+CHUNKS = 8
 
 #: The stages that `shipgen produce` consists of.
 PARTS = ("latents", "networks", "mixing", "encoding", "writing")
@@ -132,9 +132,9 @@ class Stages:
 
         def work() -> int:
             with ClusterFile(path, self._layout, None) as file:
-                return sum(file.append(cluster).length for _ in range(_CHUNKS))
+                return sum(file.append(cluster).length for _ in range(CHUNKS))
 
-        return Stage("writing", _CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True))
+        return Stage("writing", CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True))
 
     def _no_output(self) -> Stage:
         def work() -> None:
@@ -165,12 +165,12 @@ class Stages:
 
         def work() -> int:
             with ClusterFile(path, self._layout, parse_compression(self._compression)) as file:
-                for _ in range(_CHUNKS):
+                for _ in range(CHUNKS):
                     file.append(encode(columns))
                 file.finish({})
             return path.stat().st_size
 
-        return Stage("writer", _CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True))
+        return Stage("writer", CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True))
 
     def _uproots_writer(self) -> Stage:
         """Time uproot's own writing of the same columns."""
@@ -184,12 +184,12 @@ class Stages:
             with uproot.recreate(path, compression=compression) as file:
                 make = file.mkrntuple if self._layout.rntuple else file.mktree
                 tree = make(self._layout.tree, self._layout.branch_types())
-                for _ in range(_CHUNKS):
+                for _ in range(CHUNKS):
                     tree.extend(branches)
             return path.stat().st_size
 
         return Stage(
-            "uproots writer", _CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True)
+            "uproots writer", CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True)
         )
 
     def _reading(self) -> Stage:

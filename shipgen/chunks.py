@@ -10,6 +10,7 @@ import numpy as np
 
 from shipgen.batch import Batch
 from shipgen.categories import FEATURE_UNITS
+from shipgen.errors import BundleError
 from shipgen.plan import CHUNK_SIZE
 from shipgen.streams import LATENT, stream
 
@@ -92,12 +93,20 @@ class ChunkMaker:
         return self.mix(chunk)
 
     def generate(self, chunk: Chunk) -> None:
-        """Fill this thread's columns with the muons of `chunk`, category after category."""
+        """Fill this thread's columns with the muons of `chunk`, category after category.
+
+        Raises
+        ------
+        BundleError
+            A network fails, or makes a number that is not finite.
+        """
         columns, start = self._scratch().columns, 0
         counts = chunk.counts(len(self._entries))
         for entry, network, count in zip(self._entries, self._networks, counts, strict=True):
             rng = stream(chunk.seed, chunk.index, LATENT + entry.category.number)
-            self._fill(columns[:, start : start + count], network, rng)
+            made = columns[:, start : start + count]
+            self._fill(made, network, rng)
+            _check_finite(made, network, chunk)
             start += count
 
     def mix(self, chunk: Chunk) -> Batch:
@@ -149,6 +158,20 @@ class ChunkMaker:
         if shape not in latents:
             latents[shape] = np.empty(shape, np.float32)
         return latents[shape]
+
+
+def _check_finite(columns: Float32, network: Network, chunk: Chunk) -> None:
+    """Raise `BundleError` unless all of `columns`, float32[6, n], is finite."""
+    # A sum is finite only of finite numbers, and costs a hundredth of what a mask of them does.
+    with np.errstate(all="ignore"):
+        sums = columns.sum(axis=1)
+    # Huge numbers may have a sum that is not.
+    if not np.isfinite(sums).all() and not (finite := np.isfinite(columns)).all():
+        bad = int(np.count_nonzero(~finite.all(axis=0)))
+        raise BundleError(
+            f"the network {network.path} made {bad:,} of {columns.shape[1]:,} muons with a number that is "
+            f"not finite (seed {chunk.seed}, chunk {chunk.index}): use another bundle, or train again"
+        )
 
 
 def draw_latents(network: Network, rng: np.random.Generator, n: int, out: Float32 | None = None) -> Float32:

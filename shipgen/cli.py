@@ -15,7 +15,10 @@ from shipgen.errors import ShipgenError
 #: Command -> (module, what ``--help`` says of it). Modules load when the command runs.
 COMMANDS = {
     "produce": ("shipgen.commands.produce", "Produce muons from a bundle into a ROOT file."),
+    "convert": ("shipgen.commands.convert", "Write a file of muons in another layout."),
     "info": ("shipgen.commands.info", "Say what a bundle or a file is and how it was made."),
+    "plot": ("shipgen.commands.plot", "Draw the muons of a file in one picture."),
+    "validate": ("shipgen.commands.validate", "Say how far generated muons can be trusted."),
     "simulate": ("shipgen.commands.simulate", "Simulate a training sample with Pythia 8."),
     "prepare": ("shipgen.commands.prepare", "Prepare files of simulated muons for training."),
     "train": ("shipgen.commands.train", "Train networks on a prepared sample."),
@@ -77,7 +80,7 @@ def run_command(program: click.Command, name: str, arguments: list[str]) -> int:
         # The reader of the output, `head` perhaps, has had enough; nothing can be told to it any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ShipgenError, click.UsageError, KeyboardInterrupt, OSError) as error:
+    except (ShipgenError, click.UsageError, KeyboardInterrupt, OSError, MemoryError) as error:
         if debug:
             raise
         message, code = _explain(error)
@@ -96,4 +99,6 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return error.format_message() + hint, error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {str(error) or 'nothing was left under the name of the output'}", 130
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {str(error) or 'use a larger machine, or fewer of its cores'}", 1
     return str(error), 1

@@ -102,5 +102,9 @@ class ClusterEncoder:
         from uproot.compression import compress
 
         stored = values.astype(values.dtype.newbyteorder(self._order), copy=False)
-        data = compress(stored.view(np.uint8), self._compression)
+        content = stored.view(np.uint8)
+        data = compress(content, self._compression)
+        if data is content and np.may_share_memory(stored, values):
+            # Not compressed: still the caller's memory, which the next chunk overwrites.
+            data = content.copy()
         return Block(stored.nbytes, data)

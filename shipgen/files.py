@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, OutputError
@@ -66,6 +66,24 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"writing {path} failed: {error.strerror or error}")
 
 
+def rename(part: Path, final: Path) -> None:
+    """Give the file `part` the name `final`, whole also after a power cut: nothing is left in memory."""
+    _sync(part)
+    part.replace(final)
+    # Where folders cannot be synchronised, some network disks, the name is on disk when the server wants.
+    with suppress(OSError):
+        _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file or folder to disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
@@ -107,7 +125,7 @@ def complete_file(path: Path, *, force: bool = False) -> Iterator[Path]:
                 yield part
                 if final.exists() and not force:
                     raise OutputError(f"{path} was made by something else meanwhile: it is kept, run again")
-                part.replace(final)
+                rename(part, final)
             finally:
                 part.unlink(missing_ok=True)
     except OSError as error:
@@ -149,6 +167,17 @@ def unfinished(output: Path) -> dict[str, Any] | None:
     return read_json(index) if index.is_file() else None
 
 
+def check_idle(output: Path) -> None:
+    """Raise `InputError` when another run is at work in what an earlier one left for `output`."""
+    folder = _beside(output.resolve(), ".work")
+    try:
+        if folder.is_dir():
+            with _locked(folder / "lock", output):
+                pass
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
 def discard_work(output: Path) -> None:
     """Remove what an earlier run left for `output`.
 
@@ -163,9 +192,17 @@ def discard_work(output: Path) -> None:
     try:
         if folder.is_dir():
             with _locked(folder / "lock", output):
-                shutil.rmtree(folder)
+                _remove(folder)
     except OSError as error:
         raise output_error(folder, error) from error
+
+
+def _remove(folder: Path) -> None:
+    """Remove a work folder, first its name: what a kill leaves of it is never taken for work."""
+    old = _beside(folder, ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.replace(old)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -202,9 +239,11 @@ def work_folder(output: Path, key: dict[str, Any]) -> Iterator[Path]:
                 yield folder
             except BaseException:
                 if {item.name for item in folder.iterdir()} <= {lock.name, index.name}:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    with suppress(OSError):
+                        _remove(folder)
                 raise
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                _remove(folder)
     except OSError as error:
         raise output_error(folder, error) from error
 

@@ -1,11 +1,13 @@
 """The journal of a production: which clusters are on disk, so that an interrupted one can go on.
 
 A line is added when a cluster has been handed to the system, one JSON object a line. Whatever cuts the
-journal off, its whole lines are good; whether the clusters they name are, their hashes tell.
+journal off, its whole lines are good; whether the clusters they name are, their hashes tell. Its first line
+is the hash of all that the clusters depend on: the journal of another production counts for nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -15,7 +17,7 @@ from shipgen.files import complete_file
 from shipgen.records import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -58,13 +60,15 @@ class Journal:
     ----------
     path : Path
         The journal; it begins anew with `entries`.
+    key : mapping
+        All that the clusters depend on, as JSON.
     entries : iterable of Entry
         What it starts with.
     """
 
-    def __init__(self, path: Path, entries: Iterable[Entry]) -> None:
+    def __init__(self, path: Path, key: Mapping[str, Any], entries: Iterable[Entry]) -> None:
         with complete_file(path, force=True) as part:
-            part.write_text("".join(entry.line() for entry in entries), encoding="utf-8")
+            part.write_text(_head(key) + "".join(entry.line() for entry in entries), encoding="utf-8")
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
 
     def __enter__(self) -> Self:
@@ -80,15 +84,28 @@ class Journal:
             text = text[os.write(self._file, text) :]
 
 
-def read_journal(path: Path) -> list[Entry]:
-    """Return the entries of a journal up to the first that is not whole; none if there is no journal."""
+def read_journal(path: Path, key: Mapping[str, Any] | None) -> list[Entry]:
+    """Return the entries of a journal up to the first that is not whole.
+
+    There are none in the journal of another `key`; ``None`` takes any.
+    """
     entries: list[Entry] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
-            try:
-                if not line.endswith("\n"):
-                    raise ValueError("half a line")
-                entries.append(Entry.read(line))
-            except (ValueError, KeyError, TypeError):
-                break
+    if not path.is_file():
+        return entries
+    head, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
+    if key is not None and head != _head(key):
+        return entries
+    for line in lines:
+        try:
+            if not line.endswith("\n"):
+                raise ValueError("half a line")
+            entries.append(Entry.read(line))
+        except (ValueError, KeyError, TypeError):
+            break
     return entries
+
+
+def _head(key: Mapping[str, Any]) -> str:
+    """Return a journal's first line."""
+    text = json.dumps(key, sort_keys=True, allow_nan=False)
+    return json.dumps({"key": hashlib.sha256(text.encode()).hexdigest()}) + "\n"

@@ -129,8 +129,9 @@ class Network:
                 model, options, providers=[(_PROVIDERS[device], _OPTIONS.get(device, {}))]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BundleError(f"the network {path} is no ONNX model that can run: {reason}") from error
+            raise BundleError(
+                f"the network {path} is no ONNX model that can run: {_reason(error)}"
+            ) from error
         # ONNX Runtime goes on with the CPU when the device's libraries or driver are missing.
         if _PROVIDERS[device] not in session.get_providers():
             raise DeviceError(
@@ -145,8 +146,26 @@ class Network:
         return (self.latent_size, n) if self.feature_major else (n, self.latent_size)
 
     def __call__(self, latent: Float32) -> Float32:
-        """Turn latents into muons, cm and GeV, both in the network's layout."""
-        muons: Float32 = self._session.run([OUTPUT], {INPUT: latent})[0]
+        """Turn latents into muons, cm and GeV, both in the network's layout.
+
+        Raises
+        ------
+        BundleError
+            The network cannot run.
+        DeviceError
+            It cannot run on a device other than the CPU, for example for lack of memory.
+        MemoryError
+            The main memory is not enough.
+        """
+        try:
+            muons: Float32 = self._session.run([OUTPUT], {INPUT: latent})[0]
+        except MemoryError:
+            raise
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class
+            told = f"the network {self.path} cannot run: {_reason(error)}"
+            if self.device == "cpu":
+                raise BundleError(told) from error
+            raise DeviceError(f"{told}; --device cpu does without the device") from error
         return muons
 
     def columns(self, latent: Float32) -> Float32:
@@ -158,12 +177,14 @@ class Network:
         latent = np.eye(4, self.latent_size, k=-1, dtype=np.float32)
         if self.feature_major:
             latent = np.ascontiguousarray(latent.T)
-        try:
-            muons = self.columns(latent)
-        except Exception as error:  # as above
-            raise BundleError(f"the network {self.path} cannot run: {str(error).splitlines()[0]}") from error
+        muons = self.columns(latent)
         if muons.shape != (self.features, 4) or not np.isfinite(muons).all():
             raise BundleError(f"the network {self.path} makes no finite muons of the stated shape")
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an exception."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _layout(path: Path, inputs: list[Any], outputs: list[Any], latent_size: int, features: int) -> bool:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from shipgen.categories import FEATURE_UNITS
-from shipgen.errors import InputError, OutputError
+from shipgen.checks import WORK, check_request, check_stale, read_provenance
+from shipgen.errors import InputError, OutputError, ShipgenError
 from shipgen.files import check_output, discard_work, output_error, unfinished, work_folder
 from shipgen.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.plan import CHUNK_SIZE
 from shipgen.production import Files, Production
 from shipgen.progress import progress
 from shipgen.provenance import versions
-from shipgen.writers import DEFAULT_COMPRESSION, parse_compression
+from shipgen.writers import DEFAULT_COMPRESSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +27,9 @@ if TYPE_CHECKING:
     from shipgen.generator import MuonGenerator
     from shipgen.layouts import Layout
 
-#: Bytes a muon takes on disk with the default compression, measured; for the warning of a full disk.
-BYTES_PER_MUON = 23
 
-#: What unfinished work of this kind is called; its number goes up when the same command makes other muons.
-_WORK = "production 1"
+#: What two files of the same production have in common in their provenance; counts follow from it.
+_SAME = ("bundle", "seed", "exact", "expected", "file", "muons", "pot", "layout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,8 @@ class Report:
         Muons of these that an interrupted run had written.
     files : tuple of Path
         Where they are.
+    found : bool
+        Whether all of them stood there complete.
     """
 
     muons: int
@@ -59,6 +60,7 @@ class Report:
     seconds: float
     kept: int
     files: tuple[Path, ...]
+    found: bool = False
 
 
 def produce(
@@ -91,7 +93,8 @@ def produce(
     force : bool
         Replace existing files, and drop what an interrupted run left.
     resume : bool
-        Go on where an interrupted run stopped; begin where there was none.
+        Go on where an interrupted run stopped; begin where there was none; do nothing where the same
+        production is complete.
     command : str
         The command line, for the file's provenance.
 
@@ -101,9 +104,13 @@ def produce(
         The output cannot be made, the Poisson draw gave no muon at all, or an interrupted run left something
         and `resume` is not given, or was another production.
     OutputError
-        Writing failed; says what is kept.
+        Writing failed; says what is kept, as do the following.
+    BundleError, DeviceError
+        A network failed, or made numbers that are not finite.
+    MemoryError
+        There is not enough.
     KeyboardInterrupt
-        Interrupted; says what is kept.
+        Interrupted.
     """
     check_request(path, compression, max_per_file, force=force, resume=resume)
     plan = generator.plan
@@ -113,17 +120,29 @@ def produce(
             "(--exact)"
         )
     files = Files(path, plan.total, max_per_file)
+    check_stale(files)
     started = time.perf_counter()
+    if resume and not force and (report := find_complete(generator, path, layout, max_per_file)):
+        return report
     if not resume:
-        _check_files(files, force=force)
+        for file in range(len(files)):
+            check_output(files.name(file), force=force)
         discard_work(path)
 
     def describe(file: int, counts: tuple[int, ...]) -> dict[str, str]:
         return describe_file(generator, layout, files, file, counts, command)
 
-    with work_folder(path, _key(generator, layout, compression, max_per_file)) as folder:
+    key = _key(generator, layout, compression, max_per_file)
+    with work_folder(path, key) as folder:
         with Production(
-            generator, files, folder, layout=layout, compression=compression, describe=describe, force=force
+            generator,
+            files,
+            folder,
+            key=key,
+            layout=layout,
+            compression=compression,
+            describe=describe,
+            force=force,
         ) as production:
             _run(generator, production, path)
         counts = production.counts()
@@ -150,29 +169,48 @@ def _run(generator: MuonGenerator, production: Production, path: Path) -> None:
                 for part in parts:
                     production.append(part)
                     advance(part.cluster.rows)
-    except (OSError, KeyboardInterrupt) as error:
-        kept = f"{production.rows:,} of {total:,} muons are kept in {path.name}.work: go on by --resume"
-        if isinstance(error, OSError):
-            told = output_error(path, error)
-            raise OutputError(f"{told}; {kept}" if production.rows else str(told)) from error
-        raise KeyboardInterrupt(kept if production.rows else "") from None
+    except (ShipgenError, OSError, MemoryError, KeyboardInterrupt) as error:
+        kept = ""
+        if production.rows:
+            kept = f"{production.rows:,} of {total:,} muons are kept in {path.name}.work: go on by --resume"
+        _tell_kept(path, error, kept)
 
 
-def check_request(
-    path: Path, compression: str, max_per_file: int | None, *, force: bool, resume: bool
-) -> None:
-    """Raise `InputError` when `produce` would; what needs no bundle."""
-    parse_compression(compression)
-    if max_per_file is not None and max_per_file < 1:
-        raise InputError(f"max_per_file = {max_per_file} is not above zero")
-    check_output(path, force=force or resume or max_per_file is not None)
-    if unfinished(path) is not None and not (resume or force):
-        raise InputError(f"{path} was begun and not completed: --resume goes on, --force begins anew")
+def _tell_kept(path: Path, error: BaseException, kept: str) -> NoReturn:
+    """Raise `error` again as what the command line tells in one line, with what is `kept`."""
+    end = f"; {kept}" if kept else ""
+    if isinstance(error, ShipgenError):
+        error.args = (f"{error}{end}",)
+        raise error
+    if isinstance(error, OSError):
+        raise OutputError(f"{output_error(path, error)}{end}") from error
+    if isinstance(error, MemoryError):
+        raise MemoryError(f"fewer --workers take less{end}") from error
+    raise KeyboardInterrupt(kept) from None
 
 
-def _check_files(files: Files, *, force: bool) -> None:
+def find_complete(
+    generator: MuonGenerator, path: Path, layout: Layout, max_per_file: int | None
+) -> Report | None:
+    """Return the report of the same production if it stands complete at `path`, ``None`` otherwise.
+
+    The same has the same seed, bundle, amount, layout and number of files.
+    """
+    total = generator.plan.total
+    files = Files(path, total, max_per_file)
+    nothing = (0,) * len(generator.bundle.entries)
+    if not total or unfinished(path) is not None:
+        return None
+    counts: Counter[str] = Counter()
     for file in range(len(files)):
-        check_output(files.name(file), force=force)
+        if (found := read_provenance(files.name(file), layout.tree)) is None:
+            return None
+        wanted = provenance(generator, layout, files, file, nothing, "")
+        if any(found.get(name) != wanted[name] for name in _SAME):
+            return None
+        counts.update(found["counts"])
+    paths = tuple(files.name(file) for file in range(len(files)))
+    return Report(total, _weight(generator, total), dict(counts), 0.0, total, paths, found=True)
 
 
 def _key(
@@ -181,7 +219,7 @@ def _key(
     """Return all that the bytes of an unfinished production depend on."""
     plan = generator.plan
     return {
-        "work": _WORK,
+        "work": WORK,
         "bundle": generator.bundle.sha256,
         "seed": plan.seed,
         "pot": plan.pot,
@@ -190,13 +228,9 @@ def _key(
         "compression": compression,
         "max_per_file": max_per_file,
         "device": generator.device,
+        # With others the muons may differ, if only in their last bits.
+        **{name: number for name, number in versions("numpy", "onnxruntime").items() if name != "python"},
     }
-
-
-def unfinished_seed(path: Path) -> int | None:
-    """Return the seed of the production that was begun and not completed at `path`, ``None`` without one."""
-    left = unfinished(path) or {}
-    return int(left["seed"]) if left.get("work") == _WORK else None
 
 
 def _weight(generator: MuonGenerator, muons: int) -> float:
@@ -271,23 +305,3 @@ def _target_start(layout: Layout, target_start: float) -> dict[str, Any]:
         if branch.target_start is not None:
             return {"value": branch.target_start, "unit": branch.unit}
     return {"value": target_start, "unit": FEATURE_UNITS["z"]}
-
-
-def check_space(path: Path, expected: float) -> str | None:
-    """Return a warning when the disk has less room than `expected` muons are likely to need.
-
-    What an interrupted run has written already counts as room.
-
-    Raises
-    ------
-    InputError
-        It has less than half of it.
-    """
-    need, free = expected * BYTES_PER_MUON, shutil.disk_usage(path.absolute().parent).free
-    free += sum(file.stat().st_size for file in path.with_name(f"{path.name}.work").glob("*"))
-    if need <= free:
-        return None
-    told = f"{expected:.3g} muons need about {need / 1e9:.3g} GB and the disk has {free / 1e9:.3g} GB left"
-    if need > 2 * free:
-        raise InputError(f"{told}: ask for less, or choose another disk")
-    return told

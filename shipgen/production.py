@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from shipgen.cluster_file import ClusterFile, intact
 from shipgen.clusters import ClusterEncoder
 from shipgen.errors import OutputError
-from shipgen.files import check_output
+from shipgen.files import check_output, rename
 from shipgen.journal import Entry, Journal, read_journal
 from shipgen.plan import CHUNK_SIZE
 from shipgen.writers import parse_compression
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from shipgen.plan import Chunk
 
 _JOURNAL = "journal"
+
+#: Ending of a file while it grows: no name of an output is one of the bookkeeping's.
+_GROWING = ".growing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,25 @@ class Files:
         """Return the muons of file number `file`."""
         return min(self.limit, self.total - file * self.limit)
 
+    def stale(self) -> list[Path]:
+        """Return the files that look like more of this production, left by one of more files."""
+        if self.most is None:
+            return []
+        mine = {self.name(file).name for file in range(len(self))}
+        return [path for path in numbered(self.path) if path.name not in mine]
+
+
+def numbered(path: Path) -> list[Path]:
+    """Return the files beside `path` whose names are of its production, in the order of their numbers."""
+    name = re.compile(rf"{re.escape(path.stem)}_(\d{{3,}}){re.escape(path.suffix)}")
+    found = [(name.fullmatch(other.name), other) for other in path.parent.glob("*")]
+    return [other for _, other in sorted((int(match[1]), other) for match, other in found if match)]
+
+
+def kept_muons(folder: Path) -> int:
+    """Return the muons that the journal in a production's work folder names, of whatever key."""
+    return sum(entry.stored.rows for entry in read_journal(folder / _JOURNAL, None) if entry.stored)
+
 
 class Production:
     """Takes the muons of a generator to their files; a context manager, which closes what is open.
@@ -96,6 +119,8 @@ class Production:
         Where to.
     folder : Path
         For what is not complete; what an interrupted production left there is used.
+    key : mapping
+        All that the files' bytes depend on, as JSON; the journal of another key is not used.
     layout : Layout
         Tree and branches.
     compression : str
@@ -119,6 +144,7 @@ class Production:
         files: Files,
         folder: Path,
         *,
+        key: Mapping[str, Any],
         layout: Layout,
         compression: str,
         describe: Callable[[int, tuple[int, ...]], Mapping[str, str]],
@@ -131,8 +157,8 @@ class Production:
         constants = {"energy_cut": bundle.energy_cut, "weight": generator.plan.weight}
         self._encode = ClusterEncoder(layout, constants, bundle.target_start, self._compression)
         self._open: ClusterFile | None = None
-        self._found = self._take_up()
-        self._journal = Journal(folder / _JOURNAL, self._found)
+        self._found = self._take_up(read_journal(folder / _JOURNAL, key))
+        self._journal = Journal(folder / _JOURNAL, key, self._found)
         self._counts = np.zeros((len(files), self._categories), np.int64)
         for entry in self._found:
             self._counts[entry.file] += entry.counts or 0
@@ -152,7 +178,7 @@ class Production:
             self._open.__exit__()
         if not self.rows:
             # Nothing to go on with.
-            for path in (self._folder / _JOURNAL, self._growing(0)):
+            for path in (self._folder / _JOURNAL, *self._folder.glob(f"*{_GROWING}")):
                 path.unlink(missing_ok=True)
 
     def counts(self, file: int | None = None) -> tuple[int, ...]:
@@ -162,11 +188,10 @@ class Production:
 
     def _growing(self, file: int) -> Path:
         """Return the path of file number `file` while it is not complete."""
-        return self._folder / self._files.name(file).name
+        return self._folder / f"{self._files.name(file).name}{_GROWING}"
 
-    def _take_up(self) -> list[Entry]:
-        """Return what an earlier run left: whole files, and good clusters of one that is not."""
-        entries = read_journal(self._folder / _JOURNAL)
+    def _take_up(self, entries: list[Entry]) -> list[Entry]:
+        """Return what of `entries` is there: whole files, and good clusters of one that is not."""
         last = max((entry.file for entry in entries), default=0)
         stored = [entry.stored for entry in entries if entry.file == last and entry.stored]
         if not stored or any(entry.file == last and entry.stored is None for entry in entries):
@@ -232,5 +257,5 @@ class Production:
         name = self._files.name(file)
         if name.exists() and not self._force:
             raise OutputError(f"{name} was made by something else meanwhile: it is kept")
-        self._growing(file).replace(name.resolve())
+        rename(self._growing(file), name.resolve())
         self._journal.add(Entry(file))

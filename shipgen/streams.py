@@ -12,8 +12,8 @@ import secrets
 import numpy as np
 import numpy.typing as npt
 
-#: Purposes: numbers of muons and their categories; the beam's position and the muons of each event in FairShip.
-#: Latents of category number k use ``LATENT + k``.
+#: Purposes: numbers of muons and their categories; the beam's position and the muons of each event in
+#: FairShip. Latents of category number k use ``LATENT + k``.
 COUNTS, MIXING, BEAM, EVENTS, LATENT = 0, 1, 2, 3, 16
 
 #: Seeds are whole numbers below this.

@@ -138,26 +138,46 @@ def test_equal_branches_and_constants_are_encoded_once() -> None:
         assert len(one.blocks[names.index(name)].data) < 200
 
 
+@pytest.mark.parametrize("layout", list(OUTPUT_LAYOUTS.values()), ids=list(OUTPUT_LAYOUTS))
+@pytest.mark.parametrize("compression", ["none", "lz4:1", "zstd:1"])
+def test_clusters_do_not_share_the_callers_memory(layout: Layout, compression: str) -> None:
+    """Of numbers that compress and of those that do not: the caller's buffers hold the next chunk by then."""
+    encoder = ClusterEncoder(layout, CONSTANTS, 0.0, parse_compression(compression))
+    for rows in (3, CHUNK_SIZE):
+        batch = columns(rows)
+        # Random bits, but for infinities and NaN; and constants, which compress.
+        batch["px"] = (RNG.integers(0, 2**32, rows, np.uint32) & np.uint32(0xBFFFFFFF)).view(np.float32)
+        batch["py"] = np.zeros(rows, np.float32)
+        cluster = encoder(batch)
+        before = [bytes(block.data) for block in cluster.blocks]
+        for column in batch.values():
+            column[:] = 1
+        assert [bytes(block.data) for block in cluster.blocks] == before
+
+
 ENTRIES = [
     Entry(0, Stored(8192, 100, 10, (20, 30), "0f"), (3, 7)),
     Entry(0),
     Entry(1, Stored(8192, 90, 9, (20, 20), "f0"), (9, 0)),
 ]
 
+KEY = {"work": "production", "seed": 1}
+
 
 def test_journal_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    with Journal(path, ENTRIES[:1]) as journal:
+    with Journal(path, KEY, ENTRIES[:1]) as journal:
         for entry in ENTRIES[1:]:
             journal.add(entry)
     content = path.read_bytes()
-    assert read_journal(path) == ENTRIES
-    ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]
+    assert read_journal(path, KEY) == read_journal(path, None) == ENTRIES
+    assert read_journal(path, {**KEY, "seed": 2}) == []
+    ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")][1:]
     for size in range(len(content)):
         os.truncate(path, 0)
         path.write_bytes(content[:size])
-        assert read_journal(path) == ENTRIES[: sum(end <= size for end in ends)]
+        assert read_journal(path, KEY) == ENTRIES[: sum(end <= size for end in ends)]
     for rubbish in (b"\0" * 50 + b"\n", b"{}\n", b"[1]\n", b"\xff\n"):
         path.write_bytes(content[: ends[0]] + rubbish + content[ends[0] :])
-        assert read_journal(path) == ENTRIES[:1]
-    assert read_journal(tmp_path / "none") == []
+        assert read_journal(path, KEY) == ENTRIES[:1]
+    assert read_journal(tmp_path / "none", KEY) == []

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shipgen.errors import InputError, OutputError
-from shipgen.files import complete_file, complete_folder, read_json, unfinished, work_folder
+from shipgen.files import (
+    check_idle,
+    complete_file,
+    complete_folder,
+    discard_work,
+    read_json,
+    unfinished,
+    work_folder,
+)
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -182,6 +190,40 @@ def test_work_of_other_settings_is_refused_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "out.work" / "first").is_file()
 
 
+def test_removal_takes_the_name_away_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a kill amid the removal leaves is neither found nor in the way."""
+    output = tmp_path / "out"
+    leave_work(output, "first")
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *_, **__: None)
+        discard_work(output)
+    assert [item.name for item in tmp_path.iterdir()] == ["out.work.old"]
+    assert unfinished(output) is None
+    leave_work(output, "second")
+    discard_work(output)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut leaves an empty file under it: the file first, then the name, then the folder."""
+    path, done = tmp_path / "out", []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(number: int) -> None:
+        done.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+        sync(number)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        done.append("replace")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    with complete_file(path) as part:
+        part.write_text("whole")
+    assert done == [f"{path}.part", "replace", str(tmp_path)]
+
+
 def test_two_runs_cannot_work_for_the_same_output(tmp_path: Path) -> None:
     output = tmp_path / "out"
     with (
@@ -190,4 +232,7 @@ def test_two_runs_cannot_work_for_the_same_output(tmp_path: Path) -> None:
         work_folder(output, KEY),
     ):
         raise AssertionError
+    with work_folder(output, KEY), pytest.raises(InputError, match="another run is writing"):
+        check_idle(output)
+    check_idle(output)
     assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from bundles import parameters
 
 from shipgen import MuonGenerator
 from shipgen.batch import Batch
-from shipgen.errors import InputError
+from shipgen.errors import BundleError, InputError
 from shipgen.plan import CHUNK_SIZE
 from shipgen.streams import LATENT, stream
 
@@ -70,8 +70,8 @@ def test_same_muons_for_any_number_of_workers(bundle: Bundle, muons: dict[str, n
 
 def test_seeds_differ(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:
     other = concatenate(MuonGenerator(bundle, n=N, seed=2))
-    # float32 values of 786 k draws coincide by chance, whole rows never.
-    rows = [np.stack([c["px"], c["py"], c["pz"]], axis=1) for c in (muons, other)]
+    # float32 values of so many draws coincide by chance, whole rows never.
+    rows = [np.stack([c["px"], c["py"], c["pz"]], axis=1)[:50_000] for c in (muons, other)]
     assert len(np.unique(np.concatenate(rows), axis=0)) == len(rows[0]) + len(rows[1])
     assert len(other["pz"]) != len(muons["pz"])
 
@@ -115,6 +115,38 @@ def test_large_batches_of_a_gpu_make_the_same_muons(bundle: Bundle, muons: dict[
     made = concatenate(generator)
     for name, column in muons.items():
         np.testing.assert_allclose(made[name], column, rtol=1e-6, atol=1e-5)
+
+
+class Spoiled:
+    """A session whose muon number `place` of the call number `call` has `value` as its last feature."""
+
+    def __init__(self, session: Any, value: float, call: int = 20, place: int = 17) -> None:
+        self._session, self._value, self._left, self._place = session, value, call, place
+
+    def run(self, *arguments: Any) -> Any:
+        (muons,) = self._session.run(*arguments)
+        if not self._left:
+            muons[self._place, -1] = self._value
+        self._left -= 1
+        return [muons]
+
+
+def spoiled(bundle: Bundle, value: float, call: int = 20) -> MuonGenerator:
+    generator = MuonGenerator(bundle, n=N, seed=1, exact=True, workers=1)
+    *rest, last = generator.networks
+    generator.networks = (*rest, replace(last, _session=Spoiled(last._session, value, call)))
+    return generator
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(bundle: Bundle, value: float) -> None:
+    """One muon in a chunk of 262,144 is enough."""
+    with pytest.raises(BundleError, match=r"made 1 of \d+,\d+ muons .* not finite \(seed 1, chunk 0\)"):
+        list(spoiled(bundle, value).run(lambda _, __: None))
+
+
+def test_huge_numbers_are_finite(bundle: Bundle) -> None:
+    assert max(float(batch.pz.max()) for batch in spoiled(bundle, 3e38)) == np.float32(3e38)
 
 
 def test_run_works_in_order_from_any_chunk(bundle: Bundle, muons: dict[str, np.ndarray]) -> None:

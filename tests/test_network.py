@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +88,29 @@ def test_other_interfaces_are_refused(tmp_path: Path, inputs: list[Any], outputs
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     with pytest.raises(BundleError, match=r"'latent' float32\[N, 7\].*or both transposed|no ONNX model"):
         load(tmp_path / "n.onnx", model.SerializeToString())
+
+
+class Failing:
+    """A session that fails as ONNX Runtime does."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def run(self, *_: object) -> None:
+        raise self._error
+
+
+def test_a_failure_while_running_is_one_line(network: Network) -> None:
+    latent = np.zeros(network.latent_shape(2), np.float32)
+    broken = replace(network, _session=Failing(RuntimeError("no kernel\nat line 7")))
+    with pytest.raises(BundleError, match=r"n\.onnx cannot run: no kernel$"):
+        broken(latent)
+    with pytest.raises(BundleError, match="cannot run: no kernel"):
+        broken.try_out()
+    with pytest.raises(DeviceError, match="cannot run: no kernel; --device cpu"):
+        replace(broken, device="cuda")(latent)
+    with pytest.raises(MemoryError):
+        replace(network, _session=Failing(MemoryError()))(latent)
 
 
 def test_devices() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,14 @@ import pytest
 import uproot
 
 from shipgen.categories import CATEGORIES
+from shipgen.checks import bytes_per_muon, check_space
+from shipgen.cli import run
+from shipgen.errors import BundleError, DeviceError, InputError
 from shipgen.generator import MuonGenerator
+from shipgen.layouts import MUONBACK, RNTUPLE, TTREE
 from shipgen.plan import CHUNK_SIZE, Plan
+from shipgen.produce import produce
+from shipgen.production import Production
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +47,28 @@ def provenance(path: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.fixture(scope="module")
+def produced(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("produced")
+    process = start(bundle, folder, "--n", "4e5")
+    _, error = process.communicate(timeout=120)
+    assert (process.returncode, error) == (0, "")
+    return folder / "out.root"
+
+
 @pytest.fixture
-def produced(shipgen: Run, bundle: Bundle, tmp_path: Path) -> Path:
-    done = shipgen("produce", "--n", "4e5", "-o", "out.root", "--seed", 1, "--bundle", bundle.path)
-    assert (done.returncode, done.stderr) == (0, "")
-    return tmp_path / "out.root"
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in an empty folder as `shipgen` does, but in this process: no time for imports."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = ["shipgen", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", words)
+        code = run(words[1:])
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return call
 
 
 def test_both_charges_and_origins_in_the_bundles_ratio(produced: Path, bundle: Bundle) -> None:
@@ -65,7 +89,8 @@ def test_file_states_its_normalisation(produced: Path, bundle: Bundle) -> None:
     assert abs(facts["sum_of_weights"] - facts["pot"] * bundle.rate) < 5 * np.sqrt(N)
     assert facts["bundle"]["sha256"] == bundle.sha256
     assert facts["seed"] == 1
-    assert facts["command"].startswith("shipgen produce --n 4e5 -o out.root --seed 1")
+    assert facts["command"].startswith("shipgen produce -o out.root --seed 1")
+    assert facts["command"].endswith(" --n 4e5")
     summary = json.loads(str(uproot.open(produced)["FileSummary"]))
     assert summary == {"PoT": facts["pot"], "EnergyCut": 10.0, "prodSite": "shipgen"}
 
@@ -87,29 +112,30 @@ def test_root_reads_it_as_fairship_does(produced: Path) -> None:
     np.testing.assert_array_equal(np.array(found["rows"], np.float32), expected)
 
 
-def test_same_command_same_muons(shipgen: Run, bundle: Bundle, tmp_path: Path, produced: Path) -> None:
+def test_same_command_same_muons(inside: Run, bundle: Bundle, tmp_path: Path, produced: Path) -> None:
     options = ("produce", "--n", "4e5", "--bundle", bundle.path)
-    shipgen(*options, "-o", "again.root", "--seed", 1, "--workers", 1)
-    shipgen(*options, "-o", "other.root", "--seed", 2)
-    first, again, other = (read(tmp_path / name) for name in ("out.root", "again.root", "other.root"))
-    assert produced.name == "out.root"
+    inside(*options, "-o", "again.root", "--seed", 1, "--workers", 1)
+    inside(*options, "-o", "other.root", "--seed", 2)
+    first, again, other = (
+        read(path) for path in (produced, tmp_path / "again.root", tmp_path / "other.root")
+    )
     for name, column in first.items():
         np.testing.assert_array_equal(again[name], column)
     assert not np.array_equal(first["pz"][:1000], other["pz"][:1000])
 
 
-def test_exact_and_pot(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
-    done = shipgen("produce", "--pot", "1e8", "--exact", "-o", "o.root", "--seed", 4, "--bundle", bundle.path)
+def test_exact_and_pot(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    done = inside("produce", "--pot", "1e8", "--exact", "-o", "o.root", "--seed", 4, "--bundle", bundle.path)
     assert done.returncode == 0
     assert len(read(tmp_path / "o.root")["id"]) == round(1e8 * bundle.rate)
     assert provenance(tmp_path / "o.root")["pot"] == 1e8
 
 
-def test_a_drawn_seed_is_printed_and_reproduces(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
-    done = shipgen("produce", "--n", 1000, "-o", "a.root", "--bundle", bundle.path)
+def test_a_drawn_seed_is_printed_and_reproduces(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    done = inside("produce", "--n", 1000, "-o", "a.root", "--bundle", bundle.path)
     seed = provenance(tmp_path / "a.root")["seed"]
     assert f"seed {seed}" in done.stdout
-    shipgen("produce", "--n", 1000, "-o", "b.root", "--bundle", bundle.path, "--seed", seed)
+    inside("produce", "--n", 1000, "-o", "b.root", "--bundle", bundle.path, "--seed", seed)
     np.testing.assert_array_equal(read(tmp_path / "a.root")["pz"], read(tmp_path / "b.root")["pz"])
 
 
@@ -128,7 +154,7 @@ def test_a_drawn_seed_is_printed_and_reproduces(shipgen: Run, bundle: Bundle, tm
         (["--n", "10", "--bundle", "nowhere"], 4, "nowhere is no bundle"),
         (["--n", "10", "-o", "no/out.root"], 3, "does not exist"),
         (["--n", "10", "--compression", "zip"], 3, "no compression 'zip'"),
-        (["--n", "10", "--layout", "flat"], 2, "'flat' is not one of 'muonback', 'rntuple'"),
+        (["--n", "10", "--layout", "flat"], 2, "'flat' is not one of 'muonback'"),
         (["--n", "10", "--device", "tpu"], 2, "'tpu' is not one of"),
         (["--n", "10", "--max-per-file", "0"], 2, "'0' is not above zero"),
         (["--pot", "10"], 3, "ask for more"),
@@ -137,9 +163,9 @@ def test_a_drawn_seed_is_printed_and_reproduces(shipgen: Run, bundle: Bundle, tm
     ],
 )
 def test_bad_input_is_one_line(
-    shipgen: Run, bundle: Bundle, tmp_path: Path, arguments: list[str], code: int, message: str
+    inside: Run, bundle: Bundle, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    done = shipgen("produce", "-o", "out.root", "--bundle", bundle.path, *arguments)
+    done = inside("produce", "-o", "out.root", "--bundle", bundle.path, *arguments)
     assert done.returncode == code
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -147,23 +173,26 @@ def test_bad_input_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_muon_drawn(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
+def test_no_muon_drawn(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
     """Some seed draws no muon around 1; a file without entries would stop FairShip's reader."""
     seed = next(seed for seed in range(100) if not Plan.make((1.0,), n=1, seed=seed).total)
-    done = shipgen("produce", "--n", 1, "-o", "out.root", "--seed", seed, "--bundle", bundle.path)
-    assert done.returncode == 3
-    assert "gave no muon" in done.stderr
+    for options in ((), ("--resume",), ("--resume", "--max-per-file", 10)):
+        request = ("produce", "--n", 1, "-o", "out.root", "--seed", seed, "--bundle", bundle.path)
+        done = inside(*request, *options)
+        assert done.returncode == 3
+        assert "gave no muon" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_file_is_kept_without_force(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
+def test_existing_file_is_kept_without_force(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "out.root").write_text("mine")
     options = ("produce", "--n", 1000, "-o", "out.root", "--seed", 1, "--bundle", bundle.path)
-    done = shipgen(*options)
-    assert done.returncode == 3
-    assert "--force" in done.stderr
+    for resume in ((), ("--resume",)):
+        done = inside(*options, *resume)
+        assert done.returncode == 3
+        assert "--force" in done.stderr
     assert (tmp_path / "out.root").read_text() == "mine"
-    assert shipgen(*options, "--force").returncode == 0
+    assert inside(*options, "--force").returncode == 0
     assert len(read(tmp_path / "out.root")["id"]) > 900
 
 
@@ -218,10 +247,31 @@ def assert_same(one: Path, other: Path) -> None:
     assert facts[0] == facts[1]
 
 
-def start(bundle: Bundle, folder: Path, *options: object) -> subprocess.Popen[str]:
+#: `shipgen` that sends itself a signal in place of writing one more cluster than the given number.
+STOPPED = """
+import os, sys
+from shipgen.cli import main
+from shipgen.production import Production
+append, (signal, left) = Production.append, map(int, sys.argv.pop(1).split(","))
+def stopped(self, part):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal)
+    append(self, part)
+Production.append = stopped
+main()
+"""
+
+
+def start(
+    bundle: Bundle, folder: Path, *options: object, stop: tuple[signal.Signals, int] | None = None
+) -> subprocess.Popen[str]:
+    """Start a production; with `stop` it gets that signal when it has written so many clusters."""
     command = ["produce", "-o", "out.root", "--seed", "1", "--bundle", str(bundle.path), *map(str, options)]
+    program = ["-m", "shipgen"] if stop is None else ["-c", STOPPED, f"{int(stop[0])},{stop[1]}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "shipgen", *command],
+        [sys.executable, *program, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -233,30 +283,36 @@ def wait_for_clusters(folder: Path, number: int, process: subprocess.Popen[str])
     """Wait until an unfinished production has so many clusters on disk, or has ended."""
     journal = folder / "out.root.work" / "journal"
     deadline = time.monotonic() + 60
-    while process.poll() is None and not (journal.exists() and journal.read_text().count("\n") >= number):
+    while process.poll() is None:
+        # It goes when the run ends; the first line is the key.
+        with contextlib.suppress(FileNotFoundError):
+            if journal.read_text().count("\n") > number:
+                return
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(bundle: Bundle, tmp_path: Path, kind: signal.Signals) -> None:
-    process = start(bundle, tmp_path, "--n", "1e9")
-    wait_for_clusters(tmp_path, 2, process)
-    os.kill(process.pid, kind)
+    process = start(bundle, tmp_path, "--n", "3e6", stop=(kind, 2))
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.count("\n") == 1
-    assert "interrupted" in error
+    assert "interrupted; 524,288 of " in error
     assert "muons are kept in out.root.work: go on by --resume" in error
     assert [path.name for path in tmp_path.iterdir()] == ["out.root.work"]
 
 
-def test_force_begins_anew(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
-    process = start(bundle, tmp_path, "--n", "1e9")
-    wait_for_clusters(tmp_path, 1, process)
-    process.kill()
-    process.communicate()
-    done = shipgen("produce", "--n", 1000, "-o", "out.root", "--bundle", bundle.path, "--force")
+def killed(bundle: Bundle, folder: Path, clusters: int, *options: object) -> None:
+    """Run a production that is killed when it has written so many clusters."""
+    process = start(bundle, folder, *options, stop=(signal.SIGKILL, clusters))
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_force_begins_anew(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    killed(bundle, tmp_path, 1, "--n", "3e6")
+    done = inside("produce", "--n", 1000, "-o", "out.root", "--bundle", bundle.path, "--force")
     assert done.returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out.root"]
 
@@ -269,15 +325,13 @@ def test_killed_and_resumed(bundle: Bundle, tmp_path: Path, workers: int, layout
     whole.communicate(timeout=120)
     (tmp_path / "out.root").rename(tmp_path / "whole.root")
     rng = np.random.default_rng(workers)
-    kills = 0
-    for goal in (1, 2, 4):
+    killed(bundle, tmp_path, 1, *options)
+    for goal in (2, 4):
         process = start(bundle, tmp_path, *options, "--resume")
         wait_for_clusters(tmp_path, goal, process)
         time.sleep(rng.uniform(0, 0.05))
-        kills += process.poll() is None
         process.kill()
         process.communicate()
-    assert kills
     process = start(bundle, tmp_path, *options, "--resume")
     _, error = process.communicate(timeout=120)
     assert (process.returncode, error) == (0, "")
@@ -290,9 +344,9 @@ def test_killed_and_resumed(bundle: Bundle, tmp_path: Path, workers: int, layout
             np.testing.assert_array_equal(columns[0][name].to_numpy(), columns[1][name].to_numpy())
 
 
-def test_split_into_files(shipgen: Run, bundle: Bundle, tmp_path: Path, produced: Path) -> None:
+def test_split_into_files(inside: Run, bundle: Bundle, tmp_path: Path, produced: Path) -> None:
     options = ("produce", "--n", "4e5", "--seed", 1, "--bundle", bundle.path)
-    done = shipgen(*options, "-o", "part.root", "--max-per-file", "1.5e5")
+    done = inside(*options, "-o", "part.root", "--max-per-file", "1.5e5")
     assert (done.returncode, done.stderr) == (0, "")
     paths = [tmp_path / f"part_00{number}.root" for number in range(3)]
     whole = read(produced)
@@ -307,20 +361,27 @@ def test_split_into_files(shipgen: Run, bundle: Bundle, tmp_path: Path, produced
     assert [content["file"]["number"] for content in facts] == [0, 1, 2]
     counts = [sum(content["counts"][name] for content in facts) for name in facts[0]["counts"]]
     assert counts == list(provenance(produced)["counts"].values())
-    again = shipgen(*options, "-o", "part.root", "--max-per-file", "1.5e5")
+    again = inside(*options, "-o", "part.root", "--max-per-file", "1.5e5")
     assert again.returncode == 3
     assert "part_000.root exists" in again.stderr
+
+    fewer = (*options, "-o", "part.root", "--max-per-file", "2.5e5", "--force")
+    mixed = inside(*fewer)
+    assert mixed.returncode == 3
+    assert "part_002.root would seem to be of this production, which has 2 files" in mixed.stderr
+    assert sorted(tmp_path.glob("*")) == paths
+    paths[2].unlink()
+    assert inside(*fewer).returncode == 0
+    assert [len(read(path)["id"]) for path in paths[:2]] == [250_000, total - 250_000]
 
 
 def test_split_files_are_resumed(bundle: Bundle, tmp_path: Path) -> None:
     """What is complete stays, and may even have been taken away."""
     options = ("--n", "2e6", "--max-per-file", "3e5")
-    process = start(bundle, tmp_path, *options)
-    wait_for_clusters(tmp_path, 6, process)
-    process.kill()
-    process.communicate()
+    killed(bundle, tmp_path, 6, *options)
     done = sorted(path.name for path in tmp_path.glob("out_*.root"))
-    assert done[0] == "out_000.root"
+    # Clusters are cut where files end: 262,144 and 37,856; 224,288 and 75,712; 186,432 and 113,568.
+    assert done == ["out_000.root", "out_001.root", "out_002.root"]
     first = (tmp_path / "out_000.root").read_bytes()
     (tmp_path / "out_000.root").unlink()
     process = start(bundle, tmp_path, *options, "--resume")
@@ -331,6 +392,149 @@ def test_split_files_are_resumed(bundle: Bundle, tmp_path: Path) -> None:
     pz = np.concatenate([batch.pz for batch in whole])
     found = [read(path)["pz"] for path in sorted(tmp_path.glob("out_*.root"))]
     np.testing.assert_array_equal(np.concatenate(found), pz)
+
+
+def test_work_of_an_unknown_production_is_not_used(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    """Without its key the clusters on disk could be of any seed; the journal knows of which."""
+    killed(bundle, tmp_path, 2, "--n", "8e5")
+    (tmp_path / "out.root.work" / "work.json").unlink()
+    request = ("produce", "--n", "8e5", "-o", "out.root", "--bundle", bundle.path, "--seed", 2)
+    done = inside(*request, "--resume")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "interrupted run" not in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["out.root"]
+    pz = np.concatenate([batch.pz for batch in MuonGenerator(bundle, n=8e5, seed=2)])
+    np.testing.assert_array_equal(read(tmp_path / "out.root")["pz"], pz)
+
+
+def test_a_complete_production_is_told_and_left_alone(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    """So a batch script can repeat its command; for anything else the file is in the way."""
+    request = ("produce", "--n", "1e4", "-o", "out.root", "--bundle", bundle.path)
+    for split in ((), ("--max-per-file", 3000)):
+        begun = inside(*request, *split, "--seed", 1, "--resume")
+        assert (begun.returncode, begun.stderr) == (0, "")
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        for seed in (("--seed", 1), ()):
+            done = inside(*request, *split, *seed, "--resume")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert "is complete: " in done.stdout
+        others = (("--seed", 2), ("--n", "2e4"), ("--exact",), ("--layout", "ttree"))
+        for other in others:
+            done = inside(*request, *split, "--seed", 1, "--resume", *other)
+            assert done.returncode == 3
+            assert "exists: choose another name" in done.stderr or "seem to be of" in done.stderr
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "out_001.root").unlink()
+    assert inside(*request, "--max-per-file", 3000, "--seed", 1, "--resume").returncode == 3
+
+
+def test_names_of_the_bookkeeping_are_names_like_others(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("journal", "lock", "work.json"):
+        done = inside("produce", "--n", 1000, "-o", name, "--seed", 1, "--bundle", bundle.path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(read(tmp_path / name)["id"]) > 900
+
+
+def test_uncompressed_rntuple(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    """Of several chunks a worker, whose memory is used again."""
+    options = ("--n", "1.5e6", "--layout", "rntuple", "--compression", "none", "--workers", 2)
+    done = inside("produce", "-o", "n.root", "--seed", 1, "--bundle", bundle.path, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    columns = uproot.open(tmp_path / "n.root")["muons"].arrays(library="np")
+    batches = list(MuonGenerator(bundle, n=1.5e6, seed=1))
+    for name in ("pdg", "x", "y", "px", "py", "pz", "weight"):
+        np.testing.assert_array_equal(columns[name], np.concatenate([getattr(b, name) for b in batches]))
+
+
+def test_another_run_is_told_before_resume(bundle: Bundle, tmp_path: Path, inside: Run) -> None:
+    generator = MuonGenerator(bundle, n=1000, seed=1)
+    seen = []
+
+    def ask(*_: object) -> None:
+        seen.append(inside("produce", "--n", 1000, "-o", "out.root", "--bundle", bundle.path))
+        raise InputError("enough")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Production, "append", ask)
+        with pytest.raises(InputError, match="enough"):
+            produce(generator, tmp_path / "out.root")
+    assert seen[0].returncode == 3
+    assert "another run is writing out.root" in seen[0].stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    "error", [BundleError("no kernel"), DeviceError("no kernel"), MemoryError(), InputError("no kernel")]
+)
+def test_a_failure_in_a_worker_says_what_is_kept(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, number: int
+) -> None:
+    encode = Production.encode
+
+    def fail(self: Production, chunk: Any, batch: Any) -> Any:
+        if chunk.index == number:
+            raise error
+        return encode(self, chunk, batch)
+
+    monkeypatch.setattr(Production, "encode", fail)
+    text = "fewer --workers" if isinstance(error, MemoryError) else "no kernel"
+    kept = "; 262,144 of .* muons are kept in out.root.work: go on by --resume" if number else ""
+    with pytest.raises(type(error), match=f"^{text}[a-z ]*{kept}$"):
+        produce(MuonGenerator(bundle, n=8e5, seed=1, workers=2), tmp_path / "out.root")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.root.work"] * number
+
+
+def test_lack_of_memory_is_one_line(
+    inside: Run, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Production, "encode", fail)
+    done = inside("produce", "--n", 1000, "-o", "out.root", "--bundle", bundle.path)
+    assert (done.returncode, done.stderr) == (1, "shipgen: not enough memory: fewer --workers take less\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_on_disk(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written needs no more; neither where files went, nor a link's own folder, decides."""
+    disk = {}
+
+    def usage(folder: Path) -> Any:
+        asked.append(folder)
+        return SimpleNamespace(free=disk["free"])
+
+    asked: list[Path] = []
+    other = tmp_path / "other"
+    other.mkdir()
+    killed(bundle, other, 10, "--n", "2e6", "--max-per-file", "3e5")
+    (tmp_path / "link.root").symlink_to(other / "out.root")
+    total = MuonGenerator(bundle, n=2e6, seed=1).plan.total
+    left = total - 5 * 300_000
+    need = left * bytes_per_muon(MUONBACK, "zstd:1")
+    monkeypatch.setattr("shipgen.checks.shutil.disk_usage", usage)
+    for path in (other / "out.root", tmp_path / "link.root"):
+        disk["free"] = need
+        assert check_space(path, total, MUONBACK, "zstd:1", resume=True) is None
+        disk["free"] = 0.9 * need
+        warning = check_space(path, total, MUONBACK, "zstd:1", resume=True)
+        assert warning is not None
+        disk["free"] = 0.4 * need
+        with pytest.raises(InputError, match="ask for less, or choose another disk"):
+            check_space(path, total, MUONBACK, "zstd:1", resume=True)
+    assert set(asked) == {other}
+
+
+@pytest.mark.parametrize("layout", [MUONBACK, TTREE, RNTUPLE], ids=lambda layout: layout.name)
+def test_size_of_a_file_is_foreseen(bundle: Bundle, tmp_path: Path, layout: Any) -> None:
+    generator = MuonGenerator(bundle, n=262_144, seed=1)
+    for number, compression in enumerate(("none", "lz4:1", "zstd:1")):
+        path = tmp_path / f"{number}.root"
+        produce(generator, path, layout=layout, compression=compression)
+        found = path.stat().st_size / generator.plan.total
+        # Other networks' muons compress a little worse or better.
+        assert found == pytest.approx(bytes_per_muon(layout, compression), rel=0.25)
 
 
 ROOT_PROGRAM = """
@@ -347,10 +551,11 @@ print(file.Get("pythia8-Geant4").GetAutoFlush())
 
 
 def test_both_layouts_are_read_by_uproot_and_by_roots_threads(
-    shipgen: Run, bundle: Bundle, tmp_path: Path, produced: Path
+    inside: Run, bundle: Bundle, tmp_path: Path, produced: Path
 ) -> None:
     options = ("produce", "--n", "4e5", "--seed", 1, "--bundle", bundle.path)
-    shipgen(*options, "-o", "n.root", "--layout", "rntuple", "--compression", "lz4:1")
+    inside(*options, "-o", "n.root", "--layout", "rntuple", "--compression", "lz4:1")
+    (tmp_path / "out.root").symlink_to(produced)
     with uproot.open(tmp_path / "n.root") as file:
         assert file.classnames(cycle=False)["muons"] == "ROOT::RNTuple"
         columns = file["muons"].arrays(library="np")

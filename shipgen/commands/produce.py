@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--max-per-file", type=COUNT, metavar="M", help="Split into OUT_000.root, ... of M muons.")
 @click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--resume", is_flag=True, help="Go on where the same command was interrupted.")
+@click.option("--resume", is_flag=True, help="Go on where the same command was interrupted, if it was.")
 @click.option("--force", is_flag=True, help="Replace existing files; drop what an interrupted run left.")
 def command(
     n: int | None,
@@ -54,20 +54,25 @@ def command(
     """
     if (n is None) == (pot is None):
         raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
+    from shipgen.checks import check_request, check_space, earlier_seed
     from shipgen.generator import MuonGenerator
-    from shipgen.produce import check_request, check_space, produce, unfinished_seed
+    from shipgen.produce import find_complete, produce
     from shipgen.provenance import command_line
 
+    chosen = OUTPUT_LAYOUTS[layout]
     check_request(output, compression, max_per_file, force=force, resume=resume)
     if resume and seed is None:
-        seed = unfinished_seed(output)
+        seed = earlier_seed(output, split=max_per_file is not None)
     generator = MuonGenerator(bundle, n=n, pot=pot, seed=seed, exact=exact, workers=workers, device=device)
-    if warning := check_space(output, generator.plan.expected):
+    if resume and not force and (report := find_complete(generator, output, chosen, max_per_file)):
+        _tell(report, generator)
+        return
+    if warning := check_space(output, generator.plan.expected, chosen, compression, resume=resume):
         click.echo(f"shipgen: warning: {warning}", err=True)
     report = produce(
         generator,
         output,
-        layout=OUTPUT_LAYOUTS[layout],
+        layout=chosen,
         compression=compression,
         max_per_file=max_per_file,
         force=force,
@@ -81,8 +86,12 @@ def _tell(report: Report, generator: MuonGenerator) -> None:
     """Print what was made."""
     plan, bundle, made = generator.plan, generator.bundle, report.muons - report.kept
     first, count = report.files[0], len(report.files)
+    where = f"{first}{f' to {report.files[-1].name}' if count > 1 else ''}"
+    if report.found:
+        click.echo(f"{where} is complete: {report.muons:,} muons, seed {plan.seed}; nothing was done")
+        return
     click.echo(
-        f"{first}{f' to {report.files[-1].name}' if count > 1 else ''}: {report.muons:,} muons for "
+        f"{where}: {report.muons:,} muons for "
         f"{plan.pot:.6g} protons on target, sum of weights {report.weight:.9g}, seed {plan.seed}"
     )
     for name, number in report.counts.items():
