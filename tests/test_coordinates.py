@@ -97,6 +97,20 @@ def test_muons_without_such_coordinates_are_refused() -> None:
         made.forward(muon - [0, 0, 2, 0, 0, 0])
 
 
+def test_no_muon_starts_further_out_than_the_sample_reaches() -> None:
+    made = Cylinder(False, START, margin=1.0, widest=8.0)
+    coordinates = np.array([[20.0, 50.0, 0.4, offset, 0.3] for offset in (0.5, 2.0, 5.9, 6.1, 50.0, 1e6)])
+    bounded, free = (
+        np.hypot(*each.inverse(coordinates, np.ones((6, 2)))[:, :2].T)
+        for each in (made, Cylinder(False, START, margin=1.0))
+    )
+    inside = free < 6
+    assert inside.any()
+    np.testing.assert_array_equal(bounded[inside], free[inside])
+    assert (np.diff(bounded) > 0).all()
+    assert 7.9 < bounded[-1] < 8
+
+
 def test_parameters_survive_json() -> None:
     made = cylinder(on_axis=False, directed=True)
     assert read_coordinates(made.to_json()) == made

@@ -15,7 +15,7 @@ import numpy as np
 from shipgen.errors import MissingExtraError
 from shipgen.network import INPUT, OUTPUT
 from shipgen_export.graphs.onnx_graph import OPSET
-from shipgen_export.models.coordinates import Cylinder
+from shipgen_export.models.coordinates import STRAIGHT, Cylinder
 from shipgen_export.models.distill import SLOPE
 from shipgen_export.models.marginals import LIMIT
 from shipgen_export.silence import silenced
@@ -174,6 +174,10 @@ def _cylinder(graph: _Graph, cylinder: Cylinder, rows: dict[str, str], drawn: li
         turned = add("Mul", turned, add("Sign", measure))
     way = add("Div", add("Mul", pt, add("Add", rows["depth"], cylinder.margin)), pz)
     r = add("Mul", rows["offset"], way)
+    if cylinder.widest is not None:
+        beyond = add("Max", add("Sub", r, STRAIGHT * cylinder.widest), 0.0)
+        share = add("Div", beyond, add("Add", beyond, (1 - STRAIGHT) * cylinder.widest))
+        r = add("Sub", r, add("Mul", beyond, share))
     straight = add("Cos", rows["turn"])
     x = add("Mul", r, add("Add", add("Mul", cosine, straight), add("Mul", sine, turned)))
     y = add("Mul", r, add("Sub", add("Mul", sine, straight), add("Mul", cosine, turned)))

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 #: The squared radius of two normal numbers is above this half of the time.
 _MEDIAN_SQUARE = 2 * math.log(2)
 
+#: Up to this share of the largest distance from the beam, distances stay as they are made.
+STRAIGHT = 0.75
+
+#: A muon further out than this share of the rest is taken to be there.
+_INSIDE = 0.999
+
 #: Least transverse momentum (GeV) and radius (cm) that are divided by.
 _LEAST = 1e-12
 
@@ -89,6 +95,9 @@ class Cylinder:
         Added to the depth where it is divided by, cm; more than any muon starts upstream of `start`.
     steepest : float
         Largest pT / p; no muon is made with more.
+    widest : float, optional
+        Distance from the beam, cm, that all muons stay inside of. Coordinates that are rare each by
+        itself would else meet in muons metres away.
     directed : bool
         The sample prefers directions: the azimuth is a coordinate.
     sided : bool
@@ -100,6 +109,7 @@ class Cylinder:
     axis: tuple[float, float] = (0.0, 0.0)
     margin: float = 0.0
     steepest: float = 1.0
+    widest: float | None = None
     directed: bool = False
     sided: bool = False
 
@@ -150,7 +160,7 @@ class Cylinder:
                 )
             x, y = place[0] - self.axis[0], place[1] - self.axis[1]
             turn = np.arctan2(x * py - y * px, x * px + y * py)
-            columns += [np.hypot(x, y) * pz / (np.maximum(pt, _LEAST) * flight)]
+            columns += [self._stretched(np.hypot(x, y)) * pz / (np.maximum(pt, _LEAST) * flight)]
             columns += [turn if self.sided else np.abs(turn)]
         if self.directed:
             columns.append(np.arctan2(py, px))
@@ -181,9 +191,21 @@ class Cylinder:
             return np.stack([z, *momentum], axis=1)
         turn = columns["turn"] if self.sided else columns["turn"] * self._side(normal)
         r = columns["offset"] * pt * (columns["depth"] + self.margin) / np.maximum(pz, _LEAST)
+        if self.widest is not None:
+            # Smooth, so that none pile up at the end.
+            beyond = np.maximum(r - STRAIGHT * self.widest, 0.0)
+            r = r - beyond**2 / (beyond + (1 - STRAIGHT) * self.widest)
         x = self.axis[0] + r * np.cos(azimuth - turn)
         y = self.axis[1] + r * np.sin(azimuth - turn)
         return np.stack([x, y, z, *momentum], axis=1)
+
+    def _stretched(self, r: Float64) -> Float64:
+        """Undo for distances from the beam what `inverse` does to those near the widest."""
+        if self.widest is None:
+            return r
+        room = (1 - STRAIGHT) * self.widest
+        beyond = np.clip(r - STRAIGHT * self.widest, 0.0, _INSIDE * room)
+        return np.asarray(r + beyond**2 / (room - beyond))
 
     def _side(self, normal: Float64) -> Float64:
         """Return +-1: the sign of the one normal, or of two's squared radius against its median.
@@ -204,7 +226,8 @@ class Cylinder:
         try:
             x, y = values.pop("axis")
             made = cls(axis=(float(x), float(y)), **values)
-            finite = all(math.isfinite(value) for value in (made.start, made.margin, made.steepest, x, y))
+            limits = (made.margin, made.steepest, 1.0 if made.widest is None else made.widest)
+            finite = all(math.isfinite(value) for value in (made.start, *limits, x, y))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the coordinates cannot be read: {error!r}") from error
         if not finite:

@@ -27,6 +27,8 @@ _BANDS = (0.0, 0.5, 0.9, 1.0)
 #: A symmetry is broken where chance would do as much less often than this, in all tests of a sample together,
 #: and the amplitude is above the other: below, a classifier's AUC changes by a third of it at most.
 _CHANCE, _AMPLITUDE = 1e-3, 0.01
+#: Muons may start further from the beam than those of the sample, by this factor.
+_WIDER = 1.1
 #: Room for muons that start upstream of the target, cm.
 _ROOM = 1.0
 
@@ -107,6 +109,7 @@ def choose_coordinates(sample: CategorySample, start: float) -> tuple[Cylinder |
             axis,
             margin,
             steepest,
+            None if on_axis else _WIDER * float(np.hypot(*(features[:, :2] - axis).T).max()),
             directed=symmetries.directed,
             sided=symmetries.sided,
         ),
