@@ -7,6 +7,8 @@ of its protons; ``OUT/student`` is the run that learns from them, ``OUT/bundle``
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from shipgen.files import complete_file, read_json, write_json
 from shipgen.progress import progress
 from shipgen_export.export import export
 from shipgen_export.models.kinds import model_by_name
+from shipgen_export.models.settings import StudentConfig
 from shipgen_export.sample import PreparedSample
 from shipgen_export.train import Trained, train
 from shipgen_export.training.category_folder import LAST
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 #: Steps of a teacher and of the student.
 TEACHER_STEPS, STUDENT_STEPS = 6_000, 40_000
 TEACHERS = 3
+
+#: A short training is spared most of the teachers' answers: each pair is looked at so often at least.
+_LOOKS, _FEWEST_PAIRS = 4, 100_000
 
 #: Between the seeds of teachers, so that those of neighbouring seeds of a whole training differ.
 _SEEDS_APART = 1_000_003
@@ -137,7 +143,11 @@ def train_best(
     def task(category: str, number: int | None) -> Task:
         taught = number is None
         settings = {**((student if taught else flow) or {})}
-        if not taught:
+        if taught:
+            batch = settings.get("batch", StudentConfig().batch)
+            fewer = max(_FEWEST_PAIRS, student_steps * batch // _LOOKS)
+            settings.setdefault("pairs", min(StudentConfig().pairs, fewer))
+        else:
             settings["bootstrap"] = number != 1
         steps = student_steps if taught else teacher_steps
         own_seed = seed if number is None else seed + (number - 1) * _SEEDS_APART
@@ -149,12 +159,21 @@ def train_best(
         [task(category, number) for category in names for number in range(1, teachers + 1)],
         [task(category, None) for category in names],
     )
-    with progress("training", sum(map(len, rounds)), "networks") as advance:
-        for tasks in rounds:
-            with in_order(_run, tasks, cores) as results:
-                for one, trained in zip(tasks, results, strict=True):
-                    advance(1)
-                    yield f"{one.folder.name}: {trained.summary()}"
+    yield (
+        f"{len(rounds[0])} flows of {teacher_steps:,} steps, then {len(names)} networks of {student_steps:,} "
+        f"steps that learn from them; {cores} at a time"
+    )
+    try:
+        with progress("training", sum(map(len, rounds)), "networks") as advance:
+            for tasks in rounds:
+                with in_order(_run, tasks, cores) as results:
+                    for one, trained in zip(tasks, results, strict=True):
+                        advance(1)
+                        yield f"{one.folder.name}: {trained.summary()}"
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"what was trained is kept in {output}: run the same command again to go on"
+        ) from None
     bundle = output / "bundle"
     yield export(
         _student(output), bundle, pot=pot, name=name or output.absolute().name, force=bundle.exists()
@@ -162,7 +181,17 @@ def train_best(
 
 
 def _run(task: Task) -> Trained:
-    """Train one network, in a process of its own."""
+    """Train one network, in a process of its own, which an interruption ends."""
+    try:
+        return _train(task)
+    except KeyboardInterrupt:
+        if multiprocessing.parent_process() is not None:
+            # All is saved; the pool would go on with the next task.
+            os._exit(1)
+        raise
+
+
+def _train(task: Task) -> Trained:
     sample = PreparedSample.open(task.prepared)
     taught = task.teacher is None
     folders = [_teacher(task.output, number) for number in range(1, task.teachers + 1)]

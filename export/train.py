@@ -159,7 +159,7 @@ def train(
     from shipgen_export.training.mapped import Teachers
 
     device = configure(threads)
-    taught = Teachers.open(teachers, sample) if kind.taught else None
+    taught = Teachers.open(teachers, sample, chosen) if kind.taught else None
     every = evaluate_every or (config.steps if isinstance(config, Scheduled) else EVALUATE_EVERY)
     run = Run.start(
         output,

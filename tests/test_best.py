@@ -69,7 +69,8 @@ def run(prepared: Path, output: Path, **options: Any) -> list[Any]:
 
 def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    *lines, bundle = run(prepared, output)
+    plan, *lines, bundle = run(prepared, output)
+    assert plan == "8 flows of 3 steps, then 4 networks of 3 steps that learn from them; 1 at a time"
     assert len(lines) == 3 * len(CATEGORIES)
     assert isinstance(bundle, Bundle)
     assert bundle.path == output / "bundle"
@@ -86,7 +87,7 @@ def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path) -> None:
     # Bootstrap samples are not the sample, and what is there is not trained again.
     runs = [Run.open(output / name) for name in ("teacher-1", "teacher-2")]
     assert [one.index["config"]["bootstrap"] for one in runs] == [False, True]
-    assert all("finished before" in line for line in run(prepared, output)[:-1])
+    assert all("finished before" in line for line in run(prepared, output)[1:-1])
     with pytest.raises(InputError, match="trained with steps 3, but 4 is asked for"):
         run(prepared, output, teacher_steps=4)
 
@@ -191,3 +192,14 @@ def test_uncertainty_is_the_spread_of_the_teachers() -> None:
     values, weights = quantities(muons.features.astype(np.float64), -7084.5)["mean p, GeV"], muons.weights
     plain = np.sqrt(np.square(weights * (values - p["sample"])).sum()) / weights.sum()
     assert p["error"] == pytest.approx(plain, rel=0.1)
+
+
+def test_interrupted_training_says_how_to_go_on(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(best, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"kept in .*out: run the same command again to go on"):
+        run(prepared, tmp_path / "out")

@@ -27,6 +27,7 @@ from shipgen_export.training.loop import (
     Steps,
     Stopped,
     Watch,
+    _deferred_interrupts,
     train_category,
 )
 from shipgen_export.training.merits import COLUMNS, best_steps, rows_since_best
@@ -247,3 +248,16 @@ def test_batches_follow_the_weights_and_depend_on_the_step_alone() -> None:
     # 50,000 draws over some 280 muons: chi2 per degree of freedom.
     chi2 = np.square(counts - whole.shape[0] * 500 * expected) / (whole.shape[0] * 500 * expected)
     assert chi2.mean() == pytest.approx(1, abs=0.35)
+
+
+def test_ignored_signals_stay_ignored() -> None:
+    """A worker's Ctrl-C is its parent's to handle; SIGTERM is what ends it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _deferred_interrupts() as interrupted:
+            signal.raise_signal(signal.SIGINT)
+            assert not interrupted()
+            signal.raise_signal(signal.SIGTERM)
+            assert interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -185,7 +185,11 @@ def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
             signal.default_int_handler(number, frame)
         seen.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored stays so: a worker leaves Ctrl-C to its parent, which ends it.
+    heeded = [
+        number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield lambda: bool(seen)
     finally:

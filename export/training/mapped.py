@@ -79,8 +79,13 @@ class Teachers:
     runs: tuple[Run, ...]
 
     @classmethod
-    def open(cls, paths: Sequence[Path], sample: PreparedSample) -> Teachers:
-        """Open run folders of flows; raise `InputError` when one is of another kind or sample."""
+    def open(
+        cls, paths: Sequence[Path], sample: PreparedSample, categories: Sequence[Category] = ()
+    ) -> Teachers:
+        """Open run folders of flows; raise `InputError` when one is of another kind or sample.
+
+        Nor may one lack a flow of the `categories`.
+        """
         if not paths:
             raise InputError("a student needs teachers: give the run folder of a flow with --teacher RUN")
         runs = tuple(Run.open(path) for path in paths)
@@ -88,6 +93,9 @@ class Teachers:
             if run.model != "flow":
                 raise InputError(f"{run.path} is a run of {run.model}, not of a flow: it cannot teach")
             run.check_sample(sample)
+            for category in categories:
+                if not run.category(category).weights.is_file():
+                    raise InputError(f"{run.path} has no flow of {category.name}: train it first")
         return cls(runs)
 
     def digests(self) -> list[str]:
@@ -97,9 +105,6 @@ class Teachers:
     def take_map(self, category: Category, folder: CategoryFolder) -> None:
         """Give a student's folder the map of its teachers, which is the same for all of them."""
         maps = [run.category(category).map for run in self.runs]
-        for run, file in zip(self.runs, maps, strict=True):
-            if not file.is_file():
-                raise InputError(f"{run.path} has no flow of {category.name}: train it first")
         digests = {sha256(file) for file in maps}
         if len(digests) > 1 or (folder.map.is_file() and sha256(folder.map) not in digests):
             raise InputError(

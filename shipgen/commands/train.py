@@ -132,8 +132,12 @@ class _ModelGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [*MODELS, str(best.name)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        return best if cmd_name == best.name else _ModelCommand(cmd_name, model_by_name(cmd_name))
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name == best.name:
+            return best
+        if cmd_name not in MODELS:
+            raise InputError(f"no model {cmd_name!r}: choose from {', '.join(self.list_commands(ctx))}")
+        return _ModelCommand(cmd_name, MODELS[cmd_name])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Models"):
