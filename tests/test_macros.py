@@ -55,7 +55,10 @@ def test_plot_simulation(tmp_path: Path) -> None:
 
 
 def test_the_readmes_python_examples_run(bundle: Bundle, tmp_path: Path) -> None:
-    """Exactly as printed; the one with the generator uses the default bundle and prints a line a batch."""
+    """Exactly as printed; the one with the generator uses the default bundle and prints a line a batch.
+
+    FairShip's lines, marked ``py``, need more than Python.
+    """
     from shipgen import MuonGenerator
     from shipgen.produce import produce
 

@@ -314,7 +314,10 @@ def test_a_run_stopped_before_its_first_block_leaves_nothing(tmp_path: Path, how
         time.sleep(1.0)
         # As a terminal does it: to all at once. A batch system's SIGTERM goes to the parent alone.
         (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
-        out, errors = process.communicate(timeout=20)
+        try:
+            out, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert out == ""
     assert errors.startswith("shipgen: interrupted")
