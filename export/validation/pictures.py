@@ -17,9 +17,9 @@ from shipgen_export.validation.quantities import (
     label,
     pairs,
     quantities,
+    shown_range,
 )
 from shipgen_export.validation.rate_pictures import draw_rates
-from shipgen_export.validation.statistics import weighted_quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,12 +90,6 @@ def _normal(muons: Muons) -> Float64:
     return np.asarray(muons.weights / muons.weights.sum())
 
 
-def _range(values: Float64, muons: Muons, shown: tuple[float, float]) -> tuple[float, float]:
-    low, high = weighted_quantiles(values, muons.weights, np.array(shown)).tolist()
-    margin = 0.02 * (high - low) or 1.0
-    return low - margin, high + margin
-
-
 def _distributions(
     found: CategoryResult, values: list[dict[str, Float64]], samples: tuple[Muons, Muons], title: str
 ) -> Any:
@@ -119,7 +113,7 @@ def _distributions(
     for place, name in enumerate(names):
         inner = grid[divmod(place, columns)].subgridspec(3, 1, height_ratios=(3, 1.1, 1.1), hspace=0.08)
         upper, lower, lowest = (figure.add_subplot(inner[row]) for row in range(3))
-        axis = hist.axis.Regular(_BINS, *_range(values[1][name], samples[1], _SHOWN))
+        axis = hist.axis.Regular(_BINS, *shown_range(name, values[1][name], samples[1].weights, _SHOWN))
         both = [fill(axis, each[name], w) for each, w in zip(values, weights, strict=True)]
         draw_overlay(upper, lower, both[0], both[1], label(name), names=_SIDES, log=name not in _LINEAR)
         lower.set(ylabel=_RATIO, xlabel="", ylim=(0.5, 1.5), yticks=(0.75, 1, 1.25))
@@ -216,7 +210,10 @@ def _pairs(
     for place, pair in enumerate(names):
         inner = grid[divmod(place, 3)].subgridspec(1, 2, wspace=0.04)
         axes = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
-        both = [hist.axis.Regular(_BINS_2D, *_range(values[1][name], samples[1], _SHOWN_2D)) for name in pair]
+        both = [
+            hist.axis.Regular(_BINS_2D, *shown_range(name, values[1][name], samples[1].weights, _SHOWN_2D))
+            for name in pair
+        ]
         histograms = [
             hist.Hist(*both, storage=hist.storage.Double()).fill(*(each[name] for name in pair), weight=w)
             for each, w in zip(values, weights, strict=True)

@@ -11,9 +11,8 @@ from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
 from shipgen.files import check_output, complete_file
 from shipgen_export.training.plots import Figure, draw_overlay, fill, hist
-from shipgen_export.validation.quantities import TOGETHER, category_titles, label, quantities
+from shipgen_export.validation.quantities import TOGETHER, category_titles, label, quantities, shown_range
 from shipgen_export.validation.samples import Choice, open_sample
-from shipgen_export.validation.statistics import weighted_quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +35,13 @@ _BINS, _BINS_2D = 60, 80
 
 
 def plot(
-    paths: Sequence[Path], output: Path, *, muons: int = 1_000_000, seed: int = 1, force: bool = False
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    muons: int = 1_000_000,
+    seed: int = 1,
+    beam: str = "auto",
+    force: bool = False,
 ) -> list[str]:
     """Draw the muons of `paths[0]`, over those of `paths[1]` if it is given.
 
@@ -50,6 +55,8 @@ def plot(
         Muons that a bundle makes, and most muons a category.
     seed : int
         Of them and of the draw.
+    beam : str
+        Of ROOT files, as for `prepare`.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def plot(
     check_output(output, force=force)
     lines, tables, titles, normalised = [], [], [], []
     for number, path in enumerate(paths):
-        with open_sample(path, Choice(muons, muons, seed + number)) as sample:
+        with open_sample(path, Choice(muons, muons, seed + number, beam=beam)) as sample:
             tables.append(_columns(sample))
             lines += _lines(sample)
             titles.append(sample.label)
@@ -115,7 +122,7 @@ def _draw(
         values = [table[name] for table in tables]
         if not per_pot:
             values = [(column, weights / weights.sum()) for column, weights in values]
-        axis = _axis(*values[-1], _BINS)
+        axis = hist.axis.Regular(_BINS, *shown_range(name, *values[-1], _SHOWN))
         histograms = [fill(axis, *each) for each in values]
         cell = outer[divmod(place, 4)]
         text = label(name) + ", off axis" * (name in _OFF_AXIS)
@@ -135,12 +142,6 @@ def _draw(
     return figure
 
 
-def _axis(values: Float64, weights: Float64, bins: int) -> Any:
-    low, high = weighted_quantiles(values, weights, np.array(_SHOWN)).tolist()
-    margin = 0.02 * (high - low) or 1.0
-    return hist.axis.Regular(bins, low - margin, high + margin)
-
-
 def _pair(
     figure: Any,
     axes: Axes,
@@ -150,7 +151,10 @@ def _pair(
 ) -> None:
     """Draw two quantities of the first file against each other."""
     columns, weights = [table[name][0] for name in pair], table[pair[0]][1]
-    both = [_axis(column, weights, _BINS_2D) for column in columns]
+    both = [
+        hist.axis.Regular(_BINS_2D, *shown_range(name, column, weights, _SHOWN))
+        for name, column in zip(pair, columns, strict=True)
+    ]
     content = hist.Hist(*both, storage=hist.storage.Double()).fill(*columns, weight=weights).values()
     content /= content.sum()
     extent = (both[0].edges[0], both[0].edges[-1], both[1].edges[0], both[1].edges[-1])

@@ -12,12 +12,16 @@ import numpy as np
 
 from shipgen.categories import CATEGORIES, FEATURE_UNITS
 from shipgen.errors import InputError
+from shipgen_export.validation.statistics import weighted_quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shipgen.categories import Category
     from shipgen.columns import Float32, Float64
+
+#: Where angles end.
+_ANGLES = {"phi": (-np.pi, np.pi), "phi_xy": (-np.pi, np.pi), "dphi": (0.0, np.pi)}
 
 #: All categories together.
 TOGETHER = "together"
@@ -149,3 +153,24 @@ def category_titles() -> dict[str, str]:
 def pairs(category: Category | None) -> tuple[tuple[str, str], ...]:
     """Return the pairs of quantities that are drawn; ``None`` is all categories together."""
     return PAIRS[category is None or category.on_axis]
+
+
+def shown_range(
+    name: str, values: Float64, weights: Float64, share: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the limits of an axis: between two quantiles and a margin, or all of an angle.
+
+    Parameters
+    ----------
+    name : str
+        The quantity.
+    values, weights : float64[n]
+        Of the muons that decide.
+    share : (float, float)
+        Share of the weight below the lower and the upper quantile.
+    """
+    if name in _ANGLES:
+        return _ANGLES[name]
+    low, high = weighted_quantiles(values, weights, np.array(share)).tolist()
+    margin = 0.02 * (high - low) or 1.0
+    return low - margin, high + margin

@@ -101,12 +101,15 @@ class Choice:
         Of draws, and of what a bundle produces.
     parts : tuple of str, optional
         Parts of a prepared sample that are compared; all when ``None``.
+    beam : str
+        Of ROOT files, as for `prepare`.
     """
 
     limit: int
     produced: int
     seed: int
     parts: tuple[str, ...] | None = None
+    beam: str = "auto"
 
 
 @contextmanager
@@ -128,7 +131,7 @@ def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
         raise InputError(f"{path} is no bundle and no prepared sample (no {BUNDLE_INDEX} or {INDEX} in it)")
     else:
         with TemporaryDirectory(prefix="shipgen-validate-") as folder:
-            prepared = prepare([path], Path(folder) / "sample", cores=1)
+            prepared = prepare([path], Path(folder) / "sample", cores=1, beam=choice.beam)
             whole = Choice(choice.limit, choice.produced, choice.seed)
             yield _from_prepared(path.name, prepared, whole)
 

@@ -28,6 +28,7 @@ def validate_paths(
     parts: tuple[str, ...] | None,
     forms: Sequence[str],
     regions: Sequence[str],
+    beam: str,
     bundle: Path | None,
     level: float,
     cores: int | None,
@@ -49,6 +50,8 @@ def validate_paths(
         Muons that a bundle is asked for; most muons a category.
     parts : tuple of str, optional
         Of a prepared sample that is the reference; all if ``None``.
+    beam : str
+        Of ROOT files, as for `prepare`.
     bundle : Path, optional
         What `generated` was made with.
     limits : mapping of str to float or None
@@ -68,8 +71,8 @@ def validate_paths(
     if generated.resolve() == reference.resolve() and generated.exists() and not both_bundles:
         raise InputError(f"{generated} is both generated and reference: give two samples")
     known = Bundle.open(bundle) if bundle is not None else None
-    first = Choice(limit, muons, seed)
-    second = Choice(limit, muons, seed + 1, parts)
+    first = Choice(limit, muons, seed, beam=beam)
+    second = Choice(limit, muons, seed + 1, parts, beam)
     with open_sample(generated, first) as one, open_sample(reference, second) as other:
         result = validate(
             one, other, seed=seed, forms=forms, regions=regions, bundle=known, level=level, cores=cores

@@ -48,4 +48,5 @@ class Positive(click.ParamType[float]):
 COUNT = Count()
 POSITIVE = Positive()
 PATH = click.Path(path_type=Path)
+BEAM = click.Choice(["auto", "origin", "primary"])
 SEED = click.IntRange(0, 2**63 - 1)

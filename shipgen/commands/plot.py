@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, SEED
+from shipgen.commands.options import BEAM, COUNT, PATH, SEED
 
 
 @click.command("plot")
@@ -17,8 +17,13 @@ from shipgen.commands.options import COUNT, PATH, SEED
     "--muons", type=COUNT, default=10**6, show_default=True, help="Most muons a category, or produced."
 )
 @click.option("--seed", type=SEED, default=1, show_default=True, help="Of that draw or production.")
+@click.option(
+    "--beam", type=BEAM, default="auto", show_default=True, help="Of ROOT files, as for `shipgen prepare`."
+)
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
-def command(file: Path, reference: Path | None, output: Path, muons: int, seed: int, *, force: bool) -> None:
+def command(
+    file: Path, reference: Path | None, output: Path, muons: int, seed: int, beam: str, *, force: bool
+) -> None:
     """Draw the muons of FILE, over those of REFERENCE if it is given.
 
     Either is a ROOT file of `shipgen produce`, `shipgen simulate` or FairShip, a bundle (muons are produced),
@@ -27,6 +32,6 @@ def command(file: Path, reference: Path | None, output: Path, muons: int, seed: 
     from shipgen_export.validation.plot import plot
 
     paths = [file] if reference is None else [file, reference]
-    for line in plot(paths, output, muons=muons, seed=seed, force=force):
+    for line in plot(paths, output, muons=muons, seed=seed, beam=beam, force=force):
         click.echo(line)
     click.echo(f"{output}")

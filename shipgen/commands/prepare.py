@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED
 
 
 @click.command("prepare")
@@ -36,7 +36,7 @@ from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
 )
 @click.option(
     "--beam",
-    type=click.Choice(["auto", "origin", "primary"]),
+    type=BEAM,
     default="auto",
     show_default=True,
     help="What x and y, and on-axis, are relative to: found out (auto), x = y = 0 (origin), or the start of "

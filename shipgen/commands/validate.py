@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED
 
 _FORMS = ("source", "fast", "hard")
 _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("train",), "all": None}
@@ -36,6 +36,9 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
 @click.option(
     "--region", "regions", multiple=True, metavar="R", help="Such as 'p > 100, pt > 2'; repeatable."
 )
+@click.option(
+    "--beam", type=BEAM, default="auto", show_default=True, help="Of ROOT files, as for `shipgen prepare`."
+)
 @click.option("--bundle", type=PATH, help="What GENERATED was produced with, to compare its rates.")
 @click.option(
     "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True
@@ -61,6 +64,7 @@ def command(
     part: str,
     forms: str,
     regions: tuple[str, ...],
+    beam: str,
     bundle: Path | None,
     level: float,
     cores: int | None,
@@ -93,6 +97,7 @@ def command(
         parts=_PARTS[part],
         forms=chosen,
         regions=regions,
+        beam=beam,
         bundle=bundle,
         level=level,
         cores=cores,
