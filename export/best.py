@@ -16,13 +16,13 @@ from shipgen.categories import CATEGORIES, category_by_name
 from shipgen.errors import InputError
 from shipgen.files import complete_file, read_json, write_json
 from shipgen.progress import progress
-from shipgen_export.export import export
+from shipgen_export.export import check_sample, export
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import StudentConfig
 from shipgen_export.sample import PreparedSample
-from shipgen_export.train import Trained, train
+from shipgen_export.train import Trained, check_category, train
 from shipgen_export.training.category_folder import LAST
-from shipgen_export.training.mapped import Teachers, with_map
+from shipgen_export.training.mapped import Teachers, mapped
 from shipgen_export.training.run_folder import Run
 from shipgen_export.training.uncertainty import uncertainty
 from shipgen_export.workers import in_order
@@ -115,26 +115,25 @@ def train_best(
     Yields
     ------
     str
-        A line for each network.
+        A line for each network, and what was changed or left out of a category's muons.
     Bundle
         At last.
 
     Raises
     ------
     InputError
-        The sample lacks a category, or `output` holds runs of other settings.
+        The sample lacks a category, or does not say its POT or energy cut, or `output` holds runs of other
+        settings.
     """
     if teachers < 2:
         raise InputError(
             f"the spread of {teachers} teachers, the bundle's uncertainty, is not defined: take 2 or more"
         )
     sample = PreparedSample.open(prepared)
-    missing = [category.name for category in CATEGORIES if category not in sample.categories]
-    if missing:
-        raise InputError(
-            f"{prepared} has no muons of {', '.join(missing)}, and a bundle needs all four categories: "
-            "prepare a larger sample"
-        )
+    # What the bundle needs at the end, before hours of training.
+    check_sample(sample, pot)
+    for category in CATEGORIES:
+        check_category(sample, category.name)
     try:
         output.mkdir(exist_ok=True)
     except OSError as error:
@@ -170,6 +169,8 @@ def train_best(
                     for one, trained in zip(tasks, results, strict=True):
                         advance(1)
                         yield f"{one.folder.name}: {trained.summary()}"
+                        if one.teacher == 1:
+                            yield from trained.notes
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"what was trained is kept in {output}: run the same command again to go on"
@@ -218,7 +219,7 @@ def _measure_uncertainty(task: Task, sample: PreparedSample, teachers: Teachers)
     category = category_by_name(task.category)
     run = Run.open(task.folder)
     folder = run.category(category)
-    muons = with_map(sample.load(task.category), folder, sample)
+    muons = mapped(sample.load(task.category), folder)
     kind = model_by_name(run.model)
     student = kind.build(kind.settings(**run.index["config"]), muons.form.shape)
     _, digest = folder.read_network(LAST, student)

@@ -15,7 +15,7 @@ from shipgen.provenance import versions
 from shipgen_export.models.kinds import Model, model_by_name
 from shipgen_export.training.category_folder import LAST
 from shipgen_export.training.evaluate import MEASURES
-from shipgen_export.training.run_folder import Run
+from shipgen_export.training.run_folder import CategoryFolder, Run
 from shipgen_export.transforms import Normalisation
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 #: The networks of a category that can be exported.
 NETWORKS = (*(f"best_{measure}" for measure in MEASURES), LAST)
+
+_SMEARED = (
+    "; on-axis muons start exactly at the beam, so where that was smeared, files with primary tracks are "
+    "needed, prepared with --beam auto or --beam primary"
+)
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,8 @@ def export(
             f"--teacher {path} -o RUN` makes of it"
         )
     sample = run.sample()
-    ready = _check_run(run, model, sample, _pot(sample, pot), network)
-    energy_cut = sample.index["energy_cut"]
-    if energy_cut is None:
-        raise InputError(
-            "the training sample's energy cut is not known: prepare it again with --energy-cut GEV"
-        )
+    pot, energy_cut = check_sample(sample, pot)
+    ready = _check_run(run, model, sample, pot, network)
     networks = []
     with progress("exporting", len(ready), "networks") as advance:
         for one in ready:
@@ -114,6 +115,36 @@ def label(sample: PreparedSample) -> str:
         stated = source.get("provenance") or {}
         words.append(str(stated.get("generator") or source.get("kind") or source.get("name")))
     return ", ".join(dict.fromkeys(words)) or "unknown sample"
+
+
+def check_sample(sample: PreparedSample, pot: float | None = None) -> tuple[float, float]:
+    """Return the protons that the sum of weights stands for and the energy cut, GeV, of a bundle's sample.
+
+    Parameters
+    ----------
+    sample : PreparedSample
+        To train on, or trained on.
+    pot : float, optional
+        As for `export`.
+
+    Raises
+    ------
+    InputError
+        The sample lacks a category, or one of the two is not known.
+    """
+    missing = [category for category in CATEGORIES if category not in sample.categories]
+    if missing:
+        smeared = any(category.on_axis for category in missing)
+        raise InputError(
+            f"the sample {sample.path} has no muons of {', '.join(category.name for category in missing)}, "
+            "and a bundle needs all four categories: prepare a larger sample" + _SMEARED * smeared
+        )
+    stated, energy_cut = _pot(sample, pot), sample.index["energy_cut"]
+    if energy_cut is None:
+        raise InputError(
+            "the training sample's energy cut is not known: prepare it again with --energy-cut GEV"
+        )
+    return stated, float(energy_cut)
 
 
 def _pot(sample: PreparedSample, given: float | None) -> float:
@@ -143,11 +174,6 @@ def _check_run(
     missing = []
     ready = []
     for category in CATEGORIES:
-        if category not in sample.categories:
-            raise InputError(
-                f"the training sample of {run.path} has no muons of category {category.name}, and a bundle "
-                "needs all four: prepare a larger sample"
-            )
         found = _check_category(run, model, category, network)
         if found is None:
             missing.append(category.name)
@@ -185,6 +211,8 @@ def _check_category(
         raise InputError(
             f"{folder.network(name)} is not the file that training wrote: train {category.name} again"
         )
+    if network is None and (unfinished := run.unfinished(category)):
+        raise InputError(f"{unfinished}, or export it as it is with --network {name}")
     merit = read_json(folder.merit) if folder.merit.is_file() else {}
     # Two networks of the same step have the same weights.
     merit = {key: value for key, value in merit.items() if key not in {"network", "sha256"}}
@@ -198,12 +226,14 @@ def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
     from shipgen_export.graphs.onnx_graph import build_graph
     from shipgen_export.graphs.student_graph import build_student_graph
     from shipgen_export.models.muon_map import MuonMap
+    from shipgen_export.models.settings import Config
 
     configure()
     category = ready.category
     folder = run.category(category)
-    form = MuonMap.read(folder.map, category) if model.mapped else ready.normalisation
-    generator = model.build(model.settings(**run.index["config"]), form.shape)
+    form = folder.read_map(category) if model.mapped else ready.normalisation
+    config = model.settings(**run.index["config"])
+    generator = model.build(config, form.shape)
     folder.read_network(ready.network, generator)
     if isinstance(form, MuonMap):
         graph = build_student_graph(generator.get_weights(), form)
@@ -218,14 +248,20 @@ def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
         "agreement": agreement.to_json(),
         "figure_of_merit": ready.merit,
     }
+    if isinstance(config, Config) and config.condition_names:
+        places = list(range(config.latent, config.inputs))
+        details["conditions"] = {"quantities": list(config.condition_names), "latents": places}
     if isinstance(form, MuonMap):
         details["coordinates"] = {**form.coordinates.to_json(), **form.facts}
-    if folder.uncertainty.is_file():
-        stated = read_json(folder.uncertainty)
-        # Of this network, not of one that was trained before.
-        if stated.pop("sha256", None) == sha256(folder.network(ready.network)):
-            details["uncertainty"] = stated
+    if uncertainty := stated_uncertainty(folder, ready.network):
+        details["uncertainty"] = uncertainty
     return NetworkFacts(category, graph, generator.input_shape[1], ready.rate, details)
+
+
+def stated_uncertainty(folder: CategoryFolder, network: str) -> dict[str, Any] | None:
+    """Return what was found of a network's uncertainty, if it is of this one and not of one before it."""
+    stated = read_json(folder.uncertainty) if folder.uncertainty.is_file() else {}
+    return stated if stated.pop("sha256", None) == sha256(folder.network(network)) else None
 
 
 def _provenance(run: Run, sample: PreparedSample) -> dict[str, Any]:

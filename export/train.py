@@ -12,16 +12,17 @@ import numpy as np
 from shipgen.categories import category_by_name
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files import complete_file, read_json, write_json
+from shipgen.sample_notes import sample_notes
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import FlowConfig, Scheduled
 from shipgen_export.training.category_folder import read_table
-from shipgen_export.training.evaluate import Evaluator, measure
+from shipgen_export.training.evaluate import FIGURES, Evaluator, measure
 from shipgen_export.training.loop import Goal, MuonStream, Steps, Stopped, Watch, train_category
 from shipgen_export.training.merits import rows_since_best
 from shipgen_export.training.run_folder import CategoryFolder, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from shipgen.categories import Category
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from shipgen_export.models.settings import Settings
     from shipgen_export.sample import CategorySample, PreparedSample
     from shipgen_export.training.mapped import Teachers
+
+    Watcher = Callable[[int, Mapping[str, float | None]], None]
 
 #: Steps of a category when neither steps nor minutes are asked for, of models without a schedule: the GAN's
 #: defaults take a quarter of an hour for them on one core. It was best near 10,000 and worse after it; the
@@ -58,6 +61,8 @@ class Trained:
         What TensorFlow ran on.
     exhausted : int
         Evaluations without improvement after which training was ended; 0 when it was not.
+    notes : tuple of str
+        What was changed or left out of the category's muons, a line each.
     """
 
     category: Category
@@ -67,6 +72,7 @@ class Trained:
     merit: dict[str, Any] | None
     device: str = "cpu"
     exhausted: int = 0
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return one line that says it."""
@@ -102,6 +108,7 @@ def train(
     tensorboard: bool = False,
     teachers: Sequence[Path] = (),
     measured: bool = True,
+    watcher: Watcher | None = None,
 ) -> Iterator[Trained]:
     """Train a model on a prepared sample, category by category; yield what each has reached.
 
@@ -139,6 +146,9 @@ def train(
         Run folders of flows, for a student.
     measured : bool
         Measure the figure of merit at the end.
+    watcher : callable, optional
+        Takes the step and the figures of merit of each evaluation when all is saved; what it raises ends the
+        training.
 
     Raises
     ------
@@ -152,7 +162,7 @@ def train(
     kind = model_by_name(model)
     config = kind.settings(**_scheduled(kind, settings or {}, steps, minutes))
     names = tuple(dict.fromkeys(categories)) or tuple(category.name for category in sample.categories)
-    chosen = [_category(sample, name) for name in names]
+    chosen = [check_category(sample, name) for name in names]
     if pictures and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("drawing pictures (--no-pictures leaves them out)", "matplotlib", "plot")
     from shipgen_export.backend import configure
@@ -169,7 +179,7 @@ def train(
         seed=seed,
         evaluate_every=evaluate_every if kind.mapped else every,
         device=device,
-        teachers=taught.digests() if taught else (),
+        teachers=taught.runs_digests() if taught else (),
     )
     if minutes is not None:
         goal = Goal(seconds=minutes * 60 / len(chosen))
@@ -187,12 +197,15 @@ def train(
                 0 if kind.mapped else patience,
                 _drawing(folder, category) if pictures else None,
             )
-            state = train_category(trainer, stream, folder, goal, watch, _log(folder, tensorboard))
+            log = _log(folder, tensorboard, watcher)
+            state = train_category(trainer, stream, folder, goal, watch, log)
             untrained = kind.build(config, muons.form.shape)
             merit = _merit(folder, kind, muons, untrained, seed) if measured else None
             idle = rows_since_best(read_table(folder.merits, state.steps), every)
         ended = patience if 0 < patience <= idle and not kind.mapped else 0
-        yield Trained(category, before, state.steps, state.seconds, merit, device, ended)
+        found = () if muons.map is None else sample_notes(muons.map.facts)
+        notes = tuple(f"{category.name}: {note}" for note in found)
+        yield Trained(category, before, state.steps, state.seconds, merit, device, ended, notes)
 
 
 def _scheduled(
@@ -217,22 +230,23 @@ def _prepare(
     teachers: Teachers | None,
 ) -> tuple[CategorySample, Any, MuonStream | Steps]:
     """Return a category's muons as the model sees them, the trainer, and what it is trained on."""
-    from shipgen_export.training.mapped import training_weights, with_map
+    from shipgen_export.models.conditions import conditioned
+    from shipgen_export.training.mapped import mapped, training_weights, with_map
 
     # A seed of its own for each category, so that equal networks do not start equal.
     seed = int(np.random.SeedSequence((run.seed, category.number)).generate_state(1)[0])
     make = kind.load(kind.trainer)
     muons = sample.load(category.name)
     if not kind.mapped:
-        muons = run.normalised(muons)
+        muons = conditioned(run.normalised(muons), getattr(config, "condition_names", ()))
         trainer = make(config, muons.form.shape, seed)
         return muons, trainer, MuonStream(muons, config.real_batch, run.seed)
     folder = run.category(category)
     if teachers is not None:
-        teachers.take_map(category, folder)
-    muons = with_map(muons, folder, sample)
-    if teachers is not None:
+        teachers.prepare(category, folder)
+        muons = mapped(muons, folder)
         return muons, make(config, muons.form.shape, seed, teachers.mean(category)), Steps()
+    muons = with_map(muons, folder, sample)
     bootstrap = isinstance(config, FlowConfig) and config.bootstrap
     weights = training_weights(muons, run.seed, bootstrap=bootstrap)
     stream = MuonStream(muons, config.real_batch, run.seed, weights)
@@ -246,14 +260,25 @@ def _drawing(folder: CategoryFolder, category: Category) -> Callable[..., object
     return partial(draw_pictures, folder.pictures, category)
 
 
-def _log(folder: CategoryFolder, tensorboard: bool) -> Callable[..., None] | None:
-    """Return what writes TensorBoard's files, when they are asked for."""
+def _log(folder: CategoryFolder, tensorboard: bool, watcher: Watcher | None) -> Watcher | None:
+    """Return what writes TensorBoard's files and tells the watcher, where either is asked for."""
     from shipgen_export.training.event_log import EventLog
 
-    return EventLog(folder.tensorboard) if tensorboard else None
+    events = EventLog(folder.tensorboard) if tensorboard else None
+    if watcher is None:
+        return events
+
+    def log(step: int, values: Mapping[str, float | None]) -> None:
+        if events:
+            events(step, values)
+        # Not the losses.
+        if set(FIGURES) <= set(values):
+            watcher(step, values)
+
+    return log
 
 
-def _category(sample: PreparedSample, name: str) -> Category:
+def check_category(sample: PreparedSample, name: str) -> Category:
     """Return the category `name` of `sample`; raise `InputError` when it, or a part of it, is not there."""
     category = category_by_name(name)
     if category not in sample.categories:

@@ -46,3 +46,8 @@ class MissingExtraError(ShipgenError):
             f"{task} needs {package}: install shipgen with its extra {extra!r}, in a clone by "
             f"pip install '.[{extra}]'"
         )
+        self._made_of = (task, package, extra)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """Make it again from what it was made of, when a worker process hands it on."""
+        return type(self), self._made_of

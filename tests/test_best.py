@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from synthetic import synthetic_category, synthetic_sample
+from synthetic import synthetic_sample
 
 import shipgen_export.train
 from shipgen.bundle import Bundle
@@ -18,11 +18,11 @@ from shipgen.errors import InputError
 from shipgen.generator import MuonGenerator
 from shipgen_export import best
 from shipgen_export.backend import tf
+from shipgen_export.export import export, stated_uncertainty
 from shipgen_export.sample import PreparedSample
-from shipgen_export.train import train
-from shipgen_export.training.mapped import Teachers, material_edges, training_weights
+from shipgen_export.training.mapped import material_edges
 from shipgen_export.training.run_folder import Run
-from shipgen_export.training.uncertainty import quantities, uncertainty
+from shipgen_export.training.uncertainty import uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,11 +67,11 @@ def run(prepared: Path, output: Path, **options: Any) -> list[Any]:
     return list(best.train_best(prepared, output, **given))
 
 
-def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path) -> None:
+def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out"
     plan, *lines, bundle = run(prepared, output)
     assert plan == "8 flows of 3 steps, then 4 networks of 3 steps that learn from them; 1 at a time"
-    assert len(lines) == 3 * len(CATEGORIES)
+    assert len([line for line in lines if " steps (" in line]) == 3 * len(CATEGORIES)
     assert isinstance(bundle, Bundle)
     assert bundle.path == output / "bundle"
     assert bundle.name == "out"
@@ -84,12 +84,22 @@ def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path) -> None:
         assert spread["student"] == pytest.approx(spread["sample"], rel=0.2)
     (batch,) = MuonGenerator(bundle, n=1000, seed=1)
     assert np.isfinite(batch.pz).all()
-    # Bootstrap samples are not the sample, and what is there is not trained again.
+    # Bootstrap samples are not the sample, and what is there is not done again.
+    monkeypatch.setattr(best, "uncertainty", None)
     runs = [Run.open(output / name) for name in ("teacher-1", "teacher-2")]
     assert [one.index["config"]["bootstrap"] for one in runs] == [False, True]
-    assert all("finished before" in line for line in run(prepared, output)[1:-1])
+    again = [line for line in run(prepared, output)[1:-1] if " steps (" in line]
+    assert all("finished before" in line for line in again)
     with pytest.raises(InputError, match="trained with steps 3, but 4 is asked for"):
         run(prepared, output, teacher_steps=4)
+    # The uncertainty is that of the network, and a network that of its map.
+    folders = [Run.open(output / "student").category(category) for category in CATEGORIES]
+    stated = json.loads(folders[0].uncertainty.read_text())
+    folders[0].uncertainty.write_text(json.dumps(stated | {"sha256": "of another network"}))
+    assert [stated_uncertainty(folder, "last") is None for folder in folders] == [True, False, False, False]
+    folders[0].map.write_bytes(folders[1].map.read_bytes())
+    with pytest.raises(InputError, match=r"map\.npz is missing or not the file that training wrote"):
+        export(output / "student", tmp_path / "none")
 
 
 def test_what_cannot_be_trained_is_refused(prepared: Path, tmp_path: Path) -> None:
@@ -103,56 +113,6 @@ def test_what_cannot_be_trained_is_refused(prepared: Path, tmp_path: Path) -> No
         run(prepared, tmp_path / "no" / "folder")
 
 
-def test_students_need_flows_of_the_same_sample(prepared: Path, tmp_path: Path) -> None:
-    sample = PreparedSample.open(prepared)
-    options = {**QUICK, "categories": ["muplus_onaxis"]}
-    taught = {**options, "settings": STUDENT, "teachers": [tmp_path / "flow"]}
-    list(train("flow", sample, tmp_path / "flow", settings=FLOW, **options))
-    with pytest.raises(InputError, match="needs teachers"):
-        list(train("distill", sample, tmp_path / "s", **{**taught, "teachers": []}))
-    list(train("gan", sample, tmp_path / "gan", settings=GAN, **options))
-    with pytest.raises(InputError, match="not of a flow"):
-        list(train("distill", sample, tmp_path / "s", **{**taught, "teachers": [tmp_path / "gan"]}))
-    other = PreparedSample.open(synthetic_sample(tmp_path / "other", 500, seed=2))
-    with pytest.raises(InputError, match="another prepared sample"):
-        list(train("distill", other, tmp_path / "s", **taught))
-    with pytest.raises(InputError, match="no flow of muminus_onaxis"):
-        list(train("distill", sample, tmp_path / "s", **{**taught, "categories": ["muminus_onaxis"]}))
-    with pytest.raises(InputError, match="give --steps, not --minutes"):
-        list(train("flow", sample, tmp_path / "f", minutes=1, **{**options, "steps": None}))
-
-
-def test_mean_of_teachers(prepared: Path, tmp_path: Path) -> None:
-    sample = PreparedSample.open(prepared)
-    paths = [tmp_path / "1", tmp_path / "2"]
-    for seed, path in enumerate(paths):
-        options = {**QUICK, "categories": ["muplus_offaxis"], "settings": FLOW, "seed": seed}
-        list(train("flow", sample, path, **options))
-    teachers = Teachers.open(paths, sample)
-    category = next(each for each in CATEGORIES if each.name == "muplus_offaxis")
-    latent = np.random.default_rng(1).standard_normal((100, 7)).astype(np.float32)
-    each = [network(latent).numpy()[:, :5] for network in teachers.networks(category)]
-    assert np.abs(each[0] - each[1]).max() > 1e-3
-    np.testing.assert_allclose(teachers.mean(category)(latent[:, :5]), np.mean(each, 0), atol=1e-5)
-
-
-def test_bootstrap_counts_protons() -> None:
-    muons = synthetic_category(CATEGORIES[0], 20_000, 1)
-    plain, one, again, other = (
-        training_weights(muons, seed, bootstrap=bootstrap)
-        for seed, bootstrap in ((1, False), (1, True), (1, True), (2, True))
-    )
-    counts = one / plain
-    np.testing.assert_array_equal(one, again)
-    assert (one != other).any()
-    counts = np.round(counts, 9)
-    assert set(counts) <= set(range(12))
-    group = muons.group[muons.split == 0]
-    # All muons of a proton together.
-    assert all(len(set(counts[group == number])) == 1 for number in np.unique(group)[:200])
-    assert counts.mean() == pytest.approx(1, abs=4 * np.sqrt(2 / len(counts)))
-
-
 def test_edges_come_from_the_files_when_they_agree(prepared: Path, tmp_path: Path) -> None:
     assert material_edges(PreparedSample.open(prepared)) == ()
     index = json.loads((prepared / "prepared.json").read_text())
@@ -164,34 +124,6 @@ def test_edges_come_from_the_files_when_they_agree(prepared: Path, tmp_path: Pat
         ([{"provenance": {"target": "of old"}}], ()),
     ):
         assert material_edges(PreparedSample(tmp_path, {**index, "sources": sources})) == edges
-
-
-def test_uncertainty_is_the_spread_of_the_teachers() -> None:
-    muons = synthetic_category(CATEGORIES[0], 30_000, 3)
-
-    class Shifted:
-        """Makes the sample's normalised muons again, all of one feature moved."""
-
-        input_shape = (None, 4)
-
-        def __init__(self, by: float) -> None:
-            self._by = by
-
-        def __call__(self, latent: Any, training: bool) -> Any:
-            assert not training
-            made = muons.normalisation.forward(muons.features[: len(latent)].astype(np.float64))
-            return made + np.array([self._by, 0, 0, 0])
-
-    found = uncertainty(muons, -7084.5, Shifted(0), [Shifted(-0.01), Shifted(0), Shifted(0.01)], 1, 10_000)
-    depth, p = (found["quantities"][name] for name in ("mean z from the start, cm", "mean p, GeV"))
-    width = float(muons.normalisation.maximum[0] - muons.normalisation.minimum[0])
-    assert depth["spread"] == pytest.approx(0.01 * width / 2, rel=1e-3)
-    assert depth["mean"] == pytest.approx(depth["student"], abs=1e-3)
-    assert p["spread"] < 1e-6
-    # The error of a weighted mean of muons that are independent, about two a proton.
-    values, weights = quantities(muons.features.astype(np.float64), -7084.5)["mean p, GeV"], muons.weights
-    plain = np.sqrt(np.square(weights * (values - p["sample"])).sum()) / weights.sum()
-    assert p["error"] == pytest.approx(plain, rel=0.1)
 
 
 def test_interrupted_training_says_how_to_go_on(

@@ -220,7 +220,7 @@ def test_category_without_muons(run_copy: Path, tmp_path: Path) -> None:
     index = json.loads((run_copy / "prepared.json").read_text())["categories"]
     del index["muplus_offaxis"]
     change_sample(run_copy, categories=index)
-    with pytest.raises(InputError, match="no muons of category muplus_offaxis"):
+    with pytest.raises(InputError, match="no muons of muplus_offaxis, and a bundle needs all"):
         export(run_copy, tmp_path / "bundle")
 
 

@@ -14,7 +14,7 @@ from shipgen.categories import category_by_name
 from shipgen.errors import InputError
 from shipgen_export.models.coordinates import Cartesian, Cylinder
 from shipgen_export.models.marginals import LIMIT
-from shipgen_export.models.muon_map import MuonMap, tame
+from shipgen_export.models.muon_map import MuonMap, tame, without_upstream
 from shipgen_export.sample import CategorySample, split_by_group
 from shipgen_export.transforms import Normalisation
 
@@ -150,3 +150,28 @@ def test_single_huge_weights_are_cut_and_told() -> None:
     assert unusual.share == pytest.approx((weights - tamed).sum() / weights.sum())
     made = MuonMap.fit(replace(category_sample(even_muons(9)[:50_000]), weights=weights), START)
     assert made.facts["unusual_weights"]["muons"] in {1, 2}
+
+
+def test_few_muons_that_fly_upstream_are_left_out_and_told() -> None:
+    muons = even_muons(9)
+    sample = category_sample(muons)
+    train, other = (int(np.flatnonzero(sample.split == part)[0]) for part in (0, 1))
+    muons[[train, other], 5] *= -1
+    sample = category_sample(muons)
+    made = MuonMap.fit(sample, START)
+    assert isinstance(made.coordinates, Cylinder)
+    left_out = made.facts["left_out"]
+    assert left_out["muons"] == 1
+    assert left_out["share"] == pytest.approx(sample.weights[train] / sample.part("train")[1].sum())
+    kept, _ = without_upstream(sample)
+    assert len(kept.weights) == len(muons) - 1
+    # What a network is compared with has all its muons.
+    assert (kept.features[kept.split == 1, 5] < 0).sum() == 1
+
+
+def test_muons_at_one_place_have_a_map() -> None:
+    muons = even_muons(10)
+    muons[:, :2] = 0.0
+    made = MuonMap.fit(category_sample(muons), START)
+    back = made.inverse(made.forward(muons[:1000]))
+    np.testing.assert_allclose(back[:, :2], 0.0, atol=1e-9)

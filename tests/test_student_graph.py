@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from shipgen.errors import BundleError
 from shipgen_export.graphs.agreement import TOLERANCE, check_agreement, reference
 from shipgen_export.graphs.student_graph import build_student_graph
 from shipgen_export.models.distill import build_generator
+from shipgen_export.models.marginals import Marginal
 from shipgen_export.models.muon_map import MuonMap
 from shipgen_export.models.settings import StudentConfig
 
@@ -45,6 +47,26 @@ def test_graph_agrees_with_tensorflow_and_numpy(name: str) -> None:
         check_agreement(
             sample.category, generator, made, build_student_graph(student(made, 2).get_weights(), made)
         )
+
+
+@pytest.mark.parametrize(
+    ("cell", "size", "allowed"), [(1450, 5e-4, True), (1450, 1e-2, False), (1024, 5e-5, False)]
+)
+def test_a_few_muons_where_a_table_is_steep_may_differ_more(cell: int, size: float, allowed: bool) -> None:
+    muons, category, _ = CASES["even"]
+    sample = category_sample(muons, category)
+    made = MuonMap.fit(sample, START)
+    generator = student(made, 1)
+    p = made.marginals[0].values.copy()
+    p[cell] += size * (made.maximum[5] - made.minimum[5])
+    other = replace(made, marginals=(Marginal(p), *made.marginals[1:]))
+    graph = build_student_graph(generator.get_weights(), other)
+    if allowed:
+        agreement = check_agreement(sample.category, generator, made, graph)
+        assert max(agreement.numpy) > TOLERANCE
+    else:
+        with pytest.raises(BundleError, match="differs from"):
+            check_agreement(sample.category, generator, made, graph)
 
 
 def test_a_muon_is_made_of_its_latents_alone() -> None:

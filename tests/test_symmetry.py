@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from shipgen.categories import category_by_name
+from shipgen_export.models.muon_map import MuonMap
 from shipgen_export.models.symmetry import choose_coordinates, find_axis, find_symmetries
 from shipgen_export.sample import CategorySample, split_by_group
 from shipgen_export.transforms import Normalisation
@@ -65,15 +66,38 @@ def test_an_offset_beam_is_found_and_breaks_nothing_about_itself() -> None:
     muons = even_muons(4)
     muons[:, 0] += 1
     assert find(muons)[0]
-    axis = find_axis(muons[:, :2], np.ones(MUONS))
+    axis = find_axis(muons[:, :2], np.ones(MUONS), np.arange(MUONS) // 3)
     assert axis == (pytest.approx(1.0, abs=0.02), 0.0)
     assert find(muons, axis) == (False, False)
 
 
-def test_a_magnetic_field_breaks_both() -> None:
+@pytest.mark.parametrize("at_once", [5, 60])
+def test_a_beam_at_the_middle_is_not_found_elsewhere_by_chance(at_once: int) -> None:
+    """However many muons start at one place: 100 beams, each coordinate beyond 4 errors 6e-5 of the time."""
+    random = np.random.default_rng(8)
+    for _ in range(50):
+        places = np.repeat(random.normal(size=(2_000, 2)), at_once, axis=0)
+        group = np.repeat(np.arange(2_000), at_once)
+        assert find_axis(places, np.ones(len(places)), group) == (0.0, 0.0)
+
+
+def test_a_magnetic_field_keeps_which_side_muons_turn_to() -> None:
+    """All sides together are even, but those that start above and below the beam turn to different ones."""
     muons = even_muons(5)
     muons[:, 3] += 0.1
-    assert find(muons)[0]
+    assert find(muons) == (True, False)
+    made = MuonMap.fit(sample_of(muons), START)
+    back = made.inverse(made.forward(muons))
+
+    def preference(muons: np.ndarray) -> float:
+        x, y, _, px, py, _ = muons.T
+        return float(np.mean(np.sign(x * py - y * px) * np.sin(np.arctan2(y, x))))
+
+    assert preference(muons) < -0.1
+    assert preference(back) == pytest.approx(preference(muons), abs=0.01)
+
+
+def test_a_rotation_prefers_a_side_and_no_direction() -> None:
     turned = even_muons(5)
     turned[:, 3:5] = turned[:, 3:5] @ np.array([[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]])
     assert find(turned) == (False, True)
@@ -86,21 +110,27 @@ def test_a_field_that_bends_only_the_fast_is_seen() -> None:
     assert find(muons)[0]
 
 
-@pytest.mark.parametrize("name", ["muplus_offaxis", "muminus_onaxis"])
-def test_coordinates_suit_the_sample(name: str) -> None:
+def sample_of(muons: np.ndarray, name: str = "muplus_offaxis") -> CategorySample:
     category = category_by_name(name)
-    features = even_muons(7)[:, -len(category.features) :]
-    features[0, -4] = START - 0.4
-    group = np.arange(MUONS) // 3
-    sample = CategorySample(
+    features = muons[:, -len(category.features) :]
+    group = np.arange(len(muons)) // 3
+    return CategorySample(
         category,
         features=features.astype(np.float32),
-        weights=np.ones(MUONS),
+        weights=np.ones(len(muons)),
         group=group,
         split=split_by_group(group),
         normalisation=Normalisation.fit(category.features, features),
     )
-    coordinates, symmetries = choose_coordinates(sample, START)
+
+
+@pytest.mark.parametrize("name", ["muplus_offaxis", "muminus_onaxis"])
+def test_coordinates_suit_the_sample(name: str) -> None:
+    category = category_by_name(name)
+    features = even_muons(7)
+    features[0, 2] = START - 0.4
+    sample = sample_of(features, name)
+    coordinates, symmetries = choose_coordinates(sample, sample.part("train")[1], START)
     assert (
         (coordinates.directed, coordinates.sided) == (symmetries.directed, symmetries.sided) == (False, False)
     )

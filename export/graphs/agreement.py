@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 #: distance from the middle of it where that is larger.
 TOLERANCE = 1e-5
 
+#: Of muons made by tables so many latents may differ by more, up to the other number: where a table's last
+#: cells are steep, the rounding of float32 is a visible part of a cell.
+_STEEP_SHARE, STEEP_TOLERANCE = 1e-3, 1e-3
+
 #: Latents compared: ordinary ones and, of these, a share far out.
 LATENTS = 10_000
 _FAR_SHARE = 0.1
@@ -134,7 +138,7 @@ def check_agreement(
     Raises
     ------
     BundleError
-        A difference is above `TOLERANCE`.
+        A difference is above `TOLERANCE`, or, of muons made by tables, more than a few or one far above it.
     """
     import onnxruntime
 
@@ -158,12 +162,16 @@ def check_agreement(
         wanted = form.inverse(normalised)
         # A muon far outside the range is known as well as float32 knows it.
         scale = np.maximum(width, np.abs(wanted - (form.maximum + form.minimum) / 2))
-        difference = (np.abs(muons - wanted) / scale).max(0)
-        worst = int(np.argmax(np.where(np.isfinite(difference), difference, np.inf)))
-        if not difference[worst] <= TOLERANCE:
+        differences = np.nan_to_num(np.abs(muons - wanted) / scale, nan=np.inf)
+        largest = differences.max(0)
+        worst = int(np.argmax(largest))
+        steep = hasattr(form, "marginals") and (
+            np.mean(differences.max(1) > TOLERANCE) <= _STEEP_SHARE and largest[worst] <= STEEP_TOLERANCE
+        )
+        if not (largest[worst] <= TOLERANCE or steep):
             raise BundleError(
-                f"the graph of {category.name} differs from {name} by {difference[worst]:.3g} of the range "
-                f"of {category.features[worst]} (allowed: {TOLERANCE:g}): train it again with other settings"
+                f"the graph of {category.name} differs from {name} by {largest[worst]:.3g} of the range "
+                f"of {category.features[worst]} (allowed: {TOLERANCE:g}): train it again with another seed"
             )
-        found[name] = tuple(float(value) for value in difference)
+        found[name] = tuple(float(value) for value in largest)
     return Agreement(category.features, found["Keras"], found["NumPy"])

@@ -15,7 +15,7 @@ import numpy as np
 from shipgen.errors import MissingExtraError
 from shipgen.network import INPUT, OUTPUT
 from shipgen_export.graphs.onnx_graph import OPSET
-from shipgen_export.models.coordinates import STRAIGHT, Cylinder
+from shipgen_export.models.coordinates import LEAST, MEDIAN_SQUARE, STRAIGHT, Cylinder
 from shipgen_export.models.distill import SLOPE
 from shipgen_export.models.marginals import LIMIT
 from shipgen_export.silence import silenced
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 #: Squared radii below this, which no muon ever has, would be divided by.
 _LEAST_SQUARE = 1e-30
-
-#: Of two normal numbers' squared radius.
-_MEDIAN_SQUARE = 2 * float(np.log(2))
 
 
 @dataclass
@@ -169,18 +166,20 @@ def _cylinder(graph: _Graph, cylinder: Cylinder, rows: dict[str, str], drawn: li
     if cylinder.on_axis:
         return [z, *momentum]
     turned = add("Sin", rows["turn"])
-    if not cylinder.sided:
-        measure = drawn[0] if square is None else add("Sub", square, _MEDIAN_SQUARE)
-        turned = add("Mul", turned, add("Sign", measure))
-    way = add("Div", add("Mul", pt, add("Add", rows["depth"], cylinder.margin)), pz)
+    if square is not None and not cylinder.signed:
+        turned = add("Mul", turned, add("Sign", add("Sub", square, MEDIAN_SQUARE)))
+    way = add("Mul", pt, add("Add", rows["depth"], cylinder.margin))
+    # In float32 p - pT may be 0 where pT is close to p.
+    way = add("Div", way, add("Max", pz, LEAST))
     r = add("Mul", rows["offset"], way)
     if cylinder.widest is not None:
-        beyond = add("Max", add("Sub", r, STRAIGHT * cylinder.widest), 0.0)
-        share = add("Div", beyond, add("Add", beyond, (1 - STRAIGHT) * cylinder.widest))
-        r = add("Sub", r, add("Mul", beyond, share))
-    straight = add("Cos", rows["turn"])
-    x = add("Mul", r, add("Add", add("Mul", cosine, straight), add("Mul", sine, turned)))
-    y = add("Mul", r, add("Sub", add("Mul", sine, straight), add("Mul", cosine, turned)))
+        straight, room = STRAIGHT * cylinder.widest, (1 - STRAIGHT) * cylinder.widest
+        beyond = add("Max", add("Sub", r, straight), 0.0)
+        share = add("Div", beyond, add("Add", beyond, room))
+        r = add("Add", add("Min", r, straight), add("Mul", share, room))
+    along = add("Cos", rows["turn"])
+    x = add("Mul", r, add("Add", add("Mul", cosine, along), add("Mul", sine, turned)))
+    y = add("Mul", r, add("Sub", add("Mul", sine, along), add("Mul", cosine, turned)))
     if any(cylinder.axis):
         x, y = (add("Add", row, middle) for row, middle in zip((x, y), cylinder.axis, strict=True))
     return [x, y, z, *momentum]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shipgen.columns import Float64
 
 #: The squared radius of two normal numbers is above this half of the time.
-_MEDIAN_SQUARE = 2 * math.log(2)
+MEDIAN_SQUARE = 2 * math.log(2)
 
 #: Up to this share of the largest distance from the beam, distances stay as they are made.
 STRAIGHT = 0.75
@@ -29,8 +29,8 @@ STRAIGHT = 0.75
 #: A muon further out than this share of the rest is taken to be there.
 _INSIDE = 0.999
 
-#: Least transverse momentum (GeV) and radius (cm) that are divided by.
-_LEAST = 1e-12
+#: Least transverse and longitudinal momentum (GeV) that are divided by.
+LEAST = 1e-12
 
 
 class Shape(NamedTuple):
@@ -79,8 +79,8 @@ class Cylinder:
     """Cylindrical coordinates around the beam.
 
     On-axis: ``p``, ``depth``, ``pt``. Off-axis: these, then ``offset`` = r pz / (pT (depth + margin)) and
-    ``turn``, the angle from the start's transverse direction to the momentum's, in [0, pi], or signed in
-    (-pi, pi] when `sided`. With `directed` a last one, ``azimuth`` of the momentum in (-pi, pi]. Momenta in
+    ``turn``, the angle from the start's transverse direction to the momentum's, in [0, pi], or in (-pi, pi]
+    when `signed`. With `directed` a last one, ``azimuth`` of the momentum in (-pi, pi]. Momenta in
     GeV, depth (z from `start` on) in cm, angles in rad.
 
     Attributes
@@ -101,7 +101,7 @@ class Cylinder:
     directed : bool
         The sample prefers directions: the azimuth is a coordinate.
     sided : bool
-        The sample prefers a sense of rotation: `turn` has a sign.
+        The sample prefers a sense of rotation.
     """
 
     on_axis: bool
@@ -121,10 +121,17 @@ class Cylinder:
 
     @property
     def drawn(self) -> int:
-        """How many further normal numbers a muon takes: two for its azimuth, one for its side alone."""
-        if not self.directed:
-            return 2
-        return 0 if self.on_axis or self.sided else 1
+        """How many further normal numbers a muon takes: two for its azimuth and side."""
+        return 0 if self.directed else 2
+
+    @property
+    def signed(self) -> bool:
+        """Whether `turn` has a sign.
+
+        A preferred direction takes one as well: a field that bends muons to one side prefers, of those that
+        start above the beam, one sense of rotation, and of those below it the other.
+        """
+        return self.directed or self.sided
 
     def forward(self, features: Float64) -> Float64:
         """Features -> coordinates.
@@ -160,8 +167,8 @@ class Cylinder:
                 )
             x, y = place[0] - self.axis[0], place[1] - self.axis[1]
             turn = np.arctan2(x * py - y * px, x * px + y * py)
-            columns += [self._stretched(np.hypot(x, y)) * pz / (np.maximum(pt, _LEAST) * flight)]
-            columns += [turn if self.sided else np.abs(turn)]
+            columns += [self._stretched(np.hypot(x, y)) * pz / (np.maximum(pt, LEAST) * flight)]
+            columns += [turn if self.signed else np.abs(turn)]
         if self.directed:
             columns.append(np.arctan2(py, px))
         return np.stack(columns, axis=1)
@@ -189,12 +196,13 @@ class Cylinder:
         momentum = [pt * np.cos(azimuth), pt * np.sin(azimuth), pz]
         if self.on_axis:
             return np.stack([z, *momentum], axis=1)
-        turn = columns["turn"] if self.sided else columns["turn"] * self._side(normal)
-        r = columns["offset"] * pt * (columns["depth"] + self.margin) / np.maximum(pz, _LEAST)
+        turn = columns["turn"] if self.signed else columns["turn"] * _side(normal)
+        r = columns["offset"] * pt * (columns["depth"] + self.margin) / np.maximum(pz, LEAST)
         if self.widest is not None:
             # Smooth, so that none pile up at the end.
+            room = (1 - STRAIGHT) * self.widest
             beyond = np.maximum(r - STRAIGHT * self.widest, 0.0)
-            r = r - beyond**2 / (beyond + (1 - STRAIGHT) * self.widest)
+            r = np.minimum(r, STRAIGHT * self.widest) + room * (beyond / (beyond + room))
         x = self.axis[0] + r * np.cos(azimuth - turn)
         y = self.axis[1] + r * np.sin(azimuth - turn)
         return np.stack([x, y, z, *momentum], axis=1)
@@ -206,14 +214,6 @@ class Cylinder:
         room = (1 - STRAIGHT) * self.widest
         beyond = np.clip(r - STRAIGHT * self.widest, 0.0, _INSIDE * room)
         return np.asarray(r + beyond**2 / (room - beyond))
-
-    def _side(self, normal: Float64) -> Float64:
-        """Return +-1: the sign of the one normal, or of two's squared radius against its median.
-
-        The radius is independent of the azimuth that the same two numbers give.
-        """
-        measure = normal[0] if self.directed else normal[0] ** 2 + normal[1] ** 2 - _MEDIAN_SQUARE
-        return np.where(measure < 0, -1.0, 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters as plain values."""
@@ -233,6 +233,14 @@ class Cylinder:
         if not finite:
             raise InputError("the coordinates have a parameter that is not finite")
         return made
+
+
+def _side(normal: Float64) -> Float64:
+    """Return +-1: the sign of two normals' squared radius against its median, float64[n].
+
+    The radius is independent of the azimuth that the same two numbers give.
+    """
+    return np.where(normal[0] ** 2 + normal[1] ** 2 < MEDIAN_SQUARE, -1.0, 1.0)
 
 
 def read_coordinates(content: dict[str, Any]) -> Cylinder | Cartesian:

@@ -125,7 +125,7 @@ class Student:
         for first in range(0, self.config.pairs, _SLICE):
             # The last slice as long as the others, for a graph is made for each length.
             latent = random.standard_normal((_SLICE, self._coordinates), np.float32)
-            latent[: round(_WIDE_SHARE * _SLICE)] *= _WIDTH
+            latent[random.random(_SLICE) < _WIDE_SHARE] *= _WIDTH
             answer = teacher(latent).numpy()[:, 1:]
             latents[first : first + _SLICE] = latent[: self.config.pairs - first]
             answers[first : first + _SLICE] = answer[: self.config.pairs - first]

@@ -31,6 +31,8 @@ CELLS = 2048
 
 #: Distance of a ruler's marks in normal numbers, at most and at least, and how many a gap should have.
 _WIDEST, _NARROWEST, _MARKS_A_GAP = 2 * LIMIT / 4096, 2 * LIMIT / 65_536, 8
+#: Muons between two marks where no edge is known.
+_MUONS_A_MARK = 20
 #: How far apart, in normal numbers, the muons are counted for a ruler, at most.
 _STRETCH = 0.05
 
@@ -70,6 +72,7 @@ class Marginal:
         weights: Float64,
         *,
         edges: Sequence[float] = (),
+        ruled: bool = False,
         smooth_tail: bool = True,
         cells: int = CELLS,
     ) -> Self:
@@ -81,6 +84,9 @@ class Marginal:
             The coordinate of each muon and its weight.
         edges : sequence of float
             Where the density jumps.
+        ruled : bool
+            Whether it may jump where no edge is known: then the ruler has the sample's quantiles as marks,
+            as finely as the muons allow.
         smooth_tail : bool
             Replace the upper tail by a generalised Pareto distribution, where there are muons enough to fit
             it.
@@ -112,9 +118,13 @@ class Marginal:
             table[beyond] = np.maximum(tail.quantile(above[beyond]), tail.threshold)
         table = np.maximum.accumulate(table)
         inside = np.unique([edge for edge in edges if table[0] < edge < table[-1]])
-        if not len(inside):
+        if not len(inside) and not ruled:
             return cls(table)
-        ruler = _ruler(values, below, inside, (table[0], table[-1]))
+        ends = (table[0], table[-1])
+        if len(inside):
+            ruler = _ruler(values, below, inside, ends)
+        else:
+            ruler = _quantiles(values, below, ends, effective_size(weights))
         places = np.interp(ndtr(normal), below, np.interp(values, ruler, np.arange(len(ruler))))
         beyond = table > values[-1]
         places[beyond] = np.interp(table[beyond], ruler, np.arange(len(ruler)))
@@ -188,6 +198,25 @@ def _ruler(values: Float64, below: Float64, edges: Float64, ends: tuple[float, f
         for (low, high), count in zip(pairwise(marks), counts, strict=True)
     ]
     return np.concatenate([*parts, marks[-1:]])
+
+
+def _quantiles(values: Float64, below: Float64, ends: tuple[float, float], muons: float) -> Float64:
+    """Return a ruler with a mark at each of many quantiles, equidistant in normal numbers.
+
+    Parameters
+    ----------
+    values, below : float64[n]
+        Ascending values and the share of the weight below each.
+    ends : (float, float)
+        First and last mark.
+    muons : float
+        Effective number of muons, of which so many are to lie between two marks on average.
+    """
+    from scipy.special import ndtr
+
+    count = int(np.clip(muons / _MUONS_A_MARK, CELLS, 2 * LIMIT / _NARROWEST))
+    shares = ndtr(np.linspace(-LIMIT, LIMIT, count + 1))
+    return np.unique([*ends, *np.clip(np.interp(shares, below, values), *ends)])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,6 +13,7 @@ from shipgen.errors import InputError
 from shipgen_export.models.coordinates import Shape, read_coordinates
 from shipgen_export.models.marginals import Marginal
 from shipgen_export.models.symmetry import choose_coordinates
+from shipgen_export.sample import ARRAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 _TAILED = ("p", "pt", "offset")
 
 #: A muon is unusual when its squared weight is more than this share of all, and of so many muons.
-_LARGEST_SHARE, _LEAST_MUONS = 1e-2, 10_000
+_LARGEST_SHARE, _LEAST_MUONS = 1e-2, 1_000
+
+#: Muons that fly upstream are left out where they have no more than this share of the weight: one of them
+#: would cost all others the coordinates that suit them.
+_UPSTREAM_SHARE = 1e-3
 
 #: Muons that are turned into normal numbers at once: bounds the memory of intermediate steps.
 _SLICE = 500_000
@@ -76,6 +81,24 @@ def tame(weights: Float64) -> tuple[Float64, Unusual | None]:
     return np.minimum(weights, limit), Unusual(int(cut.sum()), limit, share)
 
 
+def without_upstream(sample: CategorySample) -> tuple[CategorySample, dict[str, Any] | None]:
+    """Leave out the few muons of the part ``train`` that fly upstream, and say which share they had.
+
+    The other parts keep theirs, so that what lacks them is compared with all muons.
+    """
+    upstream = (sample.features[:, -1] <= 0) & (sample.split == 0)
+    weight = sample.weights[sample.split == 0].sum()
+    share = float(sample.weights[upstream].sum() / weight) if weight > 0 else 0.0
+    if not upstream.any() or share > _UPSTREAM_SHARE:
+        return sample, None
+    arrays = {name: getattr(sample, name)[~upstream] for name in ARRAYS}
+    return replace(sample, **arrays), {
+        "muons": int(upstream.sum()),
+        "share": share,
+        "why": "they fly upstream (pz <= 0), and the networks make none of these",
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class MuonMap:
     """Features of a category's muons <-> numbers of which each by itself is standard normal.
@@ -93,7 +116,8 @@ class MuonMap:
     minimum, maximum : float64[f]
         Range of each feature in the sample, cm and GeV.
     facts : dict
-        What was found in the sample: tests of its symmetries, edges, unusual weights; plain values.
+        What was found in the sample: tests of its symmetries, edges, unusual weights, muons left out; plain
+        values.
     """
 
     features: tuple[str, ...]
@@ -121,9 +145,10 @@ class MuonMap:
         edges : sequence of float
             z where materials meet, cm.
         """
-        coordinates, symmetries = choose_coordinates(sample, start)
+        sample, left_out = without_upstream(sample)
         features, weights = sample.part("train")
         weights, unusual = tame(weights)
+        coordinates, symmetries = choose_coordinates(sample, weights, start)
         depths = tuple(edge - start for edge in edges)
         marginals = []
         for number, name in enumerate(coordinates.names):
@@ -134,11 +159,20 @@ class MuonMap:
                 ]
             )
             inside = {"depth": depths, "z": tuple(edges)}.get(name, ())
-            marginals.append(Marginal.fit(values, weights, edges=inside, smooth_tail=name in _TAILED))
+            marginals.append(
+                Marginal.fit(
+                    values,
+                    weights,
+                    edges=inside,
+                    ruled=name in {"depth", "z"},
+                    smooth_tail=name in _TAILED,
+                )
+            )
         facts = {
             "symmetries": symmetries.to_json(),
             "edges": list(edges),
             "unusual_weights": None if unusual is None else vars(unusual),
+            "left_out": left_out,
         }
         normalisation = sample.normalisation
         return cls(

@@ -29,6 +29,8 @@ _BANDS = (0.0, 0.5, 0.9, 1.0)
 _CHANCE, _AMPLITUDE = 1e-3, 0.01
 #: Muons may start further from the beam than those of the sample, by this factor.
 _WIDER = 1.1
+#: Largest pT / p that float32 tells from 1.
+_STEEPEST = 1 - 1e-6
 #: Room for muons that start upstream of the target, cm.
 _ROOM = 1.0
 
@@ -79,7 +81,9 @@ class Symmetries:
         }
 
 
-def choose_coordinates(sample: CategorySample, start: float) -> tuple[Cylinder | Cartesian, Symmetries]:
+def choose_coordinates(
+    sample: CategorySample, weights: Float64, start: float
+) -> tuple[Cylinder | Cartesian, Symmetries]:
     """Return the coordinates that suit a category, and the tests that say so.
 
     A sample with muons that do not fly downstream gets its features as they are, without symmetries.
@@ -88,36 +92,36 @@ def choose_coordinates(sample: CategorySample, start: float) -> tuple[Cylinder |
     ----------
     sample : CategorySample
         Its part ``train`` is looked at.
+    weights : float64[m]
+        Of the muons of that part.
     start : float
         z of the target's start, cm.
     """
     chosen = sample.split == 0
-    features, weights = sample.features[chosen].astype(np.float64), sample.weights[chosen]
+    features, group = sample.features[chosen].astype(np.float64), sample.group[chosen]
     on_axis = sample.category.on_axis
     if (features[:, -1] <= 0).any():
         return Cartesian(on_axis), Symmetries(directed=True, sided=True, tests=())
-    axis = (0.0, 0.0) if on_axis else find_axis(features[:, :2], weights)
-    symmetries = find_symmetries(features, weights, sample.group[chosen], axis)
+    axis = (0.0, 0.0) if on_axis else find_axis(features[:, :2], weights, group)
+    symmetries = find_symmetries(features, weights, group, axis)
     first = float(sample.features[:, sample.category.features.index("z")].min())
     margin = 0.0 if on_axis else max(start - first, 0.0) + _ROOM
     pt, pz = np.hypot(features[:, -3], features[:, -2]), features[:, -1]
-    steepest = float((pt / np.hypot(pt, pz)).max())
-    return (
-        Cylinder(
-            on_axis,
-            start,
-            axis,
-            margin,
-            steepest,
-            None if on_axis else _WIDER * float(np.hypot(*(features[:, :2] - axis).T).max()),
-            directed=symmetries.directed,
-            sided=symmetries.sided,
-        ),
-        symmetries,
+    largest = 0.0 if on_axis else float(np.hypot(*(features[:, :2] - axis).T).max())
+    cylinder = Cylinder(
+        on_axis=on_axis,
+        start=start,
+        axis=axis,
+        margin=margin,
+        steepest=min(float((pt / np.hypot(pt, pz)).max()), _STEEPEST),
+        widest=_WIDER * largest or None,
+        directed=symmetries.directed,
+        sided=symmetries.sided,
     )
+    return cylinder, symmetries
 
 
-def find_axis(places: Float64, weights: Float64) -> tuple[float, float]:
+def find_axis(places: Float64, weights: Float64, group: Int64) -> tuple[float, float]:
     """Return x and y of the beam (cm): the weighted medians, 0 where they agree with it within 4 errors.
 
     Parameters
@@ -126,13 +130,18 @@ def find_axis(places: Float64, weights: Float64) -> tuple[float, float]:
         Where off-axis muons start.
     weights : float64[n]
         Their weights.
+    group : int64[n]
+        Protons or events.
     """
     found = []
+    whole, proton = weights.sum(), np.unique(group, return_inverse=True)[1]
     for values in places.T:
         order = np.argsort(values, kind="stable")
-        below = np.cumsum(weights[order]) / weights.sum()
+        below = np.cumsum(weights[order]) / whole
         # The median's error as a share of the weight, and the values that far away from it on both sides.
-        error = 2 * math.sqrt(float(np.square(weights).sum())) / weights.sum()
+        side = np.empty(len(values))
+        side[order] = np.where(below < 0.5, -0.5, 0.5)
+        error = 4 * math.sqrt(float(np.square(np.bincount(proton, weights * side)).sum())) / whole
         low, median, high = (
             float(values[order[min(np.searchsorted(below, share), len(order) - 1)]])
             for share in (0.5 - error, 0.5, 0.5 + error)

@@ -17,8 +17,11 @@ from shipgen.errors import InputError
 from shipgen.files import complete_file, read_json, sha256, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from shipgen.categories import Category
+    from shipgen_export.models.muon_map import MuonMap
 
 LOCK = "lock"
 
@@ -52,6 +55,10 @@ class State:
         Measure -> ``{"steps": ..., "sha256": ...}`` of the best network by that measure.
     companions : dict
         Name of a network -> part -> hash of the file of what was trained with it, such as an encoder.
+    map_sha256 : str or None
+        Hash of the map that the networks are trained in, for models that have one.
+    teachers : list of str
+        Hashes of the weights that a student learns from.
     """
 
     steps: int = 0
@@ -60,6 +67,8 @@ class State:
     weights_sha256: str | None = None
     best: dict[str, dict[str, Any]] = field(default_factory=dict)
     companions: dict[str, dict[str, str]] = field(default_factory=dict)
+    map_sha256: str | None = None
+    teachers: list[str] = field(default_factory=list)
 
     def network(self, name: str) -> tuple[int, str] | None:
         """Return steps and hash of the network `name`, ``last`` or ``best_MEASURE``; ``None`` without it."""
@@ -181,6 +190,36 @@ class CategoryFolder:
         """Keep `state`."""
         with complete_file(self.path / "state.json", force=True) as part:
             write_json(part, asdict(state))
+
+    @property
+    def started(self) -> bool:
+        """Whether there is anything that was trained."""
+        there = (self.weights, self.checkpoints / "checkpoint")
+        return self.state().steps > 0 or any(file.exists() for file in there)
+
+    def keep_map(self, write: Callable[[Path], object]) -> None:
+        """Let `write` make the file of the map, and record its hash."""
+        with complete_file(self.map, force=True) as part:
+            write(part)
+        self.write_state(replace(self.state(), map_sha256=sha256(self.map)))
+
+    def checked_map(self) -> Path:
+        """Return the file of the map; raise `InputError` when it is not the one that training began with."""
+        digest = self.state().map_sha256
+        again = f"remove {self.path} to train {self.path.name} again"
+        if digest is None:
+            raise InputError(f"{self.path} does not record its map, an older version made it: {again}")
+        if not self.map.is_file() or sha256(self.map) != digest:
+            raise InputError(
+                f"{self.map} is missing or not the file that training wrote: bring it back, or {again}"
+            )
+        return self.map
+
+    def read_map(self, category: Category) -> MuonMap:
+        """Return the map that the networks are trained in; raise `InputError` as `checked_map` does."""
+        from shipgen_export.models.muon_map import MuonMap
+
+        return MuonMap.read(self.checked_map(), category)
 
     def read_network(self, name: str, generator: Any) -> tuple[int, str]:
         """Give a Keras generator of the run's settings the weights of the network `name`.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files import complete_file, sha256
+from shipgen.files import sha256
 from shipgen_export.models.kinds import model_by_name
-from shipgen_export.models.muon_map import MuonMap, tame
+from shipgen_export.models.muon_map import MuonMap, tame, without_upstream
 from shipgen_export.training.category_folder import LAST
 from shipgen_export.training.run_folder import Run
 
@@ -39,12 +39,15 @@ def material_edges(sample: PreparedSample) -> tuple[float, ...]:
 
 def with_map(muons: CategorySample, folder: CategoryFolder, sample: PreparedSample) -> CategorySample:
     """Return the category's sample with its map, which is made once, then kept."""
-    if not folder.map.is_file():
-        made = MuonMap.fit(muons, sample.index["target_start"], material_edges(sample))
-        with complete_file(folder.map) as part:
-            made.write(part)
+    if not folder.started:
+        folder.keep_map(MuonMap.fit(muons, sample.index["target_start"], material_edges(sample)).write)
     # Read back, so that a run which goes on has what the first one had.
-    return replace(muons, map=MuonMap.read(folder.map, muons.category))
+    return mapped(muons, folder)
+
+
+def mapped(muons: CategorySample, folder: CategoryFolder) -> CategorySample:
+    """Return the category's sample, without what its map leaves out, with the map that is there."""
+    return replace(without_upstream(muons)[0], map=folder.read_map(muons.category))
 
 
 def training_weights(muons: CategorySample, seed: int, *, bootstrap: bool) -> Float64:
@@ -84,7 +87,7 @@ class Teachers:
     ) -> Teachers:
         """Open run folders of flows; raise `InputError` when one is of another kind or sample.
 
-        Nor may one lack a flow of the `categories`.
+        Nor may one lack a flow of the `categories` that did all its steps.
         """
         if not paths:
             raise InputError("a student needs teachers: give the run folder of a flow with --teacher RUN")
@@ -95,25 +98,46 @@ class Teachers:
             run.check_sample(sample)
             for category in categories:
                 if not run.category(category).weights.is_file():
-                    raise InputError(f"{run.path} has no flow of {category.name}: train it first")
+                    raise InputError(
+                        f"{run.path} has no flow of {category.name}: train it with `{run.command(category)}`"
+                    )
+                if unfinished := run.unfinished(category):
+                    raise InputError(f"a flow teaches when its training is finished: {unfinished}")
         return cls(runs)
 
-    def digests(self) -> list[str]:
-        """Return what identifies the teachers."""
+    def runs_digests(self) -> list[str]:
+        """Return what identifies the teachers' settings, of all categories."""
         return [sha256(run.path / "run.json") for run in self.runs]
 
-    def take_map(self, category: Category, folder: CategoryFolder) -> None:
-        """Give a student's folder the map of its teachers, which is the same for all of them."""
-        maps = [run.category(category).map for run in self.runs]
+    def digests(self, category: Category) -> list[str]:
+        """Return what identifies the teachers of a category: hashes of their weights."""
+        return [sha256(run.category(category).weights) for run in self.runs]
+
+    def prepare(self, category: Category, folder: CategoryFolder) -> None:
+        """Give a student's folder the map of its teachers, the same for all, and note their weights.
+
+        Raises
+        ------
+        InputError
+            The teachers' maps differ, or a student which goes on had other teachers or another map.
+        """
+        maps = [run.category(category).checked_map() for run in self.runs]
         digests = {sha256(file) for file in maps}
-        if len(digests) > 1 or (folder.map.is_file() and sha256(folder.map) not in digests):
+        if len(digests) > 1:
             raise InputError(
                 f"the teachers of {category.name} have different maps: train them all on the same sample "
                 "with the same version of shipgen"
             )
-        if not folder.map.is_file():
-            with complete_file(folder.map) as part:
-                part.write_bytes(maps[0].read_bytes())
+        weights = self.digests(category)
+        if not folder.started:
+            folder.keep_map(lambda part: part.write_bytes(maps[0].read_bytes()))
+            folder.write_state(replace(folder.state(), teachers=weights))
+        state = folder.state()
+        if state.teachers != weights or state.map_sha256 not in digests:
+            raise InputError(
+                f"{folder.path} learnt from other weights or another map than its teachers have now: bring "
+                f"the teachers back, or remove {folder.path} to train {category.name} again"
+            )
 
     def networks(self, category: Category) -> list[Any]:
         """Return each teacher's generator of a category, at the end of its training."""
@@ -121,7 +145,7 @@ class Teachers:
         for run in self.runs:
             kind = model_by_name(run.model)
             folder = run.category(category)
-            shape = MuonMap.read(folder.map, category).shape
+            shape = folder.read_map(category).shape
             generator = kind.build(kind.settings(**run.index["config"]), shape)
             folder.read_network(LAST, generator)
             made.append(generator)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files import complete_file, output_error, read_json, sha256, write_json
 from shipgen.provenance import versions
+from shipgen_export.models.kinds import model_by_name
 from shipgen_export.sample import INDEX as PREPARED
 from shipgen_export.sample import CategorySample, PreparedSample
 from shipgen_export.training.category_folder import LOCK, CategoryFolder, State, locked
@@ -78,6 +79,34 @@ class Run:
     def category(self, category: Category) -> CategoryFolder:
         """Return the part of `category`, which need not exist."""
         return CategoryFolder(self.path / category.name)
+
+    def unfinished(self, category: Category) -> str | None:
+        """Say how far a category is and how it goes on, ``None`` when all steps of its schedule are done.
+
+        A network whose learning rate did not fall to its end is no result.
+        """
+        state, planned = self.category(category).state(), self.index["config"].get("steps")
+        if planned is None or state.steps == state.weights_steps == planned:
+            return None
+        return (
+            f"{self.path / category.name} is at step {state.steps:,} of {planned:,}: go on with "
+            f"`{self.command(category)}`"
+        )
+
+    def command(self, category: Category) -> str:
+        """Return the command that trains `category` as this run was started."""
+        model, config = model_by_name(self.model), self.index["config"]
+        words = ["shipgen train", self.model, "PREPARED -o", str(self.path), "--category", category.name]
+        given = {"seed": self.seed, "steps": config.get("steps")}
+        if model.mapped:
+            given["evaluate_every"] = self.index["evaluate_every"]
+        for setting in fields(model.settings):
+            if config.get(setting.name) != setting.default and setting.name not in given:
+                given[setting.name] = config.get(setting.name)
+        for name, value in given.items():
+            if value is not None:
+                words.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
+        return " ".join(words + ["--teacher RUN"] * len(self.index["teachers"]))
 
     def normalised(self, sample: CategorySample) -> CategorySample:
         """Return the category's sample with the normalisation that the run's networks use."""

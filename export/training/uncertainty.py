@@ -1,7 +1,9 @@
-"""How well a network is known: the spread of its teachers, beside the sample's own statistical error.
+"""How well a network is known: the statistics of what it learnt from, and the spread of its teachers.
 
-Teachers of other seeds and of bootstrap samples of the protons differ as trainings on other samples of the
-same size would.
+The coordinates' tables are those of the whole part ``train`` for all teachers: single coordinates are known
+as well as this part knows them, which its sums over protons tell. How the coordinates depend on each other
+is what teachers learn, and those of other seeds and of bootstrap samples of the protons differ from the one
+of all protons as trainings on other samples of the same size would.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen_export.models.muon_map import tame
+from shipgen_export.sample import SPLITS
 from shipgen_export.training.evaluate import generate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from shipgen.columns import Float32, Float64
     from shipgen_export.sample import CategorySample
@@ -73,7 +79,8 @@ def uncertainty(
     student : generator
         Latents -> normal numbers.
     teachers : sequence of generators
-        Two or more. The same latents are given to all, so that their spread is not that of the latents.
+        First the one of all protons, then one or more of bootstrap samples. The same latents are given to
+        all, so that their spread is not that of the latents.
     seed : int
         Of the latents.
     made : int
@@ -82,11 +89,15 @@ def uncertainty(
     Returns
     -------
     dict
-        ``muons``, ``teachers`` and, under ``quantities``, by name: the ``sample``'s value and its ``error``
-        (from sums over protons), the ``student``'s and its ``made_error`` (from the number of muons made),
-        the teachers' ``mean`` and their ``spread`` (standard deviation).
+        ``muons``, ``teachers`` and, under ``quantities``, by name: the value in the ``sample``'s parts that
+        no network has seen (validation and test) and its ``error`` (from sums over protons); the same of the
+        part ``train`` as networks learn it, ``train`` and ``train_error``; the ``student``'s and its
+        ``made_error`` (from the number of muons made), the teachers' ``mean``, and their ``spread``: the root
+        mean square of the differences between teachers of bootstrap samples and that of all protons.
     """
-    sample, error = _of_sample(muons, start)
+    learnt = muons.split == SPLITS.index("train")
+    sample, error = _of_part(muons, ~learnt, muons.weights[~learnt], start)
+    train, train_error = _of_part(muons, learnt, tame(muons.weights[learnt])[0], start)
     key = (seed, muons.category.number, _LATENT)
 
     def of(generator: Any) -> tuple[dict[str, float], dict[str, float]]:
@@ -100,10 +111,12 @@ def uncertainty(
         found[name] = {
             "sample": value,
             "error": error[name],
+            "train": train[name],
+            "train_error": train_error[name],
             "student": own[name],
             "made_error": own_error[name],
             "mean": float(values.mean()),
-            "spread": float(values.std(ddof=1)),
+            "spread": float(np.sqrt(np.square(values[1:] - values[0]).mean())),
         }
     return {"muons": made, "teachers": len(others), "quantities": found}
 
@@ -122,15 +135,18 @@ def _means(features: Float32, start: float) -> tuple[dict[str, float], dict[str,
     return means, errors
 
 
-def _of_sample(muons: CategorySample, start: float) -> tuple[dict[str, float], dict[str, float]]:
-    """Return weighted means of all the sample's muons and their errors, which come from the protons."""
-    protons, of_muon = np.unique(muons.group, return_inverse=True)
-    weights = np.bincount(of_muon, muons.weights, minlength=len(protons))
+def _of_part(
+    muons: CategorySample, chosen: NDArray[np.bool_], own: Float64, start: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return means of the `chosen` muons with weights `own` and their errors, which come from the protons."""
+    rows = np.flatnonzero(chosen)
+    protons, of_muon = np.unique(muons.group[rows], return_inverse=True)
+    weights = np.bincount(of_muon, own, minlength=len(protons))
     totals: dict[str, Float64] = {}
-    for first in range(0, len(muons.weights), _SLICE):
+    for first in range(0, len(rows), _SLICE):
         part = slice(first, first + _SLICE)
-        for name, values in quantities(muons.features[part].astype(np.float64), start).items():
-            product = muons.weights[part] * values
+        for name, values in quantities(muons.features[rows[part]].astype(np.float64), start).items():
+            product = own[part] * values
             sums = np.asarray(np.bincount(of_muon[part], product, minlength=len(protons)), np.float64)
             totals[name] = totals[name] + sums if name in totals else sums
     whole = float(weights.sum())
