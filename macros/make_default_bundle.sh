@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Remake the default bundle from nothing: simulate, prepare, train, export.
-# Usage: macros/make_default_bundle.sh WORK    (a folder for samples and runs, 3 GB; two hours on two cores)
+# Usage: macros/make_default_bundle.sh WORK    (a folder for samples and runs, 6 GB; two hours on two cores)
 # Needs the extras: pip install '.[cpu,simulate,train]'
 # Interrupted, it goes on where it stopped.
 set -euo pipefail
@@ -9,9 +9,9 @@ bundle=$(cd "$(dirname "$0")/.." && pwd)/shipgen/bundles/default
 mkdir -p "$work" "$(dirname "$bundle")"
 
 cd "$work"
-for seed in 101 102; do
+for seed in 101 102 103 104; do
     [ -f "sample_$seed.root" ] || shipgen simulate -o "sample_$seed.root" --protons 200000 --seed "$seed"
 done
-[ -d prepared ] || shipgen prepare sample_101.root sample_102.root -o prepared
+[ -d prepared ] || shipgen prepare sample_10?.root -o prepared
 shipgen train best prepared -o best --seed 1 --name default
 shipgen export best/student -o "$bundle" --force --name default
