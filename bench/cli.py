@@ -16,7 +16,7 @@ from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.writers import DEFAULT_COMPRESSION
 
 _HELP = {
-    "throughput": "Each stage alone, all together, and with the ROOT file written.",
+    "throughput": "Each stage alone and on all cores at once, all together, and with the ROOT file written.",
     "latent": "Random numbers alone.",
     "infer": "The networks alone.",
     "write": "The writer alone, and uproot's.",
@@ -26,7 +26,7 @@ _HELP = {
 }
 
 _OPTIONS = (
-    click.option("--n", "-n", type=COUNT, default="2e6", show_default=True, help="Muons end to end."),
+    click.option("--n", "-n", type=COUNT, default="4e6", show_default=True, help="Muons end to end."),
     click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given."),
     click.option(
         "--reference",
@@ -86,6 +86,7 @@ def _benchmark(
             repeat=repeat,
             layout=OUTPUT_LAYOUTS[layout],
             compression=compression,
+            reference=reference,
             **amounts,
         )
     for line in table(found):
@@ -111,6 +112,18 @@ def compare(old: Path, new: Path) -> None:
 
     for line in lines(old, new):
         click.echo(line)
+
+
+@bench.command()
+@click.argument("records", type=PATH, nargs=-1, required=True)
+@click.option("--output", "-o", type=PATH, required=True, metavar="PICTURE", help="PNG, PDF or SVG.")
+@click.option("--force", is_flag=True, help="Replace it.")
+def picture(records: tuple[Path, ...], output: Path, *, force: bool) -> None:
+    """Draw where the time goes, from files that `throughput --json` wrote."""
+    from shipgen_bench.picture import draw
+
+    draw(records, output, force=force)
+    click.echo(f"{output}: {len(records)} records")
 
 
 def main() -> NoReturn:

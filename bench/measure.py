@@ -1,11 +1,13 @@
-"""Measuring: stages run in turn, several times, in one process; wall-clock and core time of each."""
+"""Measuring: stages run in turn, several times; wall-clock and core time of each."""
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shipgen.bundle import Bundle
+
+#: Of the records that ``--json`` writes.
+FORMAT = "shipgen-bench 2"
+
+#: Seconds that a stage runs at least: a shared machine is now faster, now slower.
+LEAST = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,8 @@ class Stage:
     muons : int
         How many it handles.
     work : callable
-        Does it; what it returns, if anything, is the number of bytes written or read.
+        Does it; what it returns, if anything, is the number of bytes written or read, or the times of a
+        program that measures itself.
     threads : int
         How many threads it uses.
     prepare : callable
@@ -39,9 +48,56 @@ class Stage:
 
     name: str
     muons: int
-    work: Callable[[], int | None]
+    work: Callable[[], int | Run | None]
     threads: int = 1
     prepare: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was measured once.
+
+    Attributes
+    ----------
+    seconds, core_seconds : float
+        Wall-clock time and time of all threads.
+    size : int, optional
+        Bytes written or read.
+    """
+
+    seconds: float
+    core_seconds: float
+    size: int | None
+
+
+def side_by_side(stages: Sequence[Stage]) -> Stage:
+    """Return a stage that does the same thing in several threads at once, as production does with all stages.
+
+    Cores that are all busy are slower than one alone: they share caches, memory and the way to it.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        One a thread, each with memory and files of its own.
+    """
+    # What a stage prepares may belong to its thread.
+    threads = [ThreadPoolExecutor(1) for _ in stages]
+
+    def all_at_once(actions: Sequence[Callable[[], Any]]) -> list[Any]:
+        futures = [thread.submit(action) for thread, action in zip(threads, actions, strict=True)]
+        return [future.result() for future in futures]
+
+    def work() -> int | None:
+        sizes = all_at_once([stage.work for stage in stages])
+        return None if sizes[0] is None else sum(sizes)
+
+    return Stage(
+        stages[0].name,
+        sum(stage.muons for stage in stages),
+        work,
+        len(stages),
+        lambda: all_at_once([stage.prepare for stage in stages]),
+    )
 
 
 @dataclass(slots=True)
@@ -97,32 +153,45 @@ class Measurement:
         }
 
 
-def measure(stages: Sequence[Stage], repeat: int) -> list[Measurement]:
+def measure(stages: Sequence[Stage], repeat: int, least: float = LEAST) -> list[Measurement]:
     """Run all `stages` in turn, once to warm up and `repeat` times measured.
 
-    In turn, so that whatever else the machine does meets all of them alike.
+    In turn, so that whatever else the machine does meets all of them alike. What takes less than `least`
+    seconds runs again until that is reached, and counts with its mean.
     """
     found = [Measurement(stage.name, stage.threads, stage.muons) for stage in stages]
-    for number in range(repeat + 1):
+    for stage in stages:
+        _once(stage)
+    for _ in range(repeat):
         for stage, measurement in zip(stages, found, strict=True):
-            stage.prepare()
-            wall, core = time.perf_counter(), time.process_time()
-            size = stage.work()
-            wall, core = time.perf_counter() - wall, time.process_time() - core
-            if number:
-                measurement.seconds.append(wall)
-                measurement.core_seconds.append(core)
-                measurement.size = size
+            runs = [_once(stage)]
+            while sum(run.seconds for run in runs) < least:
+                runs.append(_once(stage))
+            measurement.seconds.append(statistics.fmean(run.seconds for run in runs))
+            measurement.core_seconds.append(statistics.fmean(run.core_seconds for run in runs))
+            measurement.size = runs[-1].size
     return found
+
+
+def _once(stage: Stage) -> Run:
+    """Prepare and run a stage."""
+    stage.prepare()
+    wall, core = time.perf_counter(), time.process_time()
+    made = stage.work()
+    wall, core = time.perf_counter() - wall, time.process_time() - core
+    return made if isinstance(made, Run) else Run(wall, core, made)
 
 
 def circumstances(bundle: Bundle | None) -> dict[str, Any]:
     """Return what a figure is worthless without: machine, versions, bundle, date."""
     facts: dict[str, Any] = {
+        "format": FORMAT,
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
         "system": platform.platform(),
-        "versions": versions("shipgen", "numpy", "onnxruntime", "uproot", "cramjam"),
+        "versions": versions("shipgen", "numpy", "onnxruntime", "uproot", "zstandard"),
     }
     if bundle is not None:
         facts["bundle"] = {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256}

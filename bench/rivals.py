@@ -1,7 +1,7 @@
 """What shipgen is compared with: the published way of generating, and ROOT's own writing.
 
 Each runs in a process of its own, since TensorFlow and ROOT cannot be in one. Imports are not timed.
-The programs print muons, seconds of wall-clock time and of core time.
+The programs print seconds of wall-clock time and of core time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from shipgen.errors import OutputError
 from shipgen.layouts import MUONBACK
-from shipgen_bench.measure import Measurement
+from shipgen_bench.measure import Run, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ muons = []
 for row in made:
     muons.append([13.0, *(value * 50.0 for value in row)])
 np.save("muons.npy", np.array(muons))
-print(n, time.perf_counter() - wall, time.process_time() - core)
+print(time.perf_counter() - wall, time.process_time() - core)
 """
 
 #: The published way, second half: a loop over the array fills a tree.
@@ -66,7 +66,7 @@ for row in muons:
     tree.Fill()
 tree.Write()
 file.Close()
-print(len(muons), time.perf_counter() - wall, time.process_time() - core)
+print(time.perf_counter() - wall, time.process_time() - core)
 """
 
 #: ROOT's writing in C++, muon by muon: a TTree of the layout's branches, and an RNTuple of them.
@@ -78,6 +78,7 @@ ROOT.gROOT.SetBatch(True)
 names, tree, setting = sys.argv[1].split(), sys.argv[2], int(sys.argv[3])
 k = len(names)
 ROOT.gInterpreter.Declare('''
+#pragma cling optimize(3)
 #include <ROOT/RNTupleModel.hxx>
 #include <ROOT/RNTupleWriter.hxx>
 #include <ROOT/RNTupleWriteOptions.hxx>
@@ -112,7 +113,7 @@ fill = getattr(ROOT, sys.argv[4])
 fill(columns[:, :1000].copy(), 1000, k, names, tree, setting)
 wall, core = time.perf_counter(), time.process_time()
 fill(columns, n, k, names, tree, setting)
-print(n, time.perf_counter() - wall, time.process_time() - core)
+print(time.perf_counter() - wall, time.process_time() - core)
 """
 
 #: ROOT's numbers of compression algorithms; 100 x algorithm + level.
@@ -126,40 +127,37 @@ def has(package: str) -> bool:
     ).returncode
 
 
-def roots_writers(columns: Columns, compression: str, folder: Path, repeat: int) -> list[Measurement]:
-    """Measure ROOT's ``TTree::Fill`` and RNTuple with `columns` in the layout for FairShip."""
-    constants = {"energy_cut": 10.0}
+def roots_writers(columns: Columns, compression: str, folder: Path) -> list[Stage]:
+    """Return ROOT's ``TTree::Fill`` and RNTuple with `columns` in the layout for FairShip."""
+    constants = {"energy_cut": 10.0, "weight": 1.0}
     branches = MUONBACK.fill(columns, constants, -7084.5)
     np.save(folder / "columns.npy", np.stack([branches[branch.name] for branch in MUONBACK.branches]))
     names = " ".join(branch.name for branch in MUONBACK.branches)
     algorithm, _, level = compression.partition(":")
     setting = 0 if compression == "none" else 100 * _ALGORITHMS[algorithm] + int(level or "1")
+    muons = len(columns["pdg"])
     return [
-        _measure(
-            label, [_FILL_IN_CPP], ["fill.root"], folder, repeat, names, "pythia8-Geant4", setting, function
+        _programs(
+            label, muons, [_FILL_IN_CPP], "fill.root", folder, names, "pythia8-Geant4", setting, function
         )
         for label, function in (("TTree::Fill", "fill_tree"), ("ROOT's RNTuple", "fill_ntuple"))
     ]
 
 
-def published_way(
-    widths: Sequence[int], n: int, threads: int, folder: Path, repeat: int
-) -> list[Measurement]:
-    """Measure the published way with a dense network of such `widths`, latent and output included."""
+def published_way(widths: Sequence[int], n: int, folder: Path) -> Stage:
+    """Return the published way with a dense network of such `widths`, latent and output included."""
     sizes = "-".join(map(str, widths))
-    programs = [_KERAS, _FILL_IN_PYTHON]
-    return [_measure("published way", programs, ["loop.root"], folder, repeat, sizes, n, threads)]
+    return _programs("published way", n, [_KERAS, _FILL_IN_PYTHON], "loop.root", folder, sizes, n, 1)
 
 
-def _measure(
-    label: str, programs: Sequence[str], files: Sequence[str], folder: Path, repeat: int, *arguments: object
-) -> Measurement:
-    found = Measurement(label, 1, 0)
-    for _ in range(repeat):
+def _programs(
+    label: str, muons: int, programs: Sequence[str], made: str, folder: Path, *arguments: object
+) -> Stage:
+    """Return a stage of `programs` that run one after the other in `folder` and make the file `made`."""
+
+    def work() -> Run:
         wall = core = 0.0
         for program in programs:
-            for name in files:
-                (folder / name).unlink(missing_ok=True)
             done = subprocess.run(  # noqa: S603
                 [sys.executable, "-c", program, *map(str, arguments)],
                 capture_output=True,
@@ -169,10 +167,8 @@ def _measure(
             )
             if done.returncode:
                 raise OutputError(f"{label} failed: {done.stderr.strip().splitlines()[-1]}")
-            muons, seconds, core_seconds = done.stdout.split()[-3:]
-            found.muons = int(muons)
+            seconds, core_seconds = done.stdout.split()[-2:]
             wall, core = wall + float(seconds), core + float(core_seconds)
-        found.seconds.append(wall)
-        found.core_seconds.append(core)
-    found.size = sum((folder / name).stat().st_size for name in files)
-    return found
+        return Run(wall, core, (folder / made).stat().st_size)
+
+    return Stage(label, muons, work, prepare=lambda: (folder / made).unlink(missing_ok=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from shipgen.plan import CHUNK_SIZE
 from shipgen.produce import produce
 from shipgen.streams import LATENT, stream
 from shipgen.writers import parse_compression
-from shipgen_bench.measure import Stage
+from shipgen_bench.measure import Stage, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from shipgen.bundle import Bundle
     from shipgen.layouts import Layout
 
-#: Chunks that the writers write to a file.
+#: Chunks that are mixed at a time, and that the writers write to a file.
 CHUNKS = 8
 
 #: The stages that `shipgen produce` consists of.
@@ -66,12 +67,19 @@ class Stages:
         single = MuonGenerator(bundle, n=min(n, CHUNK_SIZE), seed=1, exact=True, workers=1)
         self._chunk = single.plan.chunk(0)
         self._plan, self._size = single.plan, self._chunk.size
-        self._maker = ChunkMaker(bundle.entries, bundle.networks, 1.0, reuse=True)
-        self.columns = {name: column.copy() for name, column in self._maker(self._chunk).columns().items()}
+        self.columns = single.make(self._chunk).columns()
+        if not bundle.weighted:
+            # The same for all muons: stored as a constant.
+            del self.columns["weight"]
+        self._files, self.workers = itertools.count(), self._generator.workers
 
     def stages(self, *names: str) -> list[Stage]:
         """Return the stages called so, in that order."""
-        return [getattr(self, f"_{name.replace(' ', '_')}")() for name in names]
+        return [getattr(self, f"_{name.replace(' ', '_').replace('-', '_')}")() for name in names]
+
+    def side_by_side(self, *names: str) -> list[Stage]:
+        """Return single stages, each in as many threads at once as production has workers."""
+        return [side_by_side([self.stages(name)[0] for _ in range(self.workers)]) for name in names]
 
     def _latents(self) -> Stage:
         counts = self._chunk.counts(len(self._bundle.entries))
@@ -104,12 +112,18 @@ class Stages:
         return Stage("networks", self._size, work)
 
     def _mixing(self) -> Stage:
-        self._maker.generate(self._chunk)
+        """Time the plan of a chunk and its mixing."""
+        make = ChunkMaker(self._bundle.entries, self._bundle.networks, 1.0, reuse=True)
 
         def work() -> None:
-            self._maker.mix(self._plan.chunk(0))
+            for _ in range(CHUNKS):
+                make.mix(self._plan.chunk(0))
 
-        return Stage("mixing", self._size, work)
+        return Stage("mixing", CHUNKS * self._size, work, prepare=lambda: make.generate(self._chunk))
+
+    def _path(self, name: str) -> Path:
+        """Return the path of a test file of its own."""
+        return self._folder / f"{name}_{next(self._files)}.root"
 
     def _encoder(self) -> ClusterEncoder:
         constants = {"energy_cut": self._bundle.energy_cut, "weight": 1.0}
@@ -118,17 +132,15 @@ class Stages:
 
     def _encoding(self) -> Stage:
         encode = self._encoder()
-        columns = {name: column for name, column in self.columns.items() if name != "weight"}
 
         def work() -> int:
-            return sum(len(block.data) for block in encode(columns).blocks)
+            return sum(len(block) for block in encode(self.columns).blocks)
 
         return Stage("encoding", self._size, work)
 
     def _writing(self) -> Stage:
-        columns = {name: column for name, column in self.columns.items() if name != "weight"}
-        cluster = self._encoder()(columns)
-        path = self._folder / "cluster.root"
+        cluster = self._encoder()(self.columns)
+        path = self._path("clusters")
 
         def work() -> int:
             with ClusterFile(path, self._layout, None) as file:
@@ -144,29 +156,32 @@ class Stages:
         return Stage("no output", self._generator.plan.total, work, self._generator.workers)
 
     def _end_to_end(self) -> Stage:
-        path = self._folder / "produced.root"
+        return self._production("end to end", self._generator)
+
+    def _start_up(self) -> Stage:
+        """Time what does not depend on the number of muons: a production of one."""
+        one = MuonGenerator(self._bundle, n=1, seed=1, exact=True, workers=self._generator.workers)
+        return self._production("start-up", one)
+
+    def _production(self, name: str, generator: MuonGenerator) -> Stage:
+        path = self._path("produced")
 
         def work() -> int:
-            produce(self._generator, path, layout=self._layout, compression=self._compression)
+            produce(generator, path, layout=self._layout, compression=self._compression)
             return path.stat().st_size
 
         return Stage(
-            "end to end",
-            self._generator.plan.total,
-            work,
-            self._generator.workers,
-            lambda: path.unlink(missing_ok=True),
+            name, generator.plan.total, work, generator.workers, lambda: path.unlink(missing_ok=True)
         )
 
     def _writer(self) -> Stage:
         """Time encoding and writing to a whole file in one thread: what a writer of columns costs."""
-        encode, path = self._encoder(), self._folder / "writer.root"
-        columns = {name: column for name, column in self.columns.items() if name != "weight"}
+        encode, path = self._encoder(), self._path("writer")
 
         def work() -> int:
             with ClusterFile(path, self._layout, parse_compression(self._compression)) as file:
                 for _ in range(CHUNKS):
-                    file.append(encode(columns))
+                    file.append(encode(self.columns))
                 file.finish({})
             return path.stat().st_size
 
@@ -176,9 +191,9 @@ class Stages:
         """Time uproot's own writing of the same columns."""
         import uproot
 
-        constants = {"energy_cut": self._bundle.energy_cut}
+        constants = {"energy_cut": self._bundle.energy_cut, "weight": 1.0}
         branches = self._layout.fill(self.columns, constants, self._bundle.target_start)
-        path, compression = self._folder / "uproot.root", parse_compression(self._compression)
+        path, compression = self._path("uproot"), parse_compression(self._compression)
 
         def work() -> int:
             with uproot.recreate(path, compression=compression) as file:
@@ -195,7 +210,7 @@ class Stages:
     def _reading(self) -> Stage:
         import uproot
 
-        path = self._folder / "read.root"
+        path = self._path("read")
         produce(self._generator, path, layout=self._layout, compression=self._compression, force=True)
 
         def work() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,21 +23,33 @@ if TYPE_CHECKING:
 
     from shipgen.columns import Columns
     from shipgen.layouts import Layout
-    from shipgen_bench.measure import Measurement
+    from shipgen_bench.measure import Measurement, Stage
+    from shipgen_bench.reference import Reference
 
 #: Muons that the published way makes: enough for a rate.
 _PUBLISHED = 50_000
 
 #: Benchmark -> the stages it measures.
 BENCHMARKS = {
-    "throughput": (*PARTS, "no output", "end to end"),
+    "throughput": (*PARTS, "start-up", "no output", "end to end"),
     "latent": ("latents",),
     "infer": ("networks",),
     "write": ("encoding", "writing", "writer", "uproots writer"),
     "read": ("reading",),
-    "produce": ("no output", "end to end"),
-    "rivals": ("writer", "uproots writer", "end to end"),
+    "produce": ("start-up", "no output", "end to end"),
+    "rivals": ("writer", "uproots writer", "start-up", "end to end"),
 }
+
+#: Of these, those whose single stages are also measured on all cores at once.
+_SIDE_BY_SIDE = ("throughput", "latent", "infer")
+
+#: What `rivals` compares: ours and theirs.
+_PAIRS = (
+    ("writer", "TTree::Fill"),
+    ("writer", "ROOT's RNTuple"),
+    ("writer", "uproots writer"),
+    ("end to end", "published way"),
+)
 
 
 @contextmanager
@@ -67,20 +80,23 @@ def run(
     repeat: int,
     layout: Layout,
     compression: str,
+    reference: str | None = None,
 ) -> list[Measurement]:
-    """Run the benchmark called `name`, see `BENCHMARKS` and `shipgen_bench.stages.Stages`."""
-    stages = Stages(bundle, n=n, workers=workers, folder=folder, layout=layout, compression=compression)
-    found = measure(stages.stages(*BENCHMARKS[name]), repeat)
-    if name == "rivals":
-        found += rivals(stages.columns, compression, folder, repeat)
-    return found
+    """Run the benchmark called `name`, see `BENCHMARKS` and `shipgen_bench.stages.Stages`.
 
-
-def rivals(columns: Columns, compression: str, folder: Path, repeat: int) -> list[Measurement]:
-    """Measure what shipgen is compared with, as far as its software is there.
-
-    The published way uses a dense network of 7-32-32-32, as the bundle of ``--reference student`` off axis.
+    The published way in ``rivals`` has the network sizes of `reference`, of ``student`` without one.
     """
+    stages = Stages(bundle, n=n, workers=workers, folder=folder, layout=layout, compression=compression)
+    chosen = stages.stages(*BENCHMARKS[name])
+    if name in _SIDE_BY_SIDE and stages.workers > 1:
+        chosen += stages.side_by_side(*(stage for stage in BENCHMARKS[name] if stage in PARTS))
+    if name == "rivals":
+        chosen += rivals(stages.columns, compression, folder, REFERENCES[reference or "student"])
+    return measure(chosen, repeat)
+
+
+def rivals(columns: Columns, compression: str, folder: Path, reference: Reference) -> list[Stage]:
+    """Return what shipgen is compared with, as far as its software is there."""
     found = []
     if has("ROOT"):
         # As many as the other writers write; shifted, since ROOT stores equal pages once.
@@ -88,48 +104,85 @@ def rivals(columns: Columns, compression: str, folder: Path, repeat: int) -> lis
             name: np.concatenate([np.roll(column, number) for number in range(CHUNKS)])
             for name, column in columns.items()
         }
-        found += roots_writers(many, compression, folder, repeat)
+        found += roots_writers(many, compression, folder)
         if has("tensorflow"):
-            widths = (*REFERENCES["student"].off_axis, 6)
-            found += published_way(widths, _PUBLISHED, 1, folder, min(repeat, 2))
+            found.append(published_way((*reference.off_axis, 6), _PUBLISHED, folder))
     return found
 
 
-def overhead(found: Sequence[Measurement]) -> dict[str, float] | None:
-    """Compare end to end with the stages alone.
+def steady(found: Sequence[Measurement]) -> dict[str, float] | None:
+    """Return what end to end takes without start-up and end, ns a muon, and these; ``None`` without them."""
+    by_name = {(one.stage, one.threads): one for one in found}
+    whole = next((one for one in found if one.stage == "end to end"), None)
+    if whole is None or (start := by_name.get(("start-up", whole.threads))) is None:
+        return None
+    seconds, core = statistics.median(start.seconds), statistics.median(start.core_seconds)
+    return {
+        "start_up_seconds": seconds,
+        "start_up_core_seconds": core,
+        "core_ns": whole.core_ns - core / whole.muons * 1e9,
+        "wall_ns": 1e9 / whole.rate - seconds / whole.muons * 1e9,
+        "threads": whole.threads,
+    }
+
+
+def overhead(found: Sequence[Measurement]) -> dict[str, dict[str, float]] | None:
+    """Compare end to end, without start-up and end, with the stages by themselves.
 
     Returns
     -------
     dict or None
-        ``stages_core_ns``, the stages' sum; ``core`` and ``wall``, the core time end to end, and its
+        ``alone``, and where it was measured ``side_by_side`` (every core does the same stage at once): each
+        with ``stages_core_ns``, the stages' sum, and ``core`` and ``wall``, the core time end to end, and its
         wall-clock time times the threads, divided by that sum; ``None`` where a stage was not measured.
     """
-    by_name = {one.stage: one for one in found}
-    whole = by_name.get("end to end")
-    if whole is None or not all(part in by_name for part in PARTS):
-        return None
-    total = sum(by_name[part].core_ns for part in PARTS)
-    wall = whole.threads / whole.rate * 1e9
-    return {"stages_core_ns": total, "core": whole.core_ns / total, "wall": wall / total}
+    whole = steady(found)
+    compared: dict[str, dict[str, float]] = {}
+    for name, single in (("alone", True), ("side_by_side", False)):
+        stages = {one.stage: one for one in found if one.stage in PARTS and (one.threads == 1) == single}
+        if whole is None or len(stages) < len(PARTS):
+            continue
+        total = sum(one.core_ns for one in stages.values())
+        compared[name] = {
+            "stages_core_ns": total,
+            "core": whole["core_ns"] / total,
+            "wall": whole["wall_ns"] * whole["threads"] / total,
+        }
+    return compared or None
 
 
 def table(found: Sequence[Measurement]) -> Iterator[str]:
-    """Give the lines of a table."""
+    """Give the lines of a table, and what follows from it."""
     yield (
         f"{'stage':16}{'threads':>8}{'muons':>12}{'muons/s':>14}{'spread':>8}{'core ns/muon':>14}"
         f"{'bytes/muon':>12}"
     )
     for one in found:
+        if one.stage == "start-up":
+            continue
         size = "" if one.size is None else f"{one.size / one.muons:.2f}"
         yield (
             f"{one.stage:16}{one.threads:8}{one.muons:12,}{one.rate:14,.0f}{one.spread:8.0%}"
             f"{one.core_ns:14.1f}{size:>12}"
         )
-    if compared := overhead(found):
+    if whole := steady(found):
         yield (
-            f"end to end takes {compared['core']:.2f} x the core time of its stages, and in wall-clock time "
-            f"{compared['wall']:.2f} x their sum over the threads"
+            f"start-up and end take {whole['start_up_seconds']:.2f} s "
+            f"({whole['start_up_core_seconds']:.3f} s of core time); without them end to end makes "
+            f"{1e9 / whole['wall_ns']:,.0f} muons/s, {whole['core_ns']:.1f} ns of core time each"
         )
+    for name, compared in (overhead(found) or {}).items():
+        how = "one at a time" if name == "alone" else "each on all cores at once"
+        yield (
+            f"that is {compared['core']:.2f} x the core time of the stages measured {how} "
+            f"({compared['stages_core_ns']:.1f} ns), and in wall-clock time {compared['wall']:.2f} x their "
+            "sum over the threads"
+        )
+    by_name = {one.stage: one for one in found}
+    for ours, theirs in _PAIRS:
+        if ours in by_name and theirs in by_name:
+            ratio = by_name[theirs].core_ns / by_name[ours].core_ns
+            yield f"core time of {theirs}: {ratio:,.2f} x that of {ours}"
     yield f"memory: {memory():.0f} MB at most"
 
 
@@ -138,6 +191,7 @@ def record(found: Sequence[Measurement], facts: dict[str, Any]) -> dict[str, Any
     return {
         **facts,
         "memory_mb": memory(),
+        "steady": steady(found),
         "overhead": overhead(found),
         "measurements": [one.record() for one in found],
     }
@@ -151,23 +205,27 @@ def compare(old: Path, new: Path) -> Iterator[str]:
     InputError
         One of them is no record of a benchmark, or they have no stage in common.
     """
-    before, after = (_stages(path) for path in (old, new))
-    common = [name for name in after if name in before]
+    before, after = (stages_of(path) for path in (old, new))
+    common = [key for key in after if key in before]
     if not common:
         raise InputError(f"{old} and {new} have no stage in common")
-    yield f"{'stage':16}{'old muons/s':>14}{'new muons/s':>14}{'rate':>8}{'core time':>11}"
-    for name in common:
-        one, two = before[name], after[name]
+    yield (
+        f"{'stage':16}{'threads':>8}{'old muons/s':>14}{'new muons/s':>14}{'rate':>8}{'core time':>11}"
+        f"{'spread':>14}"
+    )
+    for name, threads in common:
+        one, two = before[name, threads], after[name, threads]
         rate = two["muons_per_second"] / one["muons_per_second"]
         core = two["core_ns_per_muon"] / one["core_ns_per_muon"]
         yield (
-            f"{name:16}{one['muons_per_second']:14,.0f}{two['muons_per_second']:14,.0f}{rate:7.2f}x{core:10.2f}x"
+            f"{name:16}{threads:8}{one['muons_per_second']:14,.0f}{two['muons_per_second']:14,.0f}{rate:7.2f}x"
+            f"{core:10.2f}x{one['spread']:8.0%}{two['spread']:6.0%}"
         )
 
 
-def _stages(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the measurements of a record by their stages."""
+def stages_of(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the measurements of a record by their stages and threads; `InputError` if it is none."""
     try:
-        return {one["stage"]: one for one in read_json(path)["measurements"]}
+        return {(one["stage"], one["threads"]): one for one in read_json(path)["measurements"]}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is no record of `bench`: give a file that --json wrote") from error

@@ -49,8 +49,12 @@ class Entry:
         Name of the ONNX file in the bundle's folder.
     sha256 : str
         Hash of that file.
+    weighted : bool
+        Whether the network says a weight of each muon.
     details : dict
         What else ``bundle.json`` says of it: training range of each feature, training, figure of merit.
+    factor : float
+        What weights are multiplied by where `rate` is not the bundle's own: see `shipgen.selection`.
     """
 
     category: Category
@@ -58,7 +62,9 @@ class Entry:
     latent_size: int
     file: str
     sha256: str
+    weighted: bool
     details: dict[str, Any]
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,11 @@ class Bundle:
         """Muons per proton on target, all categories."""
         return math.fsum(entry.rate for entry in self.entries)
 
+    @property
+    def weighted(self) -> bool:
+        """Whether any category's muons differ in weight."""
+        return any(entry.weighted or entry.factor != 1 for entry in self.entries)
+
     @cached_property
     def networks(self) -> tuple[Network, ...]:
         """The networks, ready to run on the CPU, in the order of the entries."""
@@ -155,7 +166,7 @@ class Bundle:
         return self.networks if device == "cpu" else self._load(device)
 
     def _load(self, device: str) -> tuple[Network, ...]:
-        return tuple(
+        networks = tuple(
             Network.load(
                 self.path / entry.file,
                 digest=entry.sha256,
@@ -165,6 +176,13 @@ class Bundle:
             )
             for entry in self.entries
         )
+        for entry, network in zip(self.entries, networks, strict=True):
+            if network.weighted != entry.weighted:
+                what = "no weights" if entry.weighted else "weights"
+                raise BundleError(
+                    f"the network {network.path} makes {what}, against {INDEX}: export it again"
+                )
+        return networks
 
     def check_networks(self) -> None:
         """Load every network and let it make a few muons; raise `BundleError` if one cannot."""
@@ -206,8 +224,10 @@ def _read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Ent
     latent_size = int(item.pop("latent_size"))
     if rate < 0 or latent_size < 1:
         raise ValueError(f"rate {rate} or latent size {latent_size} of {category.name} is out of range")
-    digest = str(item.pop("sha256"))
-    return Entry(category, rate, latent_size, file, digest, details=item)
+    digest, weighted = str(item.pop("sha256")), item.pop("weighted", False)
+    if not isinstance(weighted, bool):
+        raise ValueError(f"'weighted' of {category.name} is neither true nor false")
+    return Entry(category, rate, latent_size, file, digest, weighted, details=item)
 
 
 @dataclass(frozen=True)
@@ -219,7 +239,8 @@ class NetworkFacts:
     category : Category
         Which one.
     model : bytes
-        The serialised ONNX graph: input ``latent`` float32[N, L], output ``muons`` float32[N, d] in cm, GeV.
+        The serialised ONNX graph, as `shipgen.network` says: ``latent`` to ``muons``, in cm and GeV, and to
+        ``weight`` if they differ in weight.
     latent_size : int
         L.
     rate : float
@@ -271,6 +292,12 @@ def write_bundle(
     for network in networks:
         file = folder / f"{network.category.name}.onnx"
         file.write_bytes(network.model)
+        loaded = Network.load(
+            file,
+            digest=sha256(file),
+            latent_size=network.latent_size,
+            features=len(network.category.features),
+        )
         entries.append(
             {
                 "name": network.category.name,
@@ -281,6 +308,7 @@ def write_bundle(
                 "latent_size": network.latent_size,
                 "file": file.name,
                 "sha256": sha256(file),
+                "weighted": loaded.weighted,
                 **network.details,
             }
         )

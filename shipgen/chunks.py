@@ -17,6 +17,8 @@ from shipgen.streams import LATENT, stream
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from shipgen.bundle import Entry
     from shipgen.columns import Float32
     from shipgen.network import Network
@@ -37,8 +39,8 @@ class _Buffers:
 
     Attributes
     ----------
-    columns, mixed : float32[6, CHUNK_SIZE]
-        Features, category after category and mixed.
+    columns, mixed : float32[6 (+ 1), CHUNK_SIZE]
+        Features, and the weight if any network says one: category after category and mixed.
     order : intp[CHUNK_SIZE]
         Where each muon of `mixed` is in `columns`.
     pdg, weight : int32 and float32[CHUNK_SIZE]
@@ -47,12 +49,12 @@ class _Buffers:
         Latents of a full batch, by their shape.
     """
 
-    def __init__(self) -> None:
-        self.columns = np.empty((_WIDTH, CHUNK_SIZE), np.float32)
-        self.mixed = np.empty((_WIDTH, CHUNK_SIZE), np.float32)
+    def __init__(self, width: int, weight: np.float32) -> None:
+        self.columns = np.empty((width, CHUNK_SIZE), np.float32)
+        self.mixed = np.empty((width, CHUNK_SIZE), np.float32)
         self.order = np.empty(CHUNK_SIZE, np.intp)
         self.pdg = np.empty(CHUNK_SIZE, np.int32)
-        self.weight = np.empty(CHUNK_SIZE, np.float32)
+        self.weight = np.full(CHUNK_SIZE, weight) if width == _WIDTH else self.mixed[_WIDTH]
         self.latents: dict[tuple[int, int], Float32] = {}
 
 
@@ -66,7 +68,7 @@ class ChunkMaker:
     networks : sequence of Network
         Their networks.
     weight : float
-        Each muon's weight.
+        Each muon's weight, but for the factor that a network may say.
     reuse : bool
         Whether a batch lies in the thread's buffers, to be overwritten by that thread's next one; new memory
         for every batch costs a tenth of a small network's time.
@@ -80,6 +82,9 @@ class ChunkMaker:
         self._weight = np.float32(weight)
         self._reuse = reuse
         self._pdg = np.array([entry.category.pdg for entry in entries], np.int32)
+        self._count = np.arange(CHUNK_SIZE)
+        factors = any(entry.factor != 1 for entry in entries)
+        self._width = _WIDTH + (factors or any(network.weighted for network in networks))
         self._local = threading.local()
         self._stopped = threading.Event()
 
@@ -98,7 +103,7 @@ class ChunkMaker:
         Raises
         ------
         BundleError
-            A network fails, or makes a number that is not finite.
+            A network fails.
         """
         columns, start = self._scratch().columns, 0
         counts = chunk.counts(len(self._entries))
@@ -106,7 +111,8 @@ class ChunkMaker:
             rng = stream(chunk.seed, chunk.index, LATENT + entry.category.number)
             made = columns[:, start : start + count]
             self._fill(made, network, rng)
-            _check_finite(made, network, chunk)
+            if entry.factor != 1:
+                made[_WIDTH] *= np.float32(entry.factor)
             start += count
 
     def mix(self, chunk: Chunk) -> Batch:
@@ -114,43 +120,67 @@ class ChunkMaker:
 
         Since muons of a category are alike, that needs no random order: each place takes the next muon of its
         category.
+
+        Raises
+        ------
+        BundleError
+            There is a number that is not finite, or a weight that is not above zero.
         """
         scratch, n, start = self._scratch(), chunk.size, 0
         order = scratch.order[:n]
         for number in range(len(self._entries)):
             places = np.flatnonzero(chunk.labels == number)
-            order[places] = np.arange(start, start + len(places))
+            order[places] = self._count[start : start + len(places)]
             start += len(places)
-        made = scratch if self._reuse else _Buffers()
+        made = scratch if self._reuse else self._buffers()
         mixed, pdg, weight = made.mixed[:, :n], made.pdg[:n], made.weight[:n]
-        # Without a mode, `take` would fill a copy of `out` first.
         for column, place in zip(scratch.columns[:, :n], mixed, strict=True):
+            # Without a mode, `take` would fill a copy of `out` first.
             np.take(column, order, mode="clip", out=place)
+            # Looked at while it is near: in the end it would cost twice as much.
+            self._check(np.isfinite(place), "a number that is not finite", chunk)
         np.take(self._pdg, chunk.labels, mode="clip", out=pdg)
-        weight[:] = self._weight
-        x, y, z, px, py, pz = mixed
+        if self._width > _WIDTH:
+            self._check(weight > 0, "a weight that is not above zero", chunk)
+            weight *= self._weight
+        x, y, z, px, py, pz = mixed[:_WIDTH]
         return Batch(pdg, x, y, z, px, py, pz, weight)
+
+    def _check(self, good: npt.NDArray[np.bool_], what: str, chunk: Chunk) -> None:
+        """Raise `BundleError` unless all muons of `chunk` are `good`, bool[n]."""
+        if not good.all():
+            number = chunk.labels[np.argmin(good)]
+            bad = int(np.count_nonzero(~good & (chunk.labels == number)))
+            raise BundleError(
+                f"the network {self._networks[number].path} made {bad:,} of "
+                f"{chunk.counts(len(self._entries))[number]:,} muons with {what} (seed {chunk.seed}, chunk "
+                f"{chunk.index}): use another bundle, or train again"
+            )
 
     def _scratch(self) -> _Buffers:
         """Return this thread's buffers."""
         if not hasattr(self._local, "buffers"):
-            self._local.buffers = _Buffers()
+            self._local.buffers = self._buffers()
         buffers: _Buffers = self._local.buffers
         return buffers
 
+    def _buffers(self) -> _Buffers:
+        return _Buffers(self._width, self._weight)
+
     def _fill(self, columns: Float32, network: Network, rng: np.random.Generator) -> None:
-        """Fill `columns`, float32[6, n], with the muons of one category."""
+        """Fill `columns`, float32[6 (+ 1), n], with the muons of one category."""
         n = columns.shape[1]
         # On axis there are four features, and x = y = 0.
         columns[: _WIDTH - network.features] = 0
-        features = columns[_WIDTH - network.features :]
+        columns[_WIDTH + network.weighted :] = 1
+        made = columns[_WIDTH - network.features : _WIDTH + network.weighted]
         step = BATCH_SIZE if network.device == "cpu" else DEVICE_BATCH_SIZE
         for start in range(0, n, step):
             if self._stopped.is_set():
                 raise CancelledError
             stop = min(start + step, n)
             latent = self._latent(network) if stop - start == BATCH_SIZE else None
-            features[:, start:stop] = network.columns(draw_latents(network, rng, stop - start, latent))
+            made[:, start:stop] = network.columns(draw_latents(network, rng, stop - start, latent))
 
     def _latent(self, network: Network) -> Float32:
         """Return this thread's memory for a full batch of latents of `network`."""
@@ -158,20 +188,6 @@ class ChunkMaker:
         if shape not in latents:
             latents[shape] = np.empty(shape, np.float32)
         return latents[shape]
-
-
-def _check_finite(columns: Float32, network: Network, chunk: Chunk) -> None:
-    """Raise `BundleError` unless all of `columns`, float32[6, n], is finite."""
-    # A sum is finite only of finite numbers, and costs a hundredth of what a mask of them does.
-    with np.errstate(all="ignore"):
-        sums = columns.sum(axis=1)
-    # Huge numbers may have a sum that is not.
-    if not np.isfinite(sums).all() and not (finite := np.isfinite(columns)).all():
-        bad = int(np.count_nonzero(~finite.all(axis=0)))
-        raise BundleError(
-            f"the network {network.path} made {bad:,} of {columns.shape[1]:,} muons with a number that is "
-            f"not finite (seed {chunk.seed}, chunk {chunk.index}): use another bundle, or train again"
-        )
 
 
 def draw_latents(network: Network, rng: np.random.Generator, n: int, out: Float32 | None = None) -> Float32:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from shipgen.records import Baskets, Pages, Records, Stored
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Where clusters begin: behind uproot's empty file of 2 kB, with room for the description of a small tree.
 HEAD = 2**13
+
+#: Clusters whose bytes may wait in the system's memory.
+_WAITING = 8
 
 
 class _Untruncated(io.BufferedRandom):
@@ -83,16 +87,29 @@ class ClusterFile:
         buffers: list[Any] = []
         check, place = xxhash.xxh3_64(), self._end
         for column, block in enumerate(cluster.blocks):
-            header = self._records.header(column, cluster.rows, block.size, len(block.data), place)
-            place += len(header) + len(block.data)
-            for buffer in (header, block.data):
+            header = self._records.header(column, cluster.rows, block.size, len(block), place)
+            place += len(header) + len(block)
+            for buffer in (header + block.head, block.data):
                 buffers.append(buffer)
                 check.update(buffer)
         _write(self._file, buffers, self._end)
-        sizes = tuple(len(block.data) for block in cluster.blocks)
-        self.stored.append(Stored(self._end, place - self._end, cluster.rows, sizes, check.hexdigest()))
+        sizes = tuple(len(block) for block in cluster.blocks)
+        length = place - self._end
+        self.stored.append(Stored(self._end, length, cluster.rows, sizes, check.hexdigest(), cluster.weight))
         self._end = place
+        self._write_behind()
         return self.stored[-1]
+
+    def _write_behind(self) -> None:
+        """Have the system begin to write what is new, and forget what is on disk.
+
+        Left alone it keeps all of a file in memory that nobody reads: memory that it takes anew for every
+        page, which costs several times what writing does, and a long wait at the end.
+        """
+        if hasattr(os, "posix_fadvise"):
+            start = self.stored[-_WAITING:][0].start
+            with suppress(OSError):
+                os.posix_fadvise(self._file, start, self._end - start, os.POSIX_FADV_DONTNEED)
 
     def finish(self, objects: Mapping[str, str]) -> None:
         """Make the file a ROOT file, with `objects` (name to text) stored beside the muons."""

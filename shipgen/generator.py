@@ -12,6 +12,7 @@ from shipgen.chunks import ChunkMaker
 from shipgen.errors import InputError
 from shipgen.network import choose_device
 from shipgen.plan import Plan
+from shipgen.selection import EVERYTHING
 from shipgen.streams import draw_seed
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from shipgen.batch import Batch
     from shipgen.plan import Chunk
+    from shipgen.selection import Selection
 
 Result = TypeVar("Result")
 
@@ -43,6 +45,8 @@ class MuonGenerator:
         Threads; all available cores when not given. The muons do not depend on it.
     device : str
         Where networks run: ``cpu``, ``cuda``, or ``auto`` for CUDA where ONNX Runtime offers it.
+    selection : Selection
+        Which muons of the bundle, in which mixture, with which beam.
 
     Raises
     ------
@@ -69,8 +73,10 @@ class MuonGenerator:
         exact: bool = False,
         workers: int | None = None,
         device: str = "cpu",
+        selection: Selection = EVERYTHING,
     ) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.selection = selection
+        self.bundle = selection.of(bundle if isinstance(bundle, Bundle) else Bundle.open(bundle))
         self.plan = Plan.make(
             [entry.rate for entry in self.bundle.entries],
             n=n,
@@ -86,29 +92,33 @@ class MuonGenerator:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in the order of their chunks, made ahead of time by the workers."""
-        return self._run(lambda _, batch: batch, 0, reuse=False)
+        return self._run(lambda _, batch: batch, range(len(self.plan)), reuse=False)
 
-    def run(self, work: Callable[[Chunk, Batch], Result], *, first: int = 0) -> Iterator[Result]:
-        """Yield what `work` makes of the batches of all chunks from number `first` on, in their order.
+    def run(
+        self, work: Callable[[Chunk, Batch], Result], *, first: int = 0, stop: int | None = None
+    ) -> Iterator[Result]:
+        """Yield what `work` makes of the batches of the chunks from number `first` to `stop`, in their order.
 
         `work` runs in the workers, side by side. It must not keep the batch, whose memory is used again.
         """
-        return self._run(work, first, reuse=True)
+        return self._run(work, range(len(self.plan))[first:stop], reuse=True)
 
-    def _run(self, work: Callable[[Chunk, Batch], Result], first: int, *, reuse: bool) -> Iterator[Result]:
+    def _run(self, work: Callable[[Chunk, Batch], Result], chunks: range, *, reuse: bool) -> Iterator[Result]:
         make = ChunkMaker(self.bundle.entries, self.networks, self.plan.weight, reuse=reuse)
 
         def one(index: int) -> Result:
             chunk = self.plan.chunk(index)
-            return work(chunk, make(chunk))
+            batch = make(chunk)
+            self.selection.move(chunk, batch)
+            return work(chunk, batch)
 
         waiting: deque[Future[Result]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="shipgen")
         try:
-            for index in range(first, len(self.plan)):
+            for index in chunks:
                 waiting.append(pool.submit(one, index))
-                # One more than the workers: none idles, and memory stays bounded.
-                if len(waiting) > self.workers:
+                # Two more than the workers: none idles while the consumer is busy, and memory stays bounded.
+                if len(waiting) > self.workers + 1:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -118,4 +128,6 @@ class MuonGenerator:
 
     def make(self, chunk: Chunk) -> Batch:
         """Make the muons of one chunk, its categories mixed."""
-        return ChunkMaker(self.bundle.entries, self.networks, self.plan.weight)(chunk)
+        batch = ChunkMaker(self.bundle.entries, self.networks, self.plan.weight)(chunk)
+        self.selection.move(chunk, batch)
+        return batch

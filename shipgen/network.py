@@ -2,7 +2,8 @@
 
 A graph has one of two layouts, told apart by which dimension of its input is free: row-major, ``latent``
 float32[N, L] to ``muons`` float32[N, d], or feature-major, float32[L, N] to float32[d, N]. The second is
-faster where the layers are small, and its output is columns already.
+faster where the layers are small, and its output is columns already. A second output, ``weight`` float32[N],
+says how many muons each one stands for, 1 on average; without it all stand for one.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from shipgen.columns import Float32
 
-#: Names of every network's input and output.
-INPUT, OUTPUT = "latent", "muons"
+#: Names of every network's input and output, and of the output that only some have.
+INPUT, OUTPUT, WEIGHT = "latent", "muons", "weight"
 
 #: ONNX Runtime logs what it raises as well; only the exception is wanted.
 _ONLY_FATAL = 4
@@ -85,6 +86,8 @@ class Network:
         Width of the output.
     feature_major : bool
         Whether latents and muons are columns, float32[L, n] and float32[d, n], or rows.
+    weighted : bool
+        Whether it says a weight of each muon.
     device : str
         Where it runs, ``cpu`` or ``cuda``.
     """
@@ -93,6 +96,7 @@ class Network:
     latent_size: int
     features: int
     feature_major: bool
+    weighted: bool
     device: str
     _session: Any
 
@@ -138,8 +142,9 @@ class Network:
                 f"device {device} cannot be used, its driver or libraries are missing (ONNX Runtime lists "
                 "the versions of CUDA and cuDNN it needs): install them, or choose --device cpu"
             )
-        feature_major = _layout(path, session.get_inputs(), session.get_outputs(), latent_size, features)
-        return cls(path, latent_size, features, feature_major, device, session)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        feature_major = _layout(path, inputs, outputs, latent_size, features)
+        return cls(path, latent_size, features, feature_major, len(outputs) > 1, device, session)
 
     def latent_shape(self, n: int) -> tuple[int, int]:
         """Return the shape of `n` latents in the network's layout."""
@@ -157,8 +162,29 @@ class Network:
         MemoryError
             The main memory is not enough.
         """
+        muons: Float32 = self._run([OUTPUT], latent)[0]
+        return muons
+
+    def columns(self, latent: Float32) -> Float32:
+        """Turn latents in the network's layout into columns, float32[features (+ 1), n].
+
+        The last one is the weight, if the network is `weighted`; raises as a call does.
+        """
+        if not self.weighted:
+            return self(latent) if self.feature_major else self(latent).T
+        muons, weights = self._run([OUTPUT, WEIGHT], latent)
+        columns = muons if self.feature_major else muons.T
+        if weights.shape != columns.shape[1:]:
+            raise BundleError(
+                f"the network {self.path} makes {weights.size} weights of {columns.shape[1]} muons"
+            )
+        return np.concatenate([columns, weights[None]])
+
+    def _run(self, names: list[str], latent: Float32) -> Any:
         try:
-            muons: Float32 = self._session.run([OUTPUT], {INPUT: latent})[0]
+            if self.device == "cpu":
+                return self._session.run(names, {INPUT: latent})
+            return self._run_on_device(names, latent)
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
@@ -166,20 +192,29 @@ class Network:
             if self.device == "cpu":
                 raise BundleError(told) from error
             raise DeviceError(f"{told}; --device cpu does without the device") from error
-        return muons
 
-    def columns(self, latent: Float32) -> Float32:
-        """Turn latents in the network's layout into the columns of the muons, float32[features, n]."""
-        return self(latent) if self.feature_major else self(latent).T
+    def _run_on_device(self, names: list[str], latent: Float32) -> Any:
+        """Do what the session's `run` does, with one copy to the device and one back."""
+        n = latent.shape[self.feature_major]
+        muons = (self.features, n) if self.feature_major else (n, self.features)
+        made = [np.empty(muons if name == OUTPUT else n, np.float32) for name in names]
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(INPUT, latent)
+        for name, memory in zip(names, made, strict=True):
+            binding.bind_ortvalue_output(name, _onnxruntime().OrtValue.ortvalue_from_numpy(memory))
+        self._session.run_with_iobinding(binding)
+        return made
 
     def try_out(self) -> None:
-        """Make muons from the origin and its neighbours; raise `BundleError` unless they are finite."""
+        """Make muons from the origin and its neighbours; raise `BundleError` unless they are good."""
         latent = np.eye(4, self.latent_size, k=-1, dtype=np.float32)
         if self.feature_major:
             latent = np.ascontiguousarray(latent.T)
         muons = self.columns(latent)
-        if muons.shape != (self.features, 4) or not np.isfinite(muons).all():
+        if muons.shape != (self.features + self.weighted, 4) or not np.isfinite(muons).all():
             raise BundleError(f"the network {self.path} makes no finite muons of the stated shape")
+        if self.weighted and not (muons[-1] > 0).all():
+            raise BundleError(f"the network {self.path} makes muons of a weight that is not above zero")
 
 
 def _reason(error: Exception) -> str:
@@ -189,21 +224,27 @@ def _reason(error: Exception) -> str:
 
 def _layout(path: Path, inputs: list[Any], outputs: list[Any], latent_size: int, features: int) -> bool:
     """Return whether a graph is feature-major; raise `BundleError` if it is neither that nor row-major."""
-    for feature_major in (False, True):
-        if _is_interface(inputs, INPUT, latent_size, feature_major=feature_major) and _is_interface(
-            outputs, OUTPUT, features, feature_major=feature_major
-        ):
-            return feature_major
+    if len(inputs) == 1 and (len(outputs) == 1 or (len(outputs) == 2 and _is_weight(outputs[1]))):
+        for feature_major in (False, True):
+            if _is_interface(inputs[0], INPUT, latent_size, feature_major=feature_major) and _is_interface(
+                outputs[0], OUTPUT, features, feature_major=feature_major
+            ):
+                return feature_major
     found = [f"{node.name} {node.type}[{', '.join(map(str, node.shape))}]" for node in (*inputs, *outputs)]
     raise BundleError(
         f"the network {path} has {'; '.join(found)} where {INPUT!r} float32[N, {latent_size}] and {OUTPUT!r} "
-        f"float32[N, {features}] are expected, or both transposed"
+        f"float32[N, {features}] are expected, or both transposed, and {WEIGHT!r} float32[N] if any"
     )
 
 
-def _is_interface(nodes: list[Any], name: str, width: int, *, feature_major: bool) -> bool:
-    """Return whether `nodes` is one float32 tensor `name`, `width` wide, its other dimension free."""
-    if len(nodes) != 1 or nodes[0].name != name or nodes[0].type != "tensor(float)":
-        return False
-    shape = nodes[0].shape[::-1] if feature_major else nodes[0].shape
-    return len(shape) == 2 and not isinstance(shape[0], int) and shape[1] == width
+def _is_interface(node: Any, name: str, width: int, *, feature_major: bool) -> bool:
+    """Return whether `node` is a float32 tensor `name`, `width` wide, its other dimension free."""
+    shape = node.shape[::-1] if feature_major else node.shape
+    named = (node.name, node.type) == (name, "tensor(float)")
+    return named and len(shape) == 2 and not isinstance(shape[0], int) and shape[1] == width
+
+
+def _is_weight(node: Any) -> bool:
+    """Return whether `node` is a number a muon."""
+    named = (node.name, node.type) == (WEIGHT, "tensor(float)")
+    return named and len(node.shape) == 1 and not isinstance(node.shape[0], int)

@@ -57,7 +57,8 @@ class Chunk:
 
     def counts(self, categories: int) -> tuple[int, ...]:
         """Return the muons of each of so many categories."""
-        return tuple(np.bincount(self.labels, minlength=categories).tolist())
+        # A tenth of what `bincount` takes, which counts other kinds of numbers.
+        return tuple(int(np.count_nonzero(self.labels == number)) for number in range(categories))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Stored:
         Bytes of each stored block, without its header.
     check : str
         Hash (XXH3, 64 bits) of all its bytes, headers included.
+    weight : float, optional
+        Sum of its muons' weights, where these differ.
     """
 
     start: int
@@ -56,6 +58,7 @@ class Stored:
     rows: int
     sizes: tuple[int, ...]
     check: str
+    weight: float | None = None
 
     @property
     def end(self) -> int:

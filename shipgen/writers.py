@@ -1,10 +1,10 @@
-"""Writers of muons: a ROOT tree of any flat layout, and a null writer for benchmarks."""
+"""The writer of single trees: columns into a ROOT tree of any flat layout. Compressions by name."""
 
 from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from shipgen.errors import InputError
 from shipgen.files import complete_file, output_error
@@ -23,40 +23,6 @@ DEFAULT_COMPRESSION = "zstd:1"
 
 #: Baskets that room is made for at the start; the header grows by itself beyond.
 _MOST_BASKETS = 10_000
-
-
-class Writer(Protocol):
-    """What receives batches: a context manager that keeps them when it ends well and nothing otherwise."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def extend(self, columns: Columns) -> None:
-        """Append the muons in `columns` (cm, GeV)."""
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Store `content` under `name` beside the muons."""
-
-
-class NullWriter:
-    """Takes everything, keeps nothing: what is left when the output's cost is taken away."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def extend(self, columns: Columns) -> None:
-        """Drop the muons."""
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Drop the object."""
 
 
 class RootWriter:

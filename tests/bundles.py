@@ -1,4 +1,4 @@
-"""A bundle whose muons are known: each feature is offset + scale x tanh(latent)."""
+"""A bundle whose muons are known: each feature is offset + scale x tanh(latent), weights exp(z/2 - 1/8)."""
 
 from __future__ import annotations
 
@@ -35,23 +35,45 @@ def parameters(category: Category) -> tuple[Float32, Float32]:
     )
 
 
-def model(category: Category, *, output: str = "muons", factor: float = 1.0) -> bytes:
-    """Return the serialised graph of a category; `output` and `factor` make faulty ones."""
+def known_weights(latent: Float32) -> Float32:
+    """Return a weighted network's weights, float32[n], of latents, float32[n, d]: 1 on average."""
+    return np.exp(latent[:, 0] / 2 - 1 / 8)
+
+
+def model(
+    category: Category,
+    *,
+    output: str = "muons",
+    factor: float = 1.0,
+    weighted: bool = False,
+    weight_factor: float = 1.0,
+) -> bytes:
+    """Return the serialised graph of a category; `output` and the factors make faulty ones."""
     offset, scale = parameters(category)
     width = len(category.features)
+    nodes = [
+        helper.make_node("Tanh", ["latent"], ["t"]),
+        helper.make_node("Mul", ["t", "scale"], ["s"]),
+        helper.make_node("Add", ["s", "offset"], [output]),
+    ]
+    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", width])]
+    constants = {"offset": offset, "scale": scale * np.float32(factor)}
+    if weighted:
+        nodes += [
+            helper.make_node("Gather", ["latent", "first"], ["z"], axis=1),
+            helper.make_node("Mul", ["z", "half"], ["exponent"]),
+            helper.make_node("Exp", ["exponent"], ["power"]),
+            helper.make_node("Mul", ["power", "norm"], ["weight"]),
+        ]
+        outputs.append(helper.make_tensor_value_info("weight", TensorProto.FLOAT, ["N"]))
+        norm = np.array(weight_factor * np.exp(-1 / 8), np.float32)
+        constants |= {"first": np.array(0), "half": np.array(0.5, np.float32), "norm": norm}
     graph = helper.make_graph(
-        [
-            helper.make_node("Tanh", ["latent"], ["t"]),
-            helper.make_node("Mul", ["t", "scale"], ["s"]),
-            helper.make_node("Add", ["s", "offset"], [output]),
-        ],
+        nodes,
         category.name,
         [helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["N", width])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", width])],
-        [
-            numpy_helper.from_array(offset, "offset"),
-            numpy_helper.from_array(scale * np.float32(factor), "scale"),
-        ],
+        outputs,
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     serialised: bytes = built.SerializeToString()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import cramjam
 import numpy as np
 import pytest
 import uproot
@@ -65,6 +67,60 @@ def test_round_trip(tmp_path: Path, layout: Layout, compression: str) -> None:
         assert file.rows == sum(SIZES)
         file.finish({"note": "text"})
     check(tmp_path / "f.root", layout)
+
+
+def test_the_system_is_told_to_write_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cluster when it is there, and again some clusters later, when it is on disk; elsewhere nothing."""
+    told: list[tuple[int, int, int]] = []
+    (cluster,) = encode(MUONBACK, "zstd:1")[:1]
+    with ClusterFile(tmp_path / "f.root", MUONBACK, None) as file:
+        monkeypatch.setattr(os, "posix_fadvise", lambda _, *what: told.append(what))
+        stored = [file.append(cluster) for _ in range(12)]
+        for number, (start, length, advice) in enumerate(told):
+            assert start == stored[max(number - 7, 0)].start
+            assert start + length == stored[number].end
+            assert advice == os.POSIX_FADV_DONTNEED
+        assert len(told) == 12
+
+        def refuse(*_: int) -> None:
+            raise OSError("not on this disk")
+
+        monkeypatch.setattr(os, "posix_fadvise", refuse)
+        file.append(cluster)
+        monkeypatch.delattr(os, "posix_fadvise")
+        assert file.append(cluster).end > stored[-1].end
+
+
+@pytest.mark.parametrize("level", [1, 3])
+def test_zstd_blocks_are_as_uproots(level: int) -> None:
+    """As small, and read by uproot, from several threads; what does not compress is stored as it is."""
+    from uproot.compression import compress
+
+    codes = RNG.choice(np.array([-13, 13], np.int32), CHUNK_SIZE)
+    batch = {**columns(CHUNK_SIZE), "pdg": codes, "x": RNG.normal(size=CHUNK_SIZE).astype(np.float32)}
+    batch["x"][RNG.random(CHUNK_SIZE) < 0.25] = 0
+    batch["py"] = (RNG.integers(0, 2**32, CHUNK_SIZE, np.uint32) & np.uint32(0xBFFFFFFF)).view(np.float32)
+    compression = parse_compression(f"zstd:{level}")
+    encoder = ClusterEncoder(MUONBACK, CONSTANTS, 0.0, compression)
+    with ThreadPoolExecutor(2) as pool:
+        clusters = list(pool.map(encoder, [batch] * 4))
+    names = [branch.name for branch in MUONBACK.branches]
+    for name, values in (("id", codes.astype(">f4")), ("px", batch["px"].astype(">f4")), ("py", None)):
+        blocks = [cluster.blocks[names.index(name)] for cluster in clusters]
+        assert len({bytes(block.data) for block in blocks}) == 1
+        block = blocks[0]
+        if values is None:
+            assert len(block) == block.size
+            continue
+        theirs = compress(values.view(np.uint8), compression)
+        assert len(block) == pytest.approx(len(theirs), rel=0.01)
+        assert block.head[:3] == bytes(theirs[:3])
+        content = cramjam.zstd.decompress(block.data)
+        np.testing.assert_array_equal(np.frombuffer(content, ">f4"), values)
+        assert (int.from_bytes(block.head[3:6], "little"), int.from_bytes(block.head[6:], "little")) == (
+            len(block.data),
+            block.size,
+        )
 
 
 @pytest.mark.parametrize("layout", list(OUTPUT_LAYOUTS.values()), ids=list(OUTPUT_LAYOUTS))

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import numpy as np
-import pytest
 from scipy import stats
 
 from shipgen.streams import COUNTS, LATENT, MIXING, SEED_LIMIT, draw_seed, stream, words
@@ -75,19 +70,3 @@ def test_drawn_seeds_are_in_range() -> None:
     seeds = {draw_seed() for _ in range(10)}
     assert len(seeds) == 10
     assert all(0 <= seed < SEED_LIMIT for seed in seeds)
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_a_cpp_program_draws_the_same(tmp_path: Path) -> None:
-    """With NumPy's static library of distributions: float32 for float32."""
-    source = Path(__file__).with_name("draw_latents.cpp")
-    library = Path(np.random.__file__).parent / "lib" / "libnpyrandom.a"
-    program = tmp_path / "draw_latents"
-    command = ["g++", "-std=c++17", "-O2", "-I", np.get_include(), source, library, "-lm", "-o", program]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    for seed, chunk, category in ((1, 0, 1), (0, 3, 2), (2**63 - 1, 381_469, 4)):
-        purpose = LATENT + category
-        arguments = [str(number) for number in (seed, chunk, purpose, 100_003)]
-        done = subprocess.run([program, *arguments], check=True, capture_output=True, timeout=60)
-        expected = stream(seed, chunk, purpose).standard_normal(100_003, np.float32)
-        np.testing.assert_array_equal(np.frombuffer(done.stdout, np.float32), expected)

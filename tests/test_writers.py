@@ -9,7 +9,7 @@ import uproot
 
 from shipgen.errors import InputError, OutputError
 from shipgen.layouts import MUONBACK, TRAINING
-from shipgen.writers import NullWriter, RootWriter, parse_compression
+from shipgen.writers import RootWriter, parse_compression
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,9 +127,3 @@ def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_null_writer_takes_all() -> None:
-    with NullWriter() as writer:
-        writer.extend(columns(10))
-        writer.write_json("FileSummary", {})
