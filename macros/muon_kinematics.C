@@ -1,11 +1,13 @@
-// Draws the muons of a file made by `shipgen produce` (layout muonback), per proton on target.
+// Draws the muons of a file made by `shipgen produce`, in any layout, per proton on target.
 //
 //   root -l -b -q 'muon_kinematics.C("muons.root", "muons.png")'
 //
-// Weights are used throughout: sums of `w` over the file's protons on target (POT) are muons per proton.
+// Weights are used throughout: their sum over the file's protons on target (POT) is the muons per proton.
 
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -20,41 +22,69 @@
 #include "TObjString.h"
 #include "TStyle.h"
 
-// The protons on target of all files merged into this one: FairShip's FileSummary, JSON, one cycle a file.
-double protons_on_target(const char *name)
+namespace muon_file {
+
+// What a layout calls things, and how long its unit of length is in cm.
+struct Layout {
+   std::string tree, pdg, weight;
+   double unit;
+};
+
+// The number behind `entry` in a JSON text, which shipgen writes as one line.
+double number(const std::string &json, const std::string &entry)
 {
-   TFile file(name);
-   double sum = 0;
-   for (auto *key : *file.GetListOfKeys()) {
-      if (std::string(key->GetName()) != "FileSummary")
-         continue;
-      auto *text = static_cast<TKey *>(key)->ReadObject<TObjString>();
-      const std::string json = text->GetString().Data(), entry = "\"PoT\":";
-      const auto place = json.find(entry);
-      if (place != std::string::npos)
-         sum += std::atof(json.c_str() + place + entry.size());
-      delete text;
-   }
-   return sum;
+   const auto place = json.find(entry);
+   return place == std::string::npos ? NAN : std::atof(json.c_str() + place + entry.size());
 }
+
+// The sum of such a number over all objects called `name`: there is one of each file merged into this one.
+double sum(TFile &file, const std::string &name, const std::string &entry, int most = 1 << 30)
+{
+   double total = 0;
+   for (auto *key : *file.GetListOfKeys()) {
+      if (key->GetName() != name || most-- <= 0)
+         continue;
+      std::unique_ptr<TObjString> text(static_cast<TKey *>(key)->ReadObject<TObjString>());
+      total += number(text->GetString().Data(), entry);
+   }
+   return total;
+}
+
+}  // namespace muon_file
 
 void muon_kinematics(const char *name = "muons.root", const char *picture = "muons.png")
 {
-   const double pot = protons_on_target(name);
-   if (!(pot > 0))
-      throw std::runtime_error(std::string(name) + " states no protons on target: give a file of shipgen produce");
+   using namespace muon_file;
+   const std::vector<Layout> layouts = {
+      {"pythia8-Geant4", "id", "w", 100}, {"converted_ntuple", "id", "w", 1}, {"events", "pdg", "weight", 1}};
+   const Layout *layout = nullptr;
+   double pot = 0, start = 0;
+   {
+      TFile file(name);
+      if (file.IsZombie())
+         throw std::runtime_error(std::string(name) + " cannot be opened");
+      for (const auto &one : layouts)
+         if (file.GetListOfKeys()->FindObject(one.tree.c_str()))
+            layout = &one;
+      pot = sum(file, "FileSummary", "\"PoT\":");
+      // Where the target starts, in the file's unit: that differs with the reader a file is for.
+      start = sum(file, "shipgen", "\"target_start\": {\"value\":", 1);
+   }
+   if (!layout || !(pot > 0))
+      throw std::runtime_error(std::string(name) + " states no muons with their protons on target: "
+                               "give a file of shipgen produce");
    gStyle->SetOptStat(0);
    gStyle->SetNumberContours(99);
 
-   ROOT::RDataFrame frame("pythia8-Geant4", name);
-   // m and GeV in the file; the target starts at z = -70.845 m.
-   auto muons = frame.Define("weight", [pot](float w) { return w / pot; }, {"w"})
+   ROOT::RDataFrame frame(layout->tree, name);
+   const auto in_cm = [&](const std::string &value) { return Form("%g * (%s)", layout->unit, value.c_str()); };
+   auto muons = frame.Define("rate", Form("%s / %.17g", layout->weight.c_str(), pot))
                    .Define("p", "std::sqrt(px * px + py * py + pz * pz)")
                    .Define("pt", "std::hypot(px, py)")
-                   .Define("x_cm", "100 * x")
-                   .Define("y_cm", "100 * y")
-                   .Define("z_cm", "100 * (z + 70.845)");
-   auto negative = muons.Filter("id == 13", "mu-"), positive = muons.Filter("id == -13", "mu+");
+                   .Define("x_cm", in_cm("x"))
+                   .Define("y_cm", in_cm("y"))
+                   .Define("z_cm", in_cm(Form("z - %.17g", start)));
+   auto negative = muons.Filter(layout->pdg + " == 13", "mu-"), positive = muons.Filter(layout->pdg + " == -13", "mu+");
    // x = y = 0 is where prompt muons start, a point in a map of the others.
    auto off_axis = muons.Filter("x != 0 || y != 0");
 
@@ -67,11 +97,11 @@ void muon_kinematics(const char *name = "muons.root", const char *picture = "muo
    std::vector<ROOT::RDF::RResultPtr<TH1D>> histograms;
    for (auto sample : {&negative, &positive})
       for (const auto &model : models)
-         histograms.push_back(sample->Histo1D(model, model.fName.Data(), "weight"));
-   auto map = off_axis.Histo2D({"xy", ";x [cm];y [cm]", 60, -15, 15, 60, -15, 15}, "x_cm", "y_cm", "weight");
-   auto spectrum = muons.Histo2D({"ppt", ";p [GeV];p_{T} [GeV]", 60, 0, 300, 60, 0, 6}, "p", "pt", "weight");
+         histograms.push_back(sample->Histo1D(model, model.fName.Data(), "rate"));
+   auto map = off_axis.Histo2D({"xy", ";x [cm];y [cm]", 60, -15, 15, 60, -15, 15}, "x_cm", "y_cm", "rate");
+   auto spectrum = muons.Histo2D({"ppt", ";p [GeV];p_{T} [GeV]", 60, 0, 300, 60, 0, 6}, "p", "pt", "rate");
    auto counts = muons.Count();
-   auto rate = muons.Sum("weight");
+   auto rate = muons.Sum("rate");
 
    TCanvas canvas("muons", "muons", 1500, 900);
    canvas.Divide(3, 2, 0.002, 0.002);

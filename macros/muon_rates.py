@@ -15,36 +15,49 @@ from typing import Any
 
 import ROOT
 
-TREE = "pythia8-Geant4"
+#: Trees of the layouts, and what they call PDG code and weight.
+TREES = {
+    "pythia8-Geant4": ("id", "w"),
+    "converted_ntuple": ("id", "w"),
+    "events": ("pdg", "weight"),
+}
 
 #: Momenta above which muons are counted, GeV; edges of the histogram's bins.
 THRESHOLDS = (0, 20, 50, 100, 200)
 
-CHARGES = {"#mu^{#minus}": ("id == 13", ROOT.kBlue + 1), "#mu^{+}": ("id == -13", ROOT.kRed + 1)}
+CHARGES = {"#mu^{#minus}": (13, ROOT.kBlue + 1), "#mu^{+}": (-13, ROOT.kRed + 1)}
 
 
-def protons_on_target(name: str) -> float:
-    """Return the POT that a file states: of all files that were merged into it by ``hadd``."""
-    file = ROOT.TFile.Open(name)
+def describe(name: str) -> tuple[str, float]:
+    """Return a file's tree and the POT it states: of all files that were merged into it by ``hadd``."""
+    try:
+        file = ROOT.TFile.Open(name)
+    except OSError:
+        file = None
     if not file:
         sys.exit(f"{name} cannot be opened")
-    texts = [str(key.ReadObj()) for key in file.GetListOfKeys() if key.GetName() == "FileSummary"]
-    if not texts:
-        sys.exit(f"{name} states no protons on target: give files of `shipgen produce`")
-    return float(sum(json.loads(text)["PoT"] for text in texts))
+    found = file.GetListOfKeys()
+    # By number: an empty list cannot be iterated over in ROOT 6.40.
+    keys = [found.At(number) for number in range(found.GetSize())]
+    trees = {key.GetName() for key in keys} & set(TREES)
+    texts = [str(key.ReadObj()) for key in keys if key.GetName() == "FileSummary"]
+    if len(trees) != 1 or not texts:
+        sys.exit(f"{name} has no muons with their protons on target: give files of `shipgen produce`")
+    return trees.pop(), float(sum(json.loads(text)["PoT"] for text in texts))
 
 
-def book(files: list[str], pot: float, spill: float) -> tuple[Any, dict[str, Any]]:
+def book(tree: str, files: list[str], pot: float, spill: float) -> tuple[Any, dict[str, Any]]:
     """Return the number of muons and a spectrum a charge, all of one loop over the files."""
+    code, weight = TREES[tree]
     frame = (
-        ROOT.RDataFrame(TREE, files)
-        .Define("rate", f"w * {spill / pot!r}")
+        ROOT.RDataFrame(tree, files)
+        .Define("rate", f"{weight} * {spill / pot!r}")
         .Define("p", "std::sqrt(px * px + py * py + pz * pz)")
     )
     title = f";p [GeV];muons above p in a spill of {spill:g} POT"
     spectra = {
-        charge: frame.Filter(selection).Histo1D((charge, title, 80, 0, 400), "p", "rate")
-        for charge, (selection, _) in CHARGES.items()
+        charge: frame.Filter(f"{code} == {pdg}").Histo1D((charge, title, 80, 0, 400), "p", "rate")
+        for charge, (pdg, _) in CHARGES.items()
     }
     return frame.Count(), spectra
 
@@ -78,8 +91,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", required=True)
     options = parser.parse_args()
     ROOT.gROOT.SetBatch()
-    pot = sum(protons_on_target(name) for name in options.files)
-    entries, spectra = book(options.files, pot, options.pot)
+    found = [describe(name) for name in options.files]
+    if len({tree for tree, _ in found}) > 1:
+        sys.exit("the files have different trees: convert them to one layout")
+    pot = sum(protons for _, protons in found)
+    entries, spectra = book(found[0][0], options.files, pot, options.pot)
     draw(spectra, options.output)
     print(f"{entries.GetValue()} muons for {pot:.6g} protons on target; in a spill of {options.pot:g}:")
     print(f"{'p above, GeV':>14} {'mu-':>12} {'mu+':>12}")

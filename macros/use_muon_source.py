@@ -2,6 +2,8 @@
 r"""Put shipgen's muon source into a copy of a FairShip macro: in place of its generator, or beside it.
 
 Usage: use_muon_source.py $FAIRSHIP/macro/run_fixedTarget.py -o run_muons.py
+       use_muon_source.py $FAIRSHIP/macro/run_fixedTarget.py -o run_muons.py \
+           --source 'seed=seed, smear_beam=args.beam_smear * u.mm, paint_beam=args.beam_paint * u.mm'
        use_muon_source.py $FAIRSHIP/macro/run_simScript.py -o run_both.py --beside \
            --source 'seed=1, pot_per_event=1e4'
 
@@ -22,6 +24,9 @@ MAKE = """\
 from shipgen.fairship import muon_source
 
 muon_generator = muon_source({options})
+# FairRoot would go on, and end with success at the first event.
+if not muon_generator.Init():
+    raise SystemExit(1)
 primGen.AddGenerator(muon_generator)
 """
 
@@ -52,8 +57,9 @@ BESIDE = (("where the primary generator is handed over", r"^(run\.SetGenerator\(
 
 def edit(macro: str, options: str, *, beside: bool) -> str:
     """Return the macro's text with the source; exit where it is not the one known."""
-    for what, pattern, text in BESIDE if beside else REPLACE:
-        macro, found = re.subn(pattern, text.replace("{options}", options), macro, flags=re.MULTILINE)
+    for what, pattern, line in BESIDE if beside else REPLACE:
+        text = line.replace("{options}", options.replace("\\", r"\\"))
+        macro, found = re.subn(pattern, text, macro, flags=re.MULTILINE)
         if found != 1:
             sys.exit(
                 f"found {found} times, not once: {what}. Change this macro by hand, see docs/fairship.md"
@@ -74,10 +80,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.beside and options.source is None:
         parser.error("--beside needs --source, such as 'seed=1, pot_per_event=1e4'")
-    old = options.macro.read_text(encoding="utf-8")
-    new = edit(old, options.source or "seed=seed", beside=options.beside)
-    with options.output.open("x", encoding="utf-8") as file:
-        file.write(new)
+    try:
+        old = options.macro.read_text(encoding="utf-8")
+        new = edit(old, options.source or "seed=seed", beside=options.beside)
+        # Never over a file that is there.
+        with options.output.open("x", encoding="utf-8") as file:
+            file.write(new)
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"{parser.prog}: {error}")
     difference = difflib.unified_diff(
         old.splitlines(), new.splitlines(), str(options.macro), str(options.output), n=1, lineterm=""
     )

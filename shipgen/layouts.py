@@ -7,15 +7,18 @@ at most 16 leaves, metres, and the reader adds 70.845 m to z, in 2019 50 m) and 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shipgen.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shipgen.columns import Array, Columns
+    from shipgen.columns import Array, Columns, Float64
 
 #: Name of the JSON object (TObjString) that says how a file was made.
 PROVENANCE_KEY = "shipgen"
@@ -61,14 +64,14 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A flat ROOT tree with one muon an entry.
+    """A flat table with one muon an entry: a ROOT tree, or arrays.
 
     Attributes
     ----------
     name : str
         What ``--layout`` takes.
     tree : str
-        The tree's name.
+        The tree's name; ``""`` for arrays.
     branches : tuple of Branch
         In the order of the file.
     defaults : mapping of str to float
@@ -117,6 +120,45 @@ class Layout:
             else np.full(length, values[branch.column] * branch.scale, branch.dtype)
             for branch in self.branches
         }
+
+    def renamed(self, names: Mapping[str, str]) -> Layout:
+        """Return the layout with other names for its branches, given as ``{name: new name}``.
+
+        Raises
+        ------
+        InputError
+            There is no such branch, a name is none, or two branches would have the same.
+        """
+        known = [branch.name for branch in self.branches]
+        for name, new in names.items():
+            if name not in known:
+                raise InputError(f"layout {self.name} has no field {name!r}: choose from {', '.join(known)}")
+            if not re.fullmatch(r"[A-Za-z_]\w*", new, re.ASCII) or new in (PROVENANCE_KEY, FILE_SUMMARY_KEY):
+                raise InputError(f"{new!r} is no name for a field: choose letters, digits and underscores")
+        found = [names.get(name, name) for name in known]
+        if len(set(found)) < len(found):
+            raise InputError(f"two fields would have the same name: {', '.join(found)}")
+        branches = (replace(branch, name=new) for branch, new in zip(self.branches, found, strict=True))
+        return replace(self, branches=tuple(branches))
+
+    def columns(self, stored: Columns) -> dict[str, Float64]:
+        """Turn branches back into columns: float64, cm, GeV, z = 0 where the target starts.
+
+        Parameters
+        ----------
+        stored : mapping of str to array[n]
+            Some branches of the layout; of two that hold the same column, the first counts.
+        """
+        found: dict[str, Float64] = {}
+        for branch in self.branches:
+            if branch.name in stored and branch.column not in found:
+                values = stored[branch.name].astype(np.float64) - (branch.target_start or 0.0)
+                found[branch.column] = values / branch.scale
+        return found
+
+    def units(self) -> dict[str, str]:
+        """Return the units of those branches that have one."""
+        return {branch.name: branch.unit for branch in self.branches if branch.unit}
 
 
 def _convert(branch: Branch, column: Array, target_start: float) -> Array:
@@ -195,21 +237,38 @@ TTREE = Layout(
     ),
 )
 
-#: ROOT's coming format, for analysis; z = 0 where the target starts.
+#: ROOT's coming format, for analysis; z = 0 where the target starts. Positions in float64, so that those of
+#: any other layout come back as they were.
 RNTUPLE = Layout(
     name="rntuple",
-    tree="muons",
+    tree="events",
     branches=(
         Branch("pdg", "pdg", "i4"),
         Branch("weight", "weight"),
-        Branch("x", "x", unit="cm"),
-        Branch("y", "y", unit="cm"),
-        Branch("z", "z", unit="cm", target_start=0.0),
+        Branch("x", "x", "f8", unit="cm"),
+        Branch("y", "y", "f8", unit="cm"),
+        Branch("z", "z", "f8", unit="cm", target_start=0.0),
         Branch("px", "px", unit="GeV"),
         Branch("py", "py", unit="GeV"),
         Branch("pz", "pz", unit="GeV"),
     ),
     rntuple=True,
+)
+
+#: Arrays for codes that read no ROOT: those that optimise the muon shield take these columns.
+ARRAYS = Layout(
+    name="arrays",
+    tree="",
+    branches=(
+        Branch("px", "px", unit="GeV"),
+        Branch("py", "py", unit="GeV"),
+        Branch("pz", "pz", unit="GeV"),
+        Branch("x", "x", "f8", unit="cm"),
+        Branch("y", "y", "f8", unit="cm"),
+        Branch("z", "z", "f8", unit="cm", target_start=0.0),
+        Branch("pdg", "pdg", "i4"),
+        Branch("w", "weight"),
+    ),
 )
 
 #: The layouts `shipgen produce` can write.

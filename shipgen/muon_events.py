@@ -8,7 +8,9 @@ latents of the last one, which is not, may be drawn in other batches.
 from __future__ import annotations
 
 import math
-from itertools import chain, islice, repeat
+from array import array
+from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -16,12 +18,13 @@ import numpy as np
 from shipgen.bundle import Bundle
 from shipgen.categories import MUON_MASS
 from shipgen.chunks import ChunkMaker
-from shipgen.errors import BundleError, InputError
+from shipgen.errors import InputError
 from shipgen.plan import LARGEST, Plan
+from shipgen.provenance import versions
 from shipgen.streams import BEAM, EVENTS, draw_seed, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -30,11 +33,8 @@ if TYPE_CHECKING:
     from shipgen.columns import Float64
     from shipgen.plan import Chunk
 
-#: Muons whose numbers are turned into Python's at a time.
+#: Muons, and events, that are handed over together.
 _BLOCK = 4096
-
-#: Events whose numbers of muons are drawn at a time.
-_COUNTS = 4096
 
 #: An event of more muons than this would not fit into memory.
 _MOST = 1e7
@@ -44,6 +44,26 @@ Track: TypeAlias = "tuple[int, float, float, float, float, float, float, int, bo
 
 #: No parent; to be tracked; energy from mass and momentum; no time yet.
 _PARENT, _TRACKED, _ENERGY, _TIME = -1, True, -9e9, 0.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """Muons one after the other.
+
+    Attributes
+    ----------
+    rows : float64[8, n]
+        PDG code (0 for a muon that counts in its event and is not passed: it is below the cut), px, py, pz in
+        GeV, x, y, z in cm, weight; contiguous.
+    places : intp[n]
+        Where among the muons drawn for this block each one was.
+    drawn : int
+        How many those were.
+    """
+
+    rows: Float64
+    places: npt.NDArray[np.intp]
+    drawn: int
 
 
 class MuonEvents:
@@ -72,10 +92,9 @@ class MuonEvents:
     ----------
     seed : int
         The seed.
-    events : int
-        Events read.
-    muons : int
-        Muons passed.
+    read : array of int
+        Events and muons that have been read; who reads `blocks` and `counts` in place of `next_event` keeps
+        it up to date.
 
     Raises
     ------
@@ -112,19 +131,19 @@ class MuonEvents:
                 "protons is not known beforehand: give one of the two"
             )
         self.seed = draw_seed() if seed is None else seed
-        self.events = self.muons = 0
+        self.read = array("l", [0, 0])
         self._source = bundle
         self._size = None if muons_per_event is None else int(muons_per_event)
         self._pot = pot_per_event
         self._cut = energy_cut
         self._smear, self._paint, self._target_z = smear_beam, paint_beam, target_z
         self._bundle: Bundle | None = None
-        # Of the block that is being read: muons drawn and passed before it, and which of its muons pass.
+        # Of the block that is being read: muons drawn and passed before it, and where its muons were drawn.
         self._drawn = self._passed = 0
-        self._kept: npt.NDArray[np.intp] = np.empty(0, np.intp)
+        self._places: npt.NDArray[np.intp] = np.empty(0, np.intp)
 
-    def open(self) -> None:
-        """Load the bundle; done by whatever needs it if not called before.
+    def open(self) -> bool:
+        """Load the bundle, and return whether it was not before; done by whatever needs it.
 
         Raises
         ------
@@ -136,7 +155,7 @@ class MuonEvents:
             ONNX Runtime is not installed.
         """
         if self._bundle is not None:
-            return
+            return False
         source = self._source
         bundle = source if isinstance(source, Bundle) else Bundle.open(source)
         plan = Plan.make([entry.rate for entry in bundle.entries], n=LARGEST, seed=self.seed, exact=True)
@@ -145,18 +164,16 @@ class MuonEvents:
                 f"energy_cut = {self._cut:g} GeV is below that of bundle {bundle.name}, "
                 f"{bundle.energy_cut:g} GeV, under which muons are missing: choose a higher one or none"
             )
-        mean = None
-        if self._size is None and self._pot is not None:
-            mean = bundle.rate * self._pot
-            if mean > _MOST:
-                raise InputError(
-                    f"pot_per_event = {self._pot:g} gives {mean:.3g} muons an event: choose less than "
-                    f"{_MOST / bundle.rate:.3g}"
-                )
+        if self._size is None and self._pot is not None and bundle.rate * self._pot > _MOST:
+            raise InputError(
+                f"pot_per_event = {self._pot:g} gives {bundle.rate * self._pot:.3g} muons an event: choose "
+                f"less than {_MOST / bundle.rate:.3g}"
+            )
         self._bundle, self._plan = bundle, plan
         self._make = ChunkMaker(bundle.entries, bundle.networks, plan.weight, reuse=True)
-        self._tracks = chain.from_iterable(self._blocks())
-        self._counts = None if mean is None else self._poisson(mean)
+        self._tracks = chain.from_iterable(map(_tracks, self.blocks()))
+        self._sizes = chain.from_iterable(counts.tolist() for counts in self.counts())
+        return True
 
     @property
     def bundle(self) -> Bundle:
@@ -166,8 +183,18 @@ class MuonEvents:
         return self._bundle
 
     @property
+    def events(self) -> int:
+        """Events read."""
+        return self.read[0]
+
+    @property
+    def muons(self) -> int:
+        """Muons passed."""
+        return self.read[1]
+
+    @property
     def weight(self) -> float:
-        """Each muon's weight."""
+        """What the weights of the bundle's muons are multiplied by; of most bundles these are 1."""
         if self._size is None or self._pot is None:
             return 1.0
         return self._pot * self.bundle.rate / self._size
@@ -179,63 +206,90 @@ class MuonEvents:
 
     @property
     def pot(self) -> float:
-        """Protons on target that the events read so far stand for."""
+        """Protons on target that the events read so far stand for; a bundle's weights are 1 on average."""
         if self._pot is not None:
             return self.events * self._pot
         here = self.muons - self._passed
-        drawn = self._drawn + (int(self._kept[here - 1]) + 1 if here else 0)
+        drawn = self._drawn + (int(self._places[here - 1]) + 1 if here else 0)
         return drawn / self.bundle.rate
 
     def file_summary(self) -> dict[str, Any]:
         """Return the keys of FairShip's ``FileSummary`` for the events read so far."""
         return {"PoT": self.pot, "EnergyCut": self.energy_cut, "prodSite": "shipgen"}
 
+    def provenance(self) -> dict[str, Any]:
+        """Return what it takes to make the events read so far again, and what they stand for."""
+        bundle = self.bundle
+        return {
+            "kind": "muon source",
+            "bundle": {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256},
+            "seed": self.seed,
+            "muons_per_event": self._size,
+            "pot_per_event": self._pot,
+            "energy_cut": self.energy_cut,
+            "smear_beam": self._smear,
+            "paint_beam": self._paint,
+            "target_z": self._target_z,
+            "events": self.events,
+            "muons": self.muons,
+            "pot": self.pot,
+            "weight": self.weight,
+            "units": dict.fromkeys(("smear_beam", "paint_beam", "target_z"), "cm") | {"energy_cut": "GeV"},
+            "versions": versions("shipgen", "numpy", "onnxruntime"),
+        }
+
     def next_event(self, add_track: Callable[..., object]) -> None:
         """Pass the muons of the next event to `add_track`, one a call, as `Track` says; GeV, cm.
 
         The arguments are those of ``FairPrimaryGenerator::AddTrack``.
-        """
-        if self._bundle is None:
-            self.open()
-        if self._size == 1:
-            add_track(*next(self._tracks))  # type: ignore[misc]
-            self.muons += 1
-        else:
-            for track in islice(self._tracks, self._size if self._counts is None else next(self._counts)):
-                if track is not None:
-                    add_track(*track)
-                    self.muons += 1
-        self.events += 1
 
-    def _poisson(self, mean: float) -> Iterator[int]:
-        """Yield the numbers of muons of the events."""
+        Raises
+        ------
+        BundleError
+            A network fails, or makes numbers that are not finite.
+        InputError
+            The series ended by an earlier error.
+        """
+        self.open()
+        for _ in repeat(None, next(self._sizes)):
+            track = next(self._tracks, None)
+            if track is None:
+                raise InputError("no more muons after an error: make a new source")
+            if track[0]:
+                add_track(*track)
+                self.read[1] += 1
+        self.read[0] += 1
+
+    def counts(self) -> Iterator[npt.NDArray[np.int_]]:
+        """Yield the numbers of muons of the events, in arrays; of muons drawn where a cut thins events."""
+        self.open()
         rng = stream(self.seed, 0, EVENTS)
         while True:
-            yield from rng.poisson(mean, _COUNTS).tolist()
+            if self._size is not None:
+                yield np.full(_BLOCK, self._size)
+            elif self._pot is not None:
+                yield rng.poisson(self.bundle.rate * self._pot, _BLOCK)
 
-    def _blocks(self) -> Iterator[Iterable[Track | None]]:
-        """Yield all muons in blocks; ``None`` in place of those below the cut where events count them."""
-        weight = self.weight
+    def blocks(self) -> Iterator[Block]:
+        """Yield all muons, in blocks; ask for the next one when all muons before it are counted in `read`."""
+        self.open()
         for chunk in self._plan:
             batch = self._make(chunk)
             x, y, z = self._positions(chunk, batch)
             above = self._above(batch)
+            weight = batch.weight * self.weight
+            columns = (batch.pdg, batch.px, batch.py, batch.pz, x, y, z, weight)
             for start in range(0, len(batch), _BLOCK):
                 part = slice(start, start + _BLOCK)
-                passing = above[part]
-                # Where events count all muons, those that do not pass keep their places.
-                chosen = np.flatnonzero(passing) if self._counts is None else np.arange(len(passing))
-                columns = (batch.pdg, batch.px, batch.py, batch.pz, x, y, z)
-                lists = [column[part][chosen].tolist() for column in columns]
-                same = (repeat(value) for value in (_PARENT, _TRACKED, _ENERGY, _TIME, weight))
-                tracks: Iterator[Track] = zip(*lists, *same, strict=False)
-                self._kept = chosen
-                if self._counts is None or passing.all():
-                    yield tracks
-                else:
-                    yield (track if good else None for track, good in zip(tracks, passing, strict=True))
-                # Here again when the next muon is asked for: the earlier ones have been counted.
-                self._drawn += len(passing)
+                rows = np.array([column[part] for column in columns], np.float64)
+                drawn, places = rows.shape[1], np.flatnonzero(above[part])
+                if self._size is None:
+                    rows[0][~above[part]] = 0
+                elif len(places) < drawn:
+                    rows = np.ascontiguousarray(rows[:, places])
+                self._places = places
+                yield Block(rows, places, drawn)
+                self._drawn += drawn
                 self._passed = self.muons
         raise InputError(f"{LARGEST:g} muons have been read with seed {self.seed}: choose another seed")
 
@@ -255,16 +309,19 @@ class MuonEvents:
         return x, y, z
 
     def _above(self, batch: Batch) -> npt.NDArray[np.bool_]:
-        """Return which muons pass the cut; raise `BundleError` where a network made no numbers."""
-        px, py, pz = (column.astype(np.float64) for column in (batch.px, batch.py, batch.pz))
-        p2 = px**2 + py**2 + pz**2
-        if not np.isfinite(p2 + batch.x + batch.y + batch.z).all():
-            raise BundleError(
-                f"bundle {self.bundle.path} made muons that are not finite: train or get it again"
-            )
+        """Return which muons pass the cut."""
         if self._cut is None:
             return np.ones(len(batch), bool)
-        return np.greater(p2, (self._cut + MUON_MASS) ** 2 - MUON_MASS**2)
+        px, py, pz = (column.astype(np.float64) for column in (batch.px, batch.py, batch.pz))
+        return np.greater(px**2 + py**2 + pz**2, (self._cut + MUON_MASS) ** 2 - MUON_MASS**2)
+
+
+def _tracks(block: Block) -> Iterator[Track]:
+    """Return the muons of a block one by one; code 0 for those that are not passed."""
+    pdg, *numbers, weight = block.rows
+    columns = [pdg.astype(int).tolist(), *(column.tolist() for column in numbers)]
+    same = (repeat(value) for value in (_PARENT, _TRACKED, _ENERGY, _TIME))
+    return zip(*columns, *same, weight.tolist(), strict=False)
 
 
 def _check(name: str, value: float | None, good: Callable[[float], bool]) -> None:

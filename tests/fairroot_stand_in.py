@@ -6,6 +6,8 @@ from typing import Any
 
 #: `FairGenerator` and `FairPrimaryGenerator` for cling, with the signatures of FairRoot 18.6 to 19.0.
 CPP = """
+#include <cstdlib>
+#include <stdexcept>
 #include <vector>
 #include "TNamed.h"
 #include "TObjArray.h"
@@ -25,6 +27,7 @@ class FairPrimaryGenerator : public TNamed {
    TObjArray list;
    std::vector<double> tracks; // 12 numbers a track
    std::vector<int> counts;    // tracks of each event
+   int refused = 0;            // a PDG code that AddTrack does not take
    ~FairPrimaryGenerator() override { list.Delete(); }
    void AddGenerator(FairGenerator *generator) { list.Add(generator); }
    // FairRoot ignores what the generators return here.
@@ -35,10 +38,15 @@ class FairPrimaryGenerator : public TNamed {
    virtual void AddTrack(Int_t pdgid, Double_t px, Double_t py, Double_t pz, Double_t vx, Double_t vy,
                          Double_t vz, Int_t parent = -1, Bool_t wanttracking = true, Double_t e = -9e9,
                          Double_t tof = 0., Double_t weight = 0., TMCProcess = kPPrimary) {
+      if (pdgid == refused) throw std::runtime_error("no such\\n particle");
       const double whole[] = {double(pdgid), double(parent), double(wanttracking)};
       for (double value : {whole[0], px, py, pz, vx, vy, vz, whole[1], whole[2], e, tof, weight})
          tracks.push_back(value);
       ++counts.back();
+   }
+   // As FairMCApplication does when an event fails: files are closed, then the process ends.
+   void RunOrExit(int events) {
+      if (Run(events) < events) exit(0);
    }
    // How many events were complete.
    int Run(int events) {

@@ -21,6 +21,7 @@ from shipgen.chunks import ChunkMaker
 from shipgen.errors import InputError
 from shipgen.fairship import muon_source
 from shipgen.muon_events import MuonEvents
+from shipgen.network import Network
 from shipgen.plan import CHUNK_SIZE
 from shipgen.produce import produce
 
@@ -139,6 +140,23 @@ def test_muons_for_a_stated_number_of_protons_are_weighted(bundle: Bundle) -> No
     np.testing.assert_allclose(tracks[:, WEIGHT].sum(), 100 * bundle.rate)
 
 
+@pytest.mark.parametrize("more", [{}, {"pot_per_event": 50.0}, {"energy_cut": 30.0}])
+def test_weights_of_a_bundle_reach_the_tracks(tmp_path: Path, more: dict[str, float]) -> None:
+    """Times what an event stands for; their sum is the rate times the protons."""
+    enhanced = write_test_bundle(tmp_path / "bundle", muminus_offaxis={"weighted": True})
+    batch = next(iter(MuonGenerator(enhanced, n=3e5, seed=1)))
+    source, events = run(enhanced, 10_000, seed=1, muons_per_event=2, **more)
+    tracks = np.concatenate(events)
+    scale = 25 * enhanced.rate if "pot_per_event" in more else 1.0
+    momentum = np.sqrt(sum(getattr(batch, name).astype(float) ** 2 for name in ("px", "py", "pz")))
+    passing = np.hypot(momentum, MUON_MASS) - MUON_MASS > more.get("energy_cut", 0)
+    np.testing.assert_allclose(tracks[:, WEIGHT], batch.weight[passing][:20_000] * scale, rtol=1e-12)
+    assert np.unique(tracks[:, WEIGHT]).size > 1000
+    found, expected = tracks[:, WEIGHT].sum(), source.muons.pot * enhanced.rate * passing.mean()
+    # The weights of a third of the muons vary by half their mean.
+    assert found == pytest.approx(expected, rel=5 * 0.4 / np.sqrt(20_000) + 0.02 * ("energy_cut" in more))
+
+
 @pytest.mark.parametrize("events", [1, 4095, 9000])
 def test_a_cut_keeps_the_normalisation(bundle: Bundle, events: int) -> None:
     """POT are those of all muons drawn up to the last one that passed."""
@@ -250,21 +268,21 @@ def test_wrong_version_and_damage_are_told(
 def test_muons_that_are_no_numbers_end_the_run(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make = ChunkMaker.__call__
+    make = Network.columns
 
-    def spoil(self: ChunkMaker, chunk: Any) -> Any:
-        batch = make(self, chunk)
-        batch.pz[777] = np.nan
-        return batch
+    def spoil(self: Network, latent: Any) -> Any:
+        columns = make(self, latent)
+        columns[-1, -1] = np.nan
+        return columns
 
-    monkeypatch.setattr(ChunkMaker, "__call__", spoil)
+    monkeypatch.setattr(Network, "columns", spoil)
     source = muon_source(bundle, seed=1, muons_per_event=3, base=FairGenerator)
     primary = FairPrimaryGenerator()
     primary.AddGenerator(source)
     assert primary.Init() == [True]
     assert [primary.Run(5) for _ in range(2)] == [0, 0]
     error = capsys.readouterr().err
-    assert "made muons that are not finite" in error
+    assert "muons with a number that is not finite (seed 1, chunk 0)" in error
     assert error.count("\n") == 1
 
 
@@ -309,7 +327,8 @@ def test_numpy_and_onnxruntime_are_enough(bundle: Bundle) -> None:
         results.append((done.stdout.splitlines(), done.stderr))
     no_root = "ROOT cannot be imported: run this in FairShip's environment"
     (found, error), (missing, told) = results
-    assert (found, error) == (["[True] 10", no_root], "")
+    assert (found[1:], error) == (["[True] 10", no_root], "")
+    assert found[0].startswith("shipgen: bundle test ")
     assert missing == ["[False] 0", no_root]
     assert told.startswith("shipgen: running networks needs ONNX Runtime: install")
     assert told.count("\n") == 1
