@@ -1,0 +1,81 @@
+/// The muons of a plan, one after the other: those of `shipgen produce` with the same bundle, seed and
+/// amount.
+#ifndef SHIPGEN_MUONS_MUONSERIES_H_
+#define SHIPGEN_MUONS_MUONSERIES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "shipgen_muons/Bundle.h"
+#include "shipgen_muons/Muon.h"
+#include "shipgen_muons/Plan.h"
+
+namespace shipgen_muons {
+
+/// Muons whose latents are drawn, and which pass the network, together; part of what makes results
+/// reproducible.
+inline constexpr std::int64_t kBatchSize = 4096;
+
+/// Makes the muons of a plan in batches of each category, when the first muon of a batch is asked for.
+///
+/// Reading a muon allocates nothing. Two series are independent of each other; one belongs to one thread at a
+/// time.
+class MuonSeries {
+ public:
+  /// \param bundle  the networks
+  /// \param plan    made with this bundle's rates
+  MuonSeries(const Bundle& bundle, const Plan& plan);
+  ~MuonSeries();
+  MuonSeries(MuonSeries&&) noexcept;
+  MuonSeries& operator=(MuonSeries&&) noexcept;
+  MuonSeries(const MuonSeries&) = delete;
+  MuonSeries& operator=(const MuonSeries&) = delete;
+
+  /// Put the next muon into `muon`; false, with `muon` as it was, when the plan has no more.
+  ///
+  /// \throws BundleError  a network fails, or makes a number that is not finite or a weight not above zero
+  bool Next(Muon& muon) {
+    if (place_ == size_ && !StartChunk()) return false;
+    Reader& reader = readers_[labels_[place_]];
+    if (reader.next == reader.end) Refill(reader);
+    muon = *reader.next++;
+    ++place_;
+    return true;
+  }
+
+  /// Number of the chunk that the last muon is of.
+  std::int64_t Chunk() const { return chunk_; }
+
+  /// Muons of that chunk that have been read, and all that it has.
+  std::size_t Place() const { return place_; }
+  std::size_t ChunkSize() const { return size_; }
+
+  const Plan& GetPlan() const { return plan_; }
+
+ private:
+  struct Batches;
+
+  /// One category: its muons that are made and not read, and what makes more of them.
+  struct Reader {
+    const Muon* next = nullptr;
+    const Muon* end = nullptr;
+    std::int64_t left = 0;  ///< muons of the chunk that are not made yet
+    std::unique_ptr<Batches> batches;
+  };
+
+  bool StartChunk();
+  void Refill(Reader& reader);
+
+  Plan plan_;
+  float weight_;
+  std::int64_t chunk_ = -1;
+  std::size_t place_ = 0, size_ = 0;
+  std::vector<std::uint8_t> labels_;
+  std::vector<Reader> readers_;
+};
+
+}  // namespace shipgen_muons
+
+#endif

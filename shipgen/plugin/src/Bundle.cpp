@@ -1,0 +1,220 @@
+#include "shipgen_muons/Bundle.h"
+
+#include <dlfcn.h>
+
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "Network.h"
+#include "Sha256.h"
+#include "shipgen_muons/Error.h"
+#include "shipgen_muons/Plan.h"
+
+namespace shipgen_muons {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kFormat = "shipgen-bundle";
+constexpr int kFormatVersion = 1;
+constexpr const char* kIndex = "bundle.json";
+constexpr const char* kDefault = "default";
+
+constexpr std::array<Category, 4> kCategories = {{{1, "muplus_onaxis", -13, true},
+                                                  {2, "muminus_onaxis", 13, true},
+                                                  {3, "muplus_offaxis", -13, false},
+                                                  {4, "muminus_offaxis", 13, false}}};
+
+/// What every number of a bundle is in.
+constexpr std::array<std::array<const char*, 2>, 9> kUnits = {{{"x", "cm"},
+                                                               {"y", "cm"},
+                                                               {"z", "cm"},
+                                                               {"px", "GeV"},
+                                                               {"py", "GeV"},
+                                                               {"pz", "GeV"},
+                                                               {"rate", "muons per POT"},
+                                                               {"energy_cut", "GeV"},
+                                                               {"target_start", "cm"}}};
+
+/// What is wrong inside of bundle.json; `Bundle::Open` adds which one.
+class Unusable : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+Json FeatureNames(const Category& category) {
+  return category.on_axis ? Json{"z", "px", "py", "pz"} : Json{"x", "y", "z", "px", "py", "pz"};
+}
+
+/// The folder of the default bundle: beside the installed library, or in the sources that it was built from.
+fs::path DefaultFolder() {
+  if (const char* chosen = std::getenv("SHIPGEN_BUNDLE"); chosen != nullptr && *chosen != '\0') return chosen;
+  Dl_info info{};
+  std::error_code ignored;
+  if (dladdr(reinterpret_cast<const void*>(&kUnits), &info) != 0 && info.dli_fname != nullptr) {
+    const fs::path library = fs::canonical(info.dli_fname, ignored);
+    const fs::path installed = library.parent_path() / SHIPGEN_MUONS_INSTALLED_BUNDLE;
+    if (fs::exists(installed / kIndex, ignored)) return installed.lexically_normal();
+  }
+  return SHIPGEN_MUONS_SOURCE_BUNDLE;
+}
+
+/// Return the folder that the user means.
+fs::path Folder(const std::string& given) {
+  std::error_code ignored;
+  fs::path folder = given;
+  if (given.empty() || (given == kDefault && !fs::exists(folder, ignored))) folder = DefaultFolder();
+  if (folder.filename() == kIndex) folder = folder.parent_path();
+  return folder;
+}
+
+std::string ReadFile(const fs::path& path, const std::string& what) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.good() && !file.eof()) throw BundleError(what + " cannot be read: " + std::strerror(errno));
+  return bytes;
+}
+
+const Json& Member(const Json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  if (!object.is_object() || found == object.end()) throw Unusable("'" + std::string(key) + "' is missing");
+  return *found;
+}
+
+std::string String(const Json& object, const char* key) {
+  const Json& value = Member(object, key);
+  if (!value.is_string()) throw Unusable("'" + std::string(key) + "' is no text");
+  return value.get<std::string>();
+}
+
+double Number(const Json& object, const char* key) {
+  const Json& value = Member(object, key);
+  if (!value.is_number() || !std::isfinite(value.get<double>())) {
+    throw Unusable("'" + std::string(key) + "' is no finite number");
+  }
+  return value.get<double>();
+}
+
+void CheckUnits(const Json& units) {
+  for (const auto& [name, unit] : kUnits) {
+    if (const std::string found = String(units, name); found != unit) {
+      throw Unusable(std::string(name) + " is in '" + found + "', not in '" + unit + "'");
+    }
+  }
+}
+
+/// Take the entry of a category from the list, and load its network.
+Entry ReadEntry(const Category& category, const Json& list, const fs::path& folder,
+                std::set<std::string>& files) {
+  const std::string name = category.name;
+  const Json* item = nullptr;
+  int count = 0;
+  for (const Json& one : list) {
+    if (one.is_object() && one.value("name", Json()) == name) {
+      item = &one;
+      ++count;
+    }
+  }
+  if (count != 1)
+    throw Unusable("it has " + std::to_string(count) + " entries for category " + name + ", not 1");
+  if (Member(*item, "number") != category.number || Member(*item, "pdg") != category.pdg ||
+      Member(*item, "features") != FeatureNames(category)) {
+    throw Unusable("number, PDG code or features of " + name + " are not those of the category");
+  }
+  const std::string file = String(*item, "file"), digest = String(*item, "sha256");
+  if (file.empty() || file == "." || file == ".." || fs::path(file).filename() != file) {
+    throw Unusable("the network of " + name + " lies outside the folder: " + file);
+  }
+  if (!files.insert(file).second) throw Unusable("the network " + file + " is used twice");
+  const double rate = Number(*item, "rate"), latent_size = Number(*item, "latent_size");
+  if (rate < 0 || !Member(*item, "latent_size").is_number_integer() || latent_size < 1 || latent_size > 1e6) {
+    throw Unusable("rate or latent size of " + name + " is out of range");
+  }
+  const fs::path path = folder / file;
+  const std::string what = "the network " + path.string();
+  const std::string model = ReadFile(path, what);
+  if (Sha256(model) != digest) {
+    throw BundleError(what + " is damaged or not the bundle's own, its hash differs: get the bundle again");
+  }
+  const auto size = static_cast<std::size_t>(latent_size);
+  auto network = std::make_shared<const Network>(path.string(), model, size, category.Features());
+  const Json weighted = item->value("weighted", Json(false));
+  if (!weighted.is_boolean()) throw Unusable("'weighted' of " + name + " is neither true nor false");
+  if (network->Weighted() != weighted.get<bool>()) {
+    throw BundleError(what + (network->Weighted() ? " makes weights" : " makes no weights") +
+                      ", against bundle.json: export it again");
+  }
+  return {category, rate, network->Weighted(), std::move(network)};
+}
+
+/// Throw BundleError unless the file is a bundle's of the version that is read here.
+void CheckFormat(const Json& index, const std::string& path) {
+  if (!index.is_object()) throw BundleError(path + " holds no JSON object");
+  const Json format = index.value("format", Json()), version = index.value("format_version", Json());
+  if (format != kFormat || version != kFormatVersion) {
+    throw BundleError(path + " is " + format.dump() + " version " + version.dump() +
+                      "; this shipgen reads \"" + kFormat + "\" version " + std::to_string(kFormatVersion) +
+                      ": export the networks again");
+  }
+}
+
+}  // namespace
+
+Bundle Bundle::Open(const std::string& given) {
+  const fs::path folder = Folder(given);
+  const std::string path = (folder / kIndex).string();
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) {
+    throw BundleError(folder.string() +
+                      " is no bundle (no bundle.json in it): give a folder that `shipgen export` wrote");
+  }
+  const std::string text = ReadFile(path, path);
+  try {
+    const Json index = Json::parse(text);
+    CheckFormat(index, path);
+    CheckUnits(Member(index, "units"));
+    if (!Member(index, "provenance").is_object()) throw Unusable("'provenance' is no object");
+    Bundle bundle;
+    bundle.path_ = folder.string();
+    bundle.name_ = String(index, "name");
+    bundle.label_ = String(index, "label");
+    bundle.sha256_ = shipgen_muons::Sha256(text);
+    bundle.target_start_ = Number(index, "target_start");
+    bundle.energy_cut_ = Number(index, "energy_cut");
+    if (bundle.energy_cut_ < 0) throw Unusable("the energy cut is negative");
+    std::set<std::string> files;
+    for (const Category& category : kCategories) {
+      bundle.entries_.push_back(ReadEntry(category, Member(index, "categories"), folder, files));
+    }
+    if (!(bundle.Rate() > 0)) throw Unusable("its rates sum to zero");
+    for (const Entry& entry : bundle.entries_) TryOut(*entry.network);
+    return bundle;
+  } catch (const Json::exception& error) {
+    throw BundleError(path + " cannot be used: " + error.what());
+  } catch (const Unusable& error) {
+    throw BundleError(path + " cannot be used: " + error.what());
+  }
+}
+
+std::string Bundle::OnnxRuntimeVersion() { return onnx::Runtime::Get().Version(); }
+
+double Bundle::Rate() const { return ExactSum(Rates()); }
+
+std::vector<double> Bundle::Rates() const {
+  std::vector<double> rates;
+  for (const Entry& entry : entries_) rates.push_back(entry.rate);
+  return rates;
+}
+
+}  // namespace shipgen_muons

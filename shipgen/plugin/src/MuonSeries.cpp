@@ -1,0 +1,103 @@
+#include "shipgen_muons/MuonSeries.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "Network.h"
+#include "Streams.h"
+#include "shipgen_muons/Error.h"
+
+namespace shipgen_muons {
+
+/// What makes the muons of one category.
+struct MuonSeries::Batches {
+  Batches(const Entry& entry, std::uint64_t seed)
+      : category(entry.category),
+        network(entry.network),
+        purpose(kLatent + static_cast<std::uint64_t>(entry.category.number)),
+        run(*network, static_cast<std::size_t>(kBatchSize)),
+        latents(seed, 0, purpose),
+        muons(static_cast<std::size_t>(kBatchSize)) {}
+
+  /// Put what the network made into `muons`, one record each: reading these touches one line of the cache.
+  void Collect(std::size_t count, float weight) {
+    const std::size_t step = network->FeatureMajor() ? count : 1,
+                      muon_step = network->FeatureMajor() ? 1 : network->Features();
+    const float* value = run.Features();
+    const float* weights = run.Weights();
+    for (std::size_t i = 0; i < count; ++i, value += muon_step) {
+      Muon& muon = muons[i];
+      // On axis there are four features, and x = y = 0.
+      const float* rest = category.on_axis ? value : value + 2 * step;
+      muon.pdg = category.pdg;
+      muon.x = category.on_axis ? 0 : value[0];
+      muon.y = category.on_axis ? 0 : value[step];
+      muon.z = rest[0];
+      muon.px = rest[step];
+      muon.py = rest[2 * step];
+      muon.pz = rest[3 * step];
+      muon.weight = weights == nullptr ? weight : weight * weights[i];
+    }
+  }
+
+  Category category;
+  std::shared_ptr<const Network> network;
+  std::uint64_t purpose;
+  NetworkRun run;
+  Stream latents;           ///< of the chunk
+  std::vector<Muon> muons;  ///< of the batch
+};
+
+MuonSeries::MuonSeries(const Bundle& bundle, const Plan& plan)
+    : plan_(plan), weight_(static_cast<float>(plan.Weight())) {
+  for (const Entry& entry : bundle.Entries()) {
+    Reader reader;
+    reader.batches = std::make_unique<Batches>(entry, static_cast<std::uint64_t>(plan.Seed()));
+    readers_.push_back(std::move(reader));
+  }
+  labels_.resize(static_cast<std::size_t>(std::min(plan.Total(), kChunkSize)));
+}
+
+MuonSeries::~MuonSeries() = default;
+MuonSeries::MuonSeries(MuonSeries&&) noexcept = default;
+MuonSeries& MuonSeries::operator=(MuonSeries&&) noexcept = default;
+
+bool MuonSeries::StartChunk() {
+  if (chunk_ + 1 >= plan_.Chunks()) return false;
+  ++chunk_;
+  place_ = 0;
+  size_ = static_cast<std::size_t>(plan_.Size(chunk_));
+  plan_.DrawCategories(chunk_, labels_);
+  std::array<std::int64_t, 256> counts{};
+  for (std::size_t i = 0; i < size_; ++i) ++counts[labels_[i]];
+  for (std::size_t i = 0; i < readers_.size(); ++i) {
+    Reader& reader = readers_[i];
+    Batches& batches = *reader.batches;
+    batches.latents =
+        Stream(static_cast<std::uint64_t>(plan_.Seed()), static_cast<std::uint64_t>(chunk_), batches.purpose);
+    reader.left = counts[i];
+    reader.next = reader.end = nullptr;
+  }
+  return true;
+}
+
+void MuonSeries::Refill(Reader& reader) {
+  Batches& batches = *reader.batches;
+  const Network& network = *batches.network;
+  const auto count = static_cast<std::size_t>(std::min(reader.left, kBatchSize));
+  batches.latents.FillNormal(batches.run.Latents(), count * network.LatentSize());
+  try {
+    batches.run(count);
+  } catch (const BundleError& error) {
+    throw BundleError(std::string(error.what()) + " (seed " + std::to_string(plan_.Seed()) + ", chunk " +
+                      std::to_string(chunk_) + "): use another bundle, or train again");
+  }
+  batches.Collect(count, weight_);
+  reader.left -= static_cast<std::int64_t>(count);
+  reader.next = batches.muons.data();
+  reader.end = reader.next + count;
+}
+
+}  // namespace shipgen_muons

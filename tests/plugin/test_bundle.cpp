@@ -1,0 +1,131 @@
+// Reading bundles: the default one, and copies of it with one fault each. With the argument `without`, ONNX
+// Runtime is missing.
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "check.h"
+#include "shipgen_muons/Bundle.h"
+#include "shipgen_muons/Error.h"
+#include "shipgen_muons/MuonEvents.h"
+
+using namespace shipgen_muons;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder that goes when the test ends.
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("shipgen_muons_" + std::to_string(getpid()))) {
+    fs::create_directory(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const fs::path& Path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::string Read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void Write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+/// Return a copy of the default bundle in which the first `from` of bundle.json is `to`.
+std::string Changed(const Folder& folder, const std::string& from, const std::string& to) {
+  const fs::path copy = folder.Path() / "bundle";
+  fs::remove_all(copy);
+  fs::copy(Bundle::Open().Path(), copy);
+  std::string text = Read(copy / "bundle.json");
+  const std::size_t found = text.find(from);
+  CHECK(found != std::string::npos);
+  Write(copy / "bundle.json", text.replace(found, from.size(), to));
+  return copy.string();
+}
+
+void TestDefault() {
+  const Bundle bundle = Bundle::Open();
+  CHECK(bundle.Name() == "default");
+  CHECK(bundle.Entries().size() == 4);
+  CHECK(std::isfinite(bundle.TargetStart()) && bundle.EnergyCut() >= 0);
+  CHECK(bundle.Rate() > 1e-4 && bundle.Rate() < 1e-2);
+  CHECK(bundle.Sha256().size() == 64);
+  CHECK(Bundle::Open("default").Sha256() == bundle.Sha256());
+  CHECK(Bundle::Open(bundle.Path() + "/bundle.json").Sha256() == bundle.Sha256());
+}
+
+void TestFaults() {
+  const Folder folder;
+  const auto refused = [&folder](const std::string& from, const std::string& to, const std::string& message) {
+    CHECK_THROWS(BundleError, message, Bundle::Open(Changed(folder, from, to)));
+  };
+  CHECK_THROWS(BundleError, "/nowhere is no bundle (no bundle.json in it)", Bundle::Open("/nowhere"));
+  refused("\"format_version\": 1", "\"format_version\": 7",
+          "is \"shipgen-bundle\" version 7; this shipgen reads");
+  refused("shipgen-bundle", "other", "is \"other\" version 1");
+  refused("\"px\": \"GeV\"", "\"px\": \"MeV\"", "px is in 'MeV', not in 'GeV'");
+  refused("\"target_start\": -", "\"target_start\": \"there\", \"was\": -",
+          "'target_start' is no finite number");
+  refused("\"energy_cut\": 9", "\"energy_cut\": -9", "the energy cut is negative");
+  refused("\"name\": \"muplus_onaxis\"", "\"name\": \"muplus\"", "0 entries for category muplus_onaxis");
+  refused("\"pdg\": -13", "\"pdg\": 13", "PDG code or features of muplus_onaxis");
+  refused("\"rate\": 0.", "\"rate\": -0.", "rate or latent size of muplus_onaxis");
+  refused("\"file\": \"muplus_onaxis.onnx\"", "\"file\": \"../muplus_onaxis.onnx\"",
+          "lies outside the folder");
+  refused("\"file\": \"muplus_onaxis.onnx\"", "\"file\": \"missing.onnx\"",
+          "missing.onnx cannot be read: No such file");
+  refused("\"file\": \"muminus_onaxis.onnx\"", "\"file\": \"muplus_onaxis.onnx\"",
+          "muplus_onaxis.onnx is used twice");
+  refused("\"sha256\": \"", "\"sha256\": \"0", "is damaged or not the bundle's own");
+  refused("\"latent_size\": ", "\"latent_size\": 1", "are expected, or both transposed");
+  refused("\"categories\"", "\"kinds\"", "'categories' is missing");
+  refused("\"provenance\"", "\"origin\"", "'provenance' is missing");
+  refused("\"weighted\": false", "\"weighted\": true",
+          "muplus_onaxis.onnx makes no weights, against bundle.json");
+  refused("\"weighted\": false", "\"weighted\": 1", "'weighted' of muplus_onaxis is neither true nor false");
+  refused("{", "[", "bundle.json cannot be used: ");
+
+  const fs::path network = fs::path(Changed(folder, "{", "{")) / "muminus_offaxis.onnx";
+  std::string bytes = Read(network);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] + 1);
+  Write(network, bytes);
+  CHECK_THROWS(BundleError, "muminus_offaxis.onnx is damaged", Bundle::Open(network.parent_path().string()));
+}
+
+void TestNoModel() {
+  // The right hash of something that is no network.
+  const Folder folder;
+  const std::size_t digits = 64;
+  const std::string none = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  const std::string text = Read(fs::path(Bundle::Open().Path()) / "bundle.json");
+  const std::size_t place = text.find("\"sha256\": \"") + 11;
+  const std::string copy = Changed(folder, text.substr(place, digits), none);
+  Write(fs::path(copy) / "muplus_onaxis.onnx", "abc");
+  CHECK_THROWS(BundleError, "muplus_onaxis.onnx is no ONNX model that can run", Bundle::Open(copy));
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  if (count > 1 && std::string(words[1]) == "without") {
+    CHECK_THROWS(OnnxRuntimeError,
+                 "running networks needs ONNX Runtime, which is not there (tried /nowhere/lib.so)",
+                 MuonEvents());
+    // It is looked for again, and not remembered as there.
+    CHECK_THROWS(OnnxRuntimeError, "install onnxruntime", Bundle::Open());
+    return check::Result();
+  }
+  TestDefault();
+  TestFaults();
+  TestNoModel();
+  return check::Result();
+}
