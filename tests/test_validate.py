@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from made_up import correlate_signs, flip_charges, made_up, one_more_often, scale_momentum
 
-from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
 from shipgen_export.training.figure_of_merit import Muons
 from shipgen_export.validation.compare import validate
-from shipgen_export.validation.findings import significant
-from shipgen_export.validation.rates import compare_rates
 from shipgen_export.validation.report import write_report
-from shipgen_export.validation.samples import Sample
-from shipgen_export.validation.thresholds import LimitError, check_limits, raise_beyond, table
+from shipgen_export.validation.thresholds import LimitError, check_forms, check_limits, raise_beyond, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,56 +21,12 @@ if TYPE_CHECKING:
 
     from shipgen_export.validation.compare import Result
 
-MUONS = 2400
+    Change = Callable[[dict[str, Muons]], None]
 
 
-def made_up(
-    seed: int, change: Callable[[dict[str, Muons]], None] | None = None, muons: int = MUONS
-) -> Sample:
-    """Return muons with about three a proton and category that share their z and have different weights."""
-    random = np.random.default_rng(seed)
-    protons = muons // 3
-    depth = random.exponential(30, protons)
-    categories = {}
-    for category in CATEGORIES:
-        group = np.sort(random.integers(0, protons, random.poisson(muons)))
-        n = len(group)
-        columns = [depth[group] + 0.1, *random.normal(0, 0.4, (2, n)), 10 + random.exponential(12, n)]
-        if not category.on_axis:
-            columns = [0.3 * columns[1] + random.normal(0, 0.4, n), random.laplace(0, 0.4, n), *columns]
-        weights = random.uniform(0.5, 1.5, n)
-        categories[category.name] = Muons(np.stack(columns, 1).astype(np.float32), weights, group)
-    if change is not None:
-        change(categories)
-    sums = np.array(
-        [
-            np.bincount(categories[c.name].group, categories[c.name].weights, minlength=protons)
-            for c in CATEGORIES
-            if c.name in categories
-        ]
-    )
-    places = [number for number, c in enumerate(CATEGORIES) if c.name in categories]
-    totals, covariance = np.zeros(4), np.zeros((4, 4))
-    totals[places] = sums.sum(1) / protons
-    covariance[np.ix_(places, places)] = (
-        sums @ sums.T - np.outer(sums.sum(1), sums.sum(1)) / protons
-    ) / protons**2
-    found = {name: len(each) for name, each in categories.items()}
-    return Sample(
-        f"sample {seed}",
-        {"kind": "made up", "name": str(seed)},
-        True,
-        categories,
-        found,
-        totals,
-        covariance,
-        True,
-    )
-
-
-def compared(change: Callable[[dict[str, Muons]], None] | None, **options: Any) -> Result:
+def compared(change: Change | None, muons: int = 6_000, **options: Any) -> Result:
     settings: dict[str, Any] = {"forms": (), "memory": False, **options}
-    return validate(made_up(1, change, 6_000), made_up(2, None, 6_000), **settings)
+    return validate(made_up(1, change, muons), made_up(2, None, muons), **settings)
 
 
 def worst(result: Result) -> tuple[str, str, str]:
@@ -101,55 +54,60 @@ def test_levels() -> None:
 
 
 def test_momentum_scale() -> None:
-    def scale(categories: dict[str, Muons]) -> None:
-        categories["muplus_onaxis"].features[:, 3] *= 1.02
-
-    result = compared(scale)
+    result = compared(scale_momentum)
     assert worst(result) in {("bin", "muplus_onaxis", quantity) for quantity in ("p", "pz")}
     assert "sigma at 10 to 10.4" in result.failed[0].text
     assert {test.category for test in result.failed} <= {"muplus_onaxis", "together"}
 
 
 def test_charge() -> None:
-    def flip(categories: dict[str, Muons]) -> None:
-        plus, minus = (categories[f"mu{sign}_offaxis"] for sign in ("plus", "minus"))
-        moved = np.arange(len(plus)) % 50 == 0
-        both = [
-            np.concatenate([getattr(minus, n), getattr(plus, n)[moved]])
-            for n in ("features", "weights", "group")
-        ]
-        order = np.argsort(both[2], kind="stable")
-        categories["muminus_offaxis"] = Muons(*(each[order] for each in both))
-        categories["muplus_offaxis"] = plus.at(~moved)
+    # 2 % flipped charges change the ratio only where it is not 1: here it is 2.
+    def double(categories: dict[str, Muons]) -> None:
+        for name in ("muplus_onaxis", "muplus_offaxis"):
+            muons = categories[name]
+            categories[name] = Muons(muons.features, 2 * muons.weights, muons.group)
 
-    # 2 % of 6,000 muons are within the statistics; of 60,000 they are not.
-    _, tests = compare_rates(made_up(1, flip, 6_000), made_up(2, None, 6_000))
-    assert not [test for test in significant(tests, 0.01) if test.family != "charge ratio"]
-    _, tests = compare_rates(made_up(1, flip, 60_000), made_up(2, None, 60_000))
-    assert ("charge ratio", "off axis") in {(test.family, test.category) for test in significant(tests, 0.01)}
+    def both(categories: dict[str, Muons]) -> None:
+        double(categories)
+        flip_charges(categories)
+
+    assert not validate(made_up(1, double), made_up(2, double), forms=(), memory=False).failed
+    result = validate(made_up(1, both, 60_000), made_up(2, double, 60_000), forms=(), memory=False)
+    assert worst(result)[0] in {"charge ratio", "rates"}
+    assert {test.family for test in result.failed} <= {"charge ratio", "rates"}
+    ratios = {(test.category, test.quantity) for test in result.failed if test.family == "charge ratio"}
+    assert ("together", "mu+/mu-") in ratios
+    row = next(row for row in result.rates["over"] if row["where"] == "off axis" and row["quantity"] == "p")
+    assert all(1.7 < ratio < 2.1 for ratio in row["generated"])
+
+
+def test_charge_in_bins() -> None:
+    """Charges that are wrong among fast muons alone are found there, the ratio of all being right."""
+
+    def swap(categories: dict[str, Muons]) -> None:
+        for sign in (-1, 1):
+            muons = categories["muplus_offaxis" if sign > 0 else "muminus_offaxis"]
+            fast = muons.features[:, 5] > 35
+            muons.weights[fast] *= 1 + 0.1 * sign
+
+    result = compared(swap, 60_000)
+    test = next(test for test in result.failed if test.quantity == "mu+/mu- over p")
+    assert test.category == "off axis"
+    low, high = (float(word) for word in test.text.partition("most at ")[2].split()[:3:2])
+    assert low > 33 or high > 60
 
 
 def test_rate() -> None:
-    def more(categories: dict[str, Muons]) -> None:
-        name = "muminus_onaxis"
-        categories[name] = Muons(
-            categories[name].features, categories[name].weights * 1.05, categories[name].group
-        )
-
-    _, tests = compare_rates(made_up(1, more, 12_000), made_up(2, None, 12_000))
-    failed = significant(tests, 0.01)
-    assert ("rates", "muminus_onaxis") in {(test.family, test.category) for test in failed}
-    assert {test.category for test in failed} <= {"muminus_onaxis", "on axis", "together"}
+    result = compared(one_more_often, 12_000)
+    assert worst(result) == ("rates", "muminus_onaxis", "rate")
+    assert {test.category for test in result.failed} <= {"muminus_onaxis", "on axis", "together"}
 
 
 def test_correlation() -> None:
-    def swap(categories: dict[str, Muons]) -> None:
-        features = categories["muplus_offaxis"].features
-        features[::3, 0] *= -1
-
-    result = compared(swap)
+    result = compared(correlate_signs)
     named = {(test.family, test.category, test.quantity) for test in result.failed}
-    assert ("correlation", "muplus_offaxis", "Pearson x, px") in named
+    assert ("correlation", "muplus_offaxis", "Spearman x, y") in named
+    assert ("histogram", "muplus_offaxis", "phi of position") in named
     assert {category for _, category, _ in named} == {"muplus_offaxis"}
     assert "p" not in {quantity for _, _, quantity in named}
 
@@ -166,12 +124,15 @@ def test_classifier_and_limits(tmp_path: Path) -> None:
     assert merit.control is not None
     assert abs(merit.control.auc - 0.5) < 4 * merit.control.auc_error
     assert result.merits["muminus_onaxis"]["fast"].merit.auc < 0.53
-    limits = check_limits(result, {"max_fast_auc": 0.53, "max_ks": 0.5, "max_chi2": None})
+    limits, unknown = check_limits(result, {"max_fast_auc": 0.53, "max_ks": 0.5, "max_auc": 0.52})
+    assert unknown == ["max_auc"]
     assert [(limit.name, limit.met) for limit in limits] == [("max_fast_auc", False), ("max_ks", True)]
     with pytest.raises(LimitError, match=r"--max-fast-auc 0.53: 0.\d+ \(together\)"):
-        raise_beyond(limits, tmp_path)
+        raise_beyond(limits, unknown, tmp_path)
     with pytest.raises(InputError, match="--max-auc cannot be checked"):
-        check_limits(result, {"max_auc": 0.52})
+        raise_beyond(limits[1:], unknown, tmp_path)
+    with pytest.raises(InputError, match="--max-auc cannot be checked: source is not among --forms"):
+        check_forms({"max_auc": 0.52}, ["fast"])
     assert "muplus_onaxis" not in table(result)
     assert any("mu+ on axis" in line for line in table(result))
     folder = write_report(result, tmp_path / "report", limits=limits)
@@ -183,7 +144,7 @@ def test_classifier_and_limits(tmp_path: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
     numbers = json.loads((folder / "report.json").read_text())
     tails = numbers["categories"]["muplus_onaxis"]["tails"]
-    assert "p > 60 GeV, pT > 0.5 GeV" in {row["region"] for row in tails}
+    assert "p > 60, pt > 0.5" in {row["region"] for row in tails}
     assert numbers["categories"]["muplus_onaxis"]["memory"]["copies"] == 0
 
 
@@ -194,7 +155,7 @@ def test_few_muons() -> None:
 
     result = validate(made_up(1, one), made_up(2), forms=())
     assert "sample 1 has no muons of muminus_onaxis" in result.missing
-    assert "muplus_onaxis: too few muons for tests" in result.missing
+    assert "muplus_onaxis: too few muons for tests of distributions" in result.missing
     assert not result.categories["muplus_onaxis"].histograms
     assert "muminus_onaxis" in {test.category for test in result.failed if test.family == "rates"}
 

@@ -7,29 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.categories import CATEGORIES, category_by_name
-from shipgen_export.training.figure_of_merit import Muons
+from shipgen_export.validation.binning import features_of
 from shipgen_export.validation.findings import Test
-from shipgen_export.validation.neighbours import neighbours
-from shipgen_export.validation.quantities import LABELS, TOGETHER, Region, plain, quantities
-from shipgen_export.validation.samples import by_proton
+from shipgen_export.validation.quantities import LABELS, TOGETHER, plain
 from shipgen_export.validation.statistics import (
     Comparison,
     compare,
     correlation_p,
     correlations,
-    effective,
     fraction,
-    pearson,
-    spearman,
     two_sided,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shipgen.columns import Float64
     from shipgen_export.validation.samples import Sample
+    from shipgen_export.validation.tally import Tally
 
 #: Effective muons of a tail below which it is no test.
 _FEWEST_IN_TAIL = 25
@@ -37,8 +30,10 @@ _FEWEST_IN_TAIL = 25
 #: Errors of correlations that are none: those on the diagonal.
 _ROUNDING = 1e-9
 
-#: Muons below which correlations have no errors.
-_FEWEST_CORRELATED = 2000
+#: Muons and protons below which correlations have no errors.
+_FEWEST_CORRELATED, _FEWEST_PROTONS = 2000, 1000
+
+_SIDES = ("generated", "reference")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,62 +67,43 @@ class CategoryResult:
     features: tuple[str, ...]
     correlations: dict[str, tuple[Float64, Float64, Float64]]
     coverage: list[dict[str, Any]]
-    memory: dict[str, Any] | None
-
-
-def joined(sample: Sample) -> Muons:
-    """Return the muons of all categories with the features that all have: z, px, py, pz."""
-    parts = list(sample.categories.values())
-    return Muons(
-        np.concatenate([muons.features[:, -4:] for muons in parts]),
-        np.concatenate([muons.weights for muons in parts]),
-        np.concatenate([muons.group for muons in parts]),
-    )
-
-
-def muons_of(sample: Sample, name: str) -> Muons:
-    """Return the muons of a category, or of all together, sorted by proton."""
-    return by_proton(joined(sample) if name == TOGETHER else sample.categories[name])
-
-
-def features_of(name: str) -> tuple[str, ...]:
-    """Return the features of a category, or those of all together."""
-    return CATEGORIES[0].features if name == TOGETHER else category_by_name(name).features
+    memory: dict[str, Any] | None = None
 
 
 def compare_category(
-    name: str, generated: Sample, reference: Sample, regions: Sequence[Region], seed: int, *, memory: bool
+    name: str, samples: tuple[Sample, Sample], tallies: tuple[Tally, Tally]
 ) -> tuple[CategoryResult, list[Test]]:
-    """Compare one category of two samples; parameters as for `compare.validate`.
+    """Compare one category of two samples, generated and reference.
 
     Returns
     -------
     CategoryResult
     list of Test
-        Of distributions, tails, correlations and memory.
+        Of distributions, tails and correlations.
     """
-    samples = muons_of(generated, name), muons_of(reference, name)
-    values = [quantities(muons.features) for muons in samples]
+    binning = tallies[0].binning
     histograms, tests = {}, []
-    for quantity in values[0]:
-        comparison = compare(values[0][quantity], values[1][quantity], samples)
-        if comparison is not None:
-            histograms[quantity] = comparison
-            tests += _histogram_tests(name, quantity, comparison)
-    rows, more = _tails(name, values, samples, regions)
-    features = features_of(name)
-    matrices, also = _correlations(name, features, values, samples)
-    nearest = neighbours(generated, reference, name, seed) if memory and name != TOGETHER else None
-    sizes = [effective(muons) for muons in samples]
+    for quantity, bins in binning.bins[name].items():
+        content = tallies[0].content(name, quantity), tallies[1].content(name, quantity)
+        ends = np.array([tally.ends[name, quantity] for tally in tallies])
+        both = np.array([ends[:, 0].min(), ends[:, 1].max()])
+        histograms[quantity] = compare(content, bins, binning.borders[quantity], both)
+        tests += _histogram_tests(name, quantity, histograms[quantity])
+    rows, more = _tails(name, tallies)
+    matrices, also = _correlations(name, tallies)
+    sizes = [tally.size(name) for tally in tallies]
     numbers = {
-        side: {"muons": len(muons), "effective": size[0], "effective_protons": size[1]}
-        for side, muons, size in zip(("generated", "reference"), samples, sizes, strict=True)
+        side: {
+            "muons": int(size[0]),
+            "effective": float(size[1] ** 2 / size[2]),
+            "effective_protons": float(size[1] ** 2 / size[3]),
+            "drawn": sum(len(s.draws[m]) for m in s.draws if name in (m, TOGETHER)),
+        }
+        for side, size, s in zip(_SIDES, sizes, samples, strict=True)
     }
-    coverage = _coverage(features, samples)
-    result = CategoryResult(
-        name, numbers, histograms, rows, features, matrices, coverage, nearest[0] if nearest else None
-    )
-    return result, [*tests, *more, *also, *(nearest[1] if nearest else [])]
+    coverage = [] if name == TOGETHER else _coverage(name, samples, tallies)
+    result = CategoryResult(name, numbers, histograms, rows, features_of(name), matrices, coverage)
+    return result, [*tests, *more, *also]
 
 
 def _histogram_tests(name: str, quantity: str, found: Comparison) -> list[Test]:
@@ -148,22 +124,17 @@ def _histogram_tests(name: str, quantity: str, found: Comparison) -> list[Test]:
     ]
 
 
-def _tails(
-    name: str,
-    values: Sequence[dict[str, Float64]],
-    samples: tuple[Muons, Muons],
-    regions: Sequence[Region],
-) -> tuple[list[dict[str, Any]], list[Test]]:
+def _tails(name: str, tallies: tuple[Tally, Tally]) -> tuple[list[dict[str, Any]], list[Test]]:
     """Compare shares of the weight in tails and regions."""
     rows, tests = [], []
-    for region in regions:
-        inside = [region.holds(each) for each in values]
-        if any(each is None for each in inside):
-            continue
+    sizes = [tally.size(name) for tally in tallies]
+    for region in tallies[0].binning.regions:
+        found = [tally.sums[name, "region", region.name] for tally in tallies]
         (a, error_a), (b, error_b) = (
-            fraction(each, muons) for each, muons in zip(inside, samples, strict=True)
+            fraction(one[1], size[1], (one[2], one[3], size[3]), size[0])
+            for one, size in zip(found, sizes, strict=True)
         )
-        counts = [int(each.sum()) for each in inside]
+        counts = [int(one[0]) for one in found]
         pull = (a - b) / float(np.hypot(error_a, error_b))
         ratio = a / b if b > 0 else None
         relative = float(np.hypot(error_a / a, error_b / b)) if a > 0 and b > 0 else None
@@ -181,7 +152,8 @@ def _tails(
             }
         )
         enough = min((share / error) ** 2 for share, error in ((a, error_a), (b, error_b)))
-        if max(counts) < len(inside[0]) and max(enough, _one_sided(a, b, error_a, error_b)) > _FEWEST_IN_TAIL:
+        enough = max(enough, _one_sided(a, b, error_a, error_b))
+        if counts[0] < sizes[0][0] and counts[1] < sizes[1][0] and enough > _FEWEST_IN_TAIL:
             text = f"{a:.3g} of the muons, {b:.3g} in the reference"
             text += f": ratio {ratio:.3f}" if ratio is not None else ""
             tests.append(Test("tail", name, region.name, two_sided(pull), abs(pull), text))
@@ -195,16 +167,14 @@ def _one_sided(a: float, b: float, error_a: float, error_b: float) -> float:
 
 
 def _correlations(
-    name: str, features: tuple[str, ...], values: Sequence[dict[str, Float64]], samples: tuple[Muons, Muons]
+    name: str, tallies: tuple[Tally, Tally]
 ) -> tuple[dict[str, tuple[Float64, Float64, Float64]], list[Test]]:
-    if min(map(len, samples)) < _FEWEST_CORRELATED or min(int(muons.group[-1]) for muons in samples) < 1000:
+    sizes = [tally.size(name) for tally in tallies]
+    if min(one[0] for one in sizes) < _FEWEST_CORRELATED or min(one[4] for one in sizes) < _FEWEST_PROTONS:
         return {}, []
-    found, tests = {}, []
-    for title, measure in (("pearson", pearson), ("spearman", spearman)):
-        (a, error_a), (b, error_b) = (
-            correlations(np.array([each[feature] for feature in features]), muons, measure)
-            for each, muons in zip(values, samples, strict=True)
-        )
+    features, found, tests = features_of(name), {}, []
+    for title in ("pearson", "spearman"):
+        (a, error_a), (b, error_b) = (correlations(tally.sums[name, title]) for tally in tallies)
         sigma = np.hypot(error_a, error_b)
         pulls = np.divide(a - b, sigma, out=np.zeros_like(a), where=sigma > _ROUNDING)
         found[title] = (a, b, pulls)
@@ -216,26 +186,24 @@ def _correlations(
     return found, tests
 
 
-def _coverage(features: tuple[str, ...], samples: tuple[Muons, Muons]) -> list[dict[str, Any]]:
+def _coverage(
+    name: str, samples: tuple[Sample, Sample], tallies: tuple[Tally, Tally]
+) -> list[dict[str, Any]]:
     """Return ranges and the share of the weight of each sample outside the other's range."""
     rows = []
-    ranges = [(muons.features.min(0), muons.features.max(0)) for muons in samples]
-    for number, feature in enumerate(features):
-        outside = []
-        for muons, (low, high) in zip(samples, ranges[::-1], strict=True):
-            column = muons.features[:, number]
-            chosen = (column < low[number]) | (column > high[number])
-            outside.append((int(chosen.sum()), float(muons.weights[chosen].sum() / muons.weights.sum())))
+    surveys = [sample.source.surveys[name] for sample in samples]
+    for number, feature in enumerate(features_of(name)):
+        outside = [tally.sums[name, "outside"][number] for tally in tallies]
         rows.append(
             {
                 "feature": feature,
                 "unit": LABELS[feature][1],
-                "generated": [float(end[number]) for end in ranges[0]],
-                "reference": [float(end[number]) for end in ranges[1]],
-                "generated_outside": outside[0][1],
-                "generated_outside_muons": outside[0][0],
-                "reference_outside": outside[1][1],
-                "expected_outside": 2 / (len(samples[1]) + 1),
+                "generated": [float(surveys[0].low[number]), float(surveys[0].high[number])],
+                "reference": [float(surveys[1].low[number]), float(surveys[1].high[number])],
+                "generated_outside": float(outside[0][1] / tallies[0].size(name)[1]),
+                "generated_outside_muons": int(outside[0][0]),
+                "reference_outside": float(outside[1][1] / tallies[1].size(name)[1]),
+                "expected_outside": 2 / (surveys[1].counted + 1),
             }
         )
     return rows

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipgen.categories import CATEGORIES
-from shipgen.progress import progress
-from shipgen_export.training.figure_of_merit import FORMS, Muons, classify, merit_of, thin
+from shipgen_export.training.figure_of_merit import FORMS, Muons, merit_of, thin
+from shipgen_export.validation.boosting import classify
 from shipgen_export.validation.quantities import TOGETHER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from shipgen.columns import Float64
     from shipgen_export.training.figure_of_merit import FigureOfMerit
-    from shipgen_export.validation.samples import Sample
+
+    Draws = Mapping[str, Muons]
 
 #: Fewer muons than this in a part tell nothing.
 _FEWEST = 200
@@ -59,11 +58,11 @@ class Merit:
         return {**self.merit.to_json(), "control": self.control.to_json() if self.control else None}
 
 
-def together(sample: Sample) -> Muons:
+def together(draws: Draws) -> Muons:
     """Return all muons with features x, y, z, px, py, pz and the charge, x = y = 0 on axis."""
     parts = []
     for category in CATEGORIES:
-        muons = sample.categories.get(category.name)
+        muons = draws.get(category.name)
         if muons is None:
             continue
         features = np.zeros((len(muons), 7), np.float32)
@@ -83,15 +82,29 @@ def _split(muons: Muons, parts: int) -> list[Muons]:
     return [muons.at(of_proton == part) for part in range(parts)]
 
 
-@dataclass(frozen=True)
-class _Task:
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One classifier for one category, with its control.
+
+    Attributes
+    ----------
+    category, form : str
+        Which.
+    generated, reference : Muons
+    seed : int
+    """
+
     category: str
     form: str
     generated: Muons
     reference: Muons
     seed: int
 
-    def __call__(self, advance: Callable[[float], None]) -> Merit:
+    def __str__(self) -> str:
+        return f"the {self.form} classifier of {self.category}"
+
+    def run(self) -> Merit:
+        """Train on some protons, apply to others."""
         form = FORMS[self.form]
         place = [*(category.name for category in CATEGORIES), TOGETHER].index(self.category)
         random = np.random.default_rng((self.seed, place, list(FORMS).index(self.form)))
@@ -100,11 +113,11 @@ class _Task:
         )
         made = [thin(part, form.muons, random) for part in _split(self.generated, 2)]
         real, generated = (fit, applied), (made[0], made[1])
-        outputs = classify(real, generated, self.seed, form, advance)
+        outputs = classify(real, generated, self.seed, form)
         control = None
         if others:
             pair = others[0], others[1]
-            control = merit_of(real, pair, classify(real, pair, self.seed, form, advance))
+            control = merit_of(real, pair, classify(real, pair, self.seed, form))
         weights = applied.weights, made[1].weights
         return Merit(merit_of(real, generated, outputs), control, outputs, weights)
 
@@ -114,31 +127,18 @@ class _Task:
 
     @property
     def trees(self) -> int:
+        """How many trees are grown."""
         return FORMS[self.form].trees * (self._parts() // 2)
 
 
-def figures_of_merit(
-    generated: Sample, reference: Sample, forms: Sequence[str], seed: int, cores: int | None = None
-) -> dict[str, dict[str, Merit]]:
-    """Return the figures of merit by category and form.
-
-    In each a classifier is trained on some protons and applied to others. Categories with few muons are left
-    out. The result does not depend on `cores`.
-    """
-    tasks = [
-        _Task(name, form, generated.categories[name], reference.categories[name], seed)
+def tasks(generated: Draws, reference: Draws, forms: Sequence[str], seed: int) -> list[Task]:
+    """Return what there is to do, the largest first; categories with few muons are left out."""
+    found = [
+        Task(name, form, generated[name], reference[name], seed)
         for form in sorted(forms, key=lambda form: -FORMS[form].muons)
-        for name in reference.categories
-        if name in generated.categories
+        for name in reference
+        if name in generated
     ]
-    if _TOGETHER_FORM in forms:
-        tasks.append(_Task(TOGETHER, _TOGETHER_FORM, together(generated), together(reference), seed))
-    tasks = [task for task in tasks if min(len(task.generated), len(task.reference)) >= 2 * _FEWEST]
-    found: dict[str, dict[str, Merit]] = {}
-    trees = sum(task.trees for task in tasks)
-    workers = ThreadPoolExecutor(cores or len(os.sched_getaffinity(0)))
-    with progress("comparing", trees, "trees") as advance, workers as pool:
-        merits = list(pool.map(lambda task: task(advance), tasks))
-    for task, merit in zip(tasks, merits, strict=True):
-        found.setdefault(task.category, {})[task.form] = merit
-    return found
+    if _TOGETHER_FORM in forms and generated and reference:
+        found.append(Task(TOGETHER, _TOGETHER_FORM, together(generated), together(reference), seed))
+    return [task for task in found if min(len(task.generated), len(task.reference)) >= 2 * _FEWEST]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,25 +11,43 @@ from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
 from shipgen.progress import progress
 from shipgen_export.training.figure_of_merit import FORMS
-from shipgen_export.validation.category import CategoryResult, compare_category, joined
-from shipgen_export.validation.classifiers import Merit, figures_of_merit
+from shipgen_export.validation import classifiers
+from shipgen_export.validation.binning import choose
+from shipgen_export.validation.category import CategoryResult, compare_category
 from shipgen_export.validation.findings import Test, significant
-from shipgen_export.validation.quantities import LABELS, TOGETHER, Region, plain, quantities, tails
-from shipgen_export.validation.rates import against_bundle, compare_rates
+from shipgen_export.validation.neighbours import neighbours
+from shipgen_export.validation.quantities import LABELS, Region, plain, quantities, tails
+from shipgen_export.validation.rates import Totals, against_bundle, charge_ratios, compare_rates
 from shipgen_export.validation.statistics import one_sided
+from shipgen_export.validation.tally import Tally, count
+from shipgen_export.validation.work import results
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from shipgen.bundle import Bundle
     from shipgen.columns import Float64
+    from shipgen_export.training.figure_of_merit import Muons
+    from shipgen_export.validation.binning import Binning
+    from shipgen_export.validation.classifiers import Merit
     from shipgen_export.validation.samples import Sample
+    from shipgen_export.validation.stores import Source
+    from shipgen_export.validation.tally import Ranges
 
 #: Largest factor between typical lengths or momenta of two samples in the same units.
 _SAME_UNIT = 20.0
 
+#: Muons below which nothing is typical.
+_TYPICAL = 20
+
+#: Momentum of the beam, GeV: no muon has more.
+_BEAM = 400.0
+
 #: Largest distance of the typical z of two samples in the same frame, cm.
 _SAME_FRAME = 1000.0
+
+#: Blocks of muons that one task counts.
+_BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +58,13 @@ class Result:
     ----------
     generated, reference : Sample
         What was compared.
+    tallies : pair of Tally
+        All that was counted of both.
     rates : dict
-        From `rates.compare_rates`.
-    bundle : dict, optional
+        From `rates.compare_rates`; ``over`` is from `rates.charge_ratios`.
+    bundle : Bundle, optional
+        What the muons were generated with.
+    against_bundle : dict, optional
         From `rates.against_bundle`.
     categories : dict of str to CategoryResult
         By name, `quantities.TOGETHER` last.
@@ -58,8 +80,10 @@ class Result:
 
     generated: Sample
     reference: Sample
+    tallies: tuple[Tally, Tally]
     rates: dict[str, Any]
-    bundle: dict[str, Any] | None
+    bundle: Bundle | None
+    against_bundle: dict[str, Any] | None
     categories: dict[str, CategoryResult]
     merits: dict[str, dict[str, Merit]]
     tests: list[Test]
@@ -79,7 +103,7 @@ def validate(
     bundle: Bundle | None = None,
     level: float = 0.01,
     memory: bool = True,
-    cores: int | None = None,
+    cores: int = 1,
 ) -> Result:
     """Compare two samples by category and together.
 
@@ -99,45 +123,168 @@ def validate(
         Probability that two samples of the same distribution get any test that fails.
     memory : bool
         Whether to look for copies of training muons.
-    cores : int, optional
-        Threads; all available when not given.
+    cores : int
+        Processes; the result does not depend on it. With more than one a script needs
+        ``if __name__ == "__main__":``.
 
     Raises
     ------
     InputError
         A region cannot be read, or the samples are in different units or frames.
     """
-    chosen = [*tails(), *(Region.parse(text) for text in regions)]
+    known = {region.name: region for region in [*tails(), *(Region.parse(text) for text in regions)]}
     check_units(generated, reference)
-    rates, tests = compare_rates(generated, reference)
+    samples = generated, reference
+    both = [name for name in generated.draws if name in reference.draws]
+    if not both:
+        raise InputError(
+            f"{generated.label} has {', '.join(generated.draws)} and {reference.label} "
+            f"{', '.join(reference.draws)}: no category in common, nothing can be compared"
+        )
+    binning = choose(generated.draws, reference.draws, both, list(known.values()))
+    tallies, merits, near = _work(samples, binning, both, forms, seed, memory=memory, cores=cores)
+    totals = [Totals.of(sample, tally) for sample, tally in zip(samples, tallies, strict=True)]
+    rates, tests = compare_rates(totals[0], totals[1])
+    rates["over"], more = charge_ratios(*tallies)
+    tests += more
     bundle = bundle or generated.bundle
     against = None
-    if bundle is not None and generated.facts.get("pot"):
-        against, more = against_bundle(generated, bundle)
+    if bundle is not None and generated.normalised and generated.facts.get("pot"):
+        chosen = (generated.facts.get("selection") or {}).get("categories", ())
+        against, more = against_bundle(totals[0], bundle, float(generated.facts["pot"]), chosen)
         tests += more
-    missing, found = [], {}
-    both = [name for name in generated.categories if name in reference.categories]
-    for sample, other in ((generated, reference), (reference, generated)):
-        missing += [
-            f"{sample.label} has no muons of {category.name}"
-            for category in CATEGORIES
-            if category.name not in sample.categories and category.name in other.categories
-        ]
-    with progress("comparing", len(both) + 1, "categories") as advance:
-        for name in [*both, TOGETHER]:
-            found[name], more = compare_category(name, generated, reference, chosen, seed, memory=memory)
-            tests += more
-            if not found[name].histograms:
-                missing.append(f"{name}: too few muons for tests")
-            advance(1)
-    merits = figures_of_merit(generated, reference, forms, seed, cores)
+    missing, found = _absent(samples), {}
+    for name in binning.names:
+        found[name], more = compare_category(name, samples, tallies)
+        tests += more
+        if near.get(name) is not None:
+            found[name] = replace(found[name], memory=near[name][0])
+            tests += near[name][1]
+        if not found[name].histograms:
+            missing.append(f"{name}: too few muons for tests of distributions")
     tests += [
         Test("classifier", name, form, one_sided(merit.pull), merit.pull, _merit_text(merit))
         for name, each in merits.items()
         for form, merit in each.items()
     ]
     failed = significant(tests, level)
-    return Result(generated, reference, rates, against, found, merits, tests, failed, missing, level, seed)
+    return Result(
+        generated,
+        reference,
+        tallies,
+        rates,
+        bundle,
+        against,
+        found,
+        merits,
+        tests,
+        failed,
+        missing,
+        level,
+        seed,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Count:
+    """Some blocks of a sample to count."""
+
+    place: int
+    source: Source
+    parts: list[tuple[int, int]]
+    binning: Binning
+    beyond: Ranges
+    muons: float
+
+    def __str__(self) -> str:
+        return "counting"
+
+    def run(self) -> Tally:
+        return count(self.source, self.parts, self.binning, self.beyond)
+
+
+@dataclass(frozen=True, eq=False)
+class _Near:
+    """The nearest neighbours of a category's muons to look for."""
+
+    name: str
+    made: Muons
+    real: Muons
+    train: Muons | None
+    seed: int
+
+    def __str__(self) -> str:
+        return f"the nearest neighbours of {self.name}"
+
+    def run(self) -> Any:
+        return neighbours(self.name, self.made, self.real, self.train, self.seed)
+
+
+def _work(
+    samples: tuple[Sample, Sample],
+    binning: Binning,
+    both: Sequence[str],
+    forms: Sequence[str],
+    seed: int,
+    *,
+    memory: bool,
+    cores: int,
+) -> tuple[tuple[Tally, Tally], dict[str, dict[str, Merit]], dict[str, Any]]:
+    """Count all muons, train the classifiers, look for neighbours."""
+    counts = list(_counts(samples, binning, both))
+    fits = classifiers.tasks(samples[0].draws, samples[1].draws, forms, seed)
+    near = [
+        _Near(name, samples[0].draws[name], samples[1].draws[name], samples[1].train.get(name), seed)
+        for name in (both if memory else ())
+    ]
+    tallies: dict[int, Tally] = {}
+    merits: dict[str, dict[str, Merit]] = {}
+    with results([*counts, *fits, *near], cores) as found:
+        with progress("counting", sum(sample.source.muons for sample in samples), "muons") as advance:
+            for one in counts:
+                part = next(found)
+                if one.place in tallies:
+                    tallies[one.place].add(part)
+                else:
+                    tallies[one.place] = part
+                advance(one.muons)
+        with progress("comparing", sum(fit.trees for fit in fits), "trees") as advance:
+            for fit in fits:
+                merits.setdefault(fit.category, {})[fit.form] = next(found)
+                advance(fit.trees)
+        # The largest were done first; this is the order of the report.
+        merits = {
+            name: {form: merits[name][form] for form in FORMS if form in merits[name]}
+            for name in binning.names
+            if name in merits
+        }
+        return (tallies[0], tallies[1]), merits, {one.name: next(found) for one in near}
+
+
+def _counts(samples: tuple[Sample, Sample], binning: Binning, both: Sequence[str]) -> Iterator[_Count]:
+    for place, (sample, other) in enumerate((samples, samples[::-1])):
+        surveys = other.source.surveys
+        beyond: Ranges = {name: (surveys[name].low, surveys[name].high) for name in both}
+        parts = sample.source.parts()
+        for first in range(0, len(parts), _BLOCKS):
+            these = parts[first : first + _BLOCKS]
+            muons = sample.source.muons * len(these) / len(parts)
+            yield _Count(place, sample.source, these, binning, beyond, muons)
+
+
+def _absent(samples: tuple[Sample, Sample]) -> list[str]:
+    """Return lines on categories that cannot be compared."""
+    lines = []
+    for sample, other in (samples, samples[::-1]):
+        for category in CATEGORIES:
+            name = category.name
+            if name in sample.weightless:
+                lines.append(
+                    f"the {sample.weightless[name]:,} muons of {name} in {sample.label} have no weight"
+                )
+            elif name not in sample.draws and name in other.found:
+                lines.append(f"{sample.label} has no muons of {name}")
+    return lines
 
 
 def _merit_text(merit: Merit) -> str:
@@ -145,14 +292,26 @@ def _merit_text(merit: Merit) -> str:
     return text + (f", of the reference's own muons {merit.control.auc:.4f}" if merit.control else "")
 
 
+def _joined(sample: Sample) -> dict[str, Float64]:
+    """Return the quantities that all categories have, of all muons drawn."""
+    return quantities(np.concatenate([muons.features[:, -4:] for muons in sample.draws.values()]))
+
+
 def check_units(generated: Sample, reference: Sample) -> None:
     """Raise `InputError` when lengths, momenta or z of two samples cannot be in the same units and frame."""
-    first, second = (quantities(joined(sample).features) for sample in (generated, reference))
+    first, second = _joined(generated), _joined(reference)
+    for sample, values in ((generated, first), (reference, second)):
+        typical = float(np.median(values["p"]))
+        if typical > _BEAM:
+            raise InputError(
+                f"p of {sample.label} is typically {typical:.4g} GeV, above the beam's {_BEAM:g} GeV: "
+                "it is in other units (MeV); nothing is compared"
+            )
     for name in ("p", "pt"):
         _check_scale(name, first[name], second[name], generated, reference)
     for category in CATEGORIES:
-        if not category.on_axis and all(category.name in s.categories for s in (generated, reference)):
-            places = [quantities(s.categories[category.name].features)["r"] for s in (generated, reference)]
+        if not category.on_axis and all(category.name in s.draws for s in (generated, reference)):
+            places = [quantities(s.draws[category.name].features)["r"] for s in (generated, reference)]
             _check_scale("r", places[0], places[1], generated, reference)
     middle = [float(np.median(values["z"])) for values in (first, second)]
     if abs(middle[0] - middle[1]) > _SAME_FRAME:
@@ -165,7 +324,7 @@ def check_units(generated: Sample, reference: Sample) -> None:
 
 def _check_scale(name: str, a: Float64, b: Float64, generated: Sample, reference: Sample) -> None:
     typical = [float(np.median(np.abs(values))) for values in (a, b)]
-    if len(a) < 100 or len(b) < 100 or min(typical) <= 0:
+    if len(a) < _TYPICAL or len(b) < _TYPICAL or min(typical) <= 0:
         return
     if max(typical) > _SAME_UNIT * min(typical):
         unit = LABELS[name][1]

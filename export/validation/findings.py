@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,29 @@ class Test:
         return asdict(self)
 
 
+#: Tests that ask the same question share a part of the level: the smaller a family, the less its tests pay
+#: for the others.
+_FAMILIES = {
+    "rates": "amounts",
+    "rates of the bundle": "amounts",
+    "charge ratio": "amounts",
+    "histogram": "distributions",
+    "bin": "distributions",
+    "KS": "distributions",
+    "tail": "tails",
+    "correlation": "correlations",
+    "classifier": "classifiers",
+    "memory": "memory",
+}
+
+
 def significant(tests: Sequence[Test], level: float) -> list[Test]:
     """Return the tests that fail, the worst first.
 
-    A test fails when p is below `level` over the number of tests (Bonferroni): two samples of the same
-    distribution get a test that fails with probability `level` at most.
+    The level is parted evenly among the groups of tests there are (amounts, distributions, tails,
+    correlations, classifiers, memory) and within each among its tests (Bonferroni): two samples of the same
+    distribution get any test that fails with probability `level` at most, however tests depend on each other.
     """
-    failed = [test for test in tests if test.p < level / len(tests)]
+    groups = Counter(_FAMILIES[test.family] for test in tests)
+    failed = [test for test in tests if test.p < level / len(groups) / groups[_FAMILIES[test.family]]]
     return sorted(failed, key=lambda test: (test.p, -test.size))

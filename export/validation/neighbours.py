@@ -12,12 +12,10 @@ import numpy as np
 
 from shipgen_export.training.figure_of_merit import Muons, thin
 from shipgen_export.validation.findings import Test
-from shipgen_export.validation.samples import by_proton
 from shipgen_export.validation.statistics import effective, one_sided
 
 if TYPE_CHECKING:
     from shipgen.columns import Float32, Float64
-    from shipgen_export.validation.samples import Sample
 
 #: Muons in each set, and muons whose neighbours are looked for.
 _MUONS, _ASKED = 50_000, 10_000
@@ -25,9 +23,20 @@ _FEWEST = 1000
 
 
 def neighbours(
-    generated: Sample, reference: Sample, name: str, seed: int
+    name: str, made: Muons, real: Muons, train: Muons | None, seed: int
 ) -> tuple[dict[str, Any], list[Test]] | None:
     """Look for the nearest neighbours of a category's generated muons; ``None`` with too few muons.
+
+    Parameters
+    ----------
+    name : str
+        The category.
+    made, real : Muons
+        Generated muons and those of the reference.
+    train : Muons, optional
+        Those that networks were trained on.
+    seed : int
+        Of draws.
 
     Returns
     -------
@@ -38,7 +47,6 @@ def neighbours(
         muons trained on than to as many others, 0.5 for a network that has not memorised, and its error.
     list of Test
     """
-    made, real = generated.categories[name], reference.categories[name]
     if min(len(made), len(real)) < 2 * _FEWEST:
         return None
     random = np.random.default_rng((seed, 5))
@@ -56,7 +64,6 @@ def neighbours(
         "copies": float(np.mean(to_real == 0)),
         "distance_ratio": float(np.median(to_real)) / typical if typical > 0 else None,
     }
-    train = reference.train.get(name)
     if train is None or len(train) < _FEWEST:
         return found, []
     number = min(len(train), len(real), _MUONS)
@@ -79,5 +86,5 @@ def _distances(muons: Float32, asked: Float32, scale: Float64) -> Float64:
 
 def _error(asked: Muons, both: list[Muons]) -> float:
     """Return the standard error of the share: of the muons asked, and of either set by protons."""
-    sizes = [len(asked), *(effective(by_proton(muons))[1] for muons in both)]
+    sizes = [len(asked), *(effective(muons)[1] for muons in both)]
     return float(0.5 * np.sqrt(sum(1 / size for size in sizes)))

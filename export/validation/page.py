@@ -18,6 +18,7 @@ from shipgen_export.validation.tables import (
     pm,
     pull_cell,
     tail_table,
+    uncertainty_table,
 )
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Page:
                     cells.append("")
                     continue
                 text = pm(merit.merit.auc, merit.merit.auc_error)
-                control = f" ({merit.control.auc:.4f})" if merit.control else ""
+                control = f"\n({merit.control.auc:.4f})" if merit.control else ""
                 cells.append(pull_cell(text + control, max(0.0, merit.pull)))
             rows.append(cells)
         heads = [
@@ -128,7 +129,7 @@ class Page:
             "muons moved, at most",
             "p > 100 GeV, gen. / ref.",
         ]
-        heads += [f"AUC, {form} (control)" for form in forms]
+        heads += [f"AUC, {form}" for form in forms]
         lines = "".join(f'<p class="note">{escaped(text)}</p>' for text in self._result.missing)
         limits = self._numbers["limits"]
         checked = [
@@ -141,7 +142,10 @@ class Page:
             for one in limits
         ]
         table = make_table(["limit", "allowed", "found", "where"], checked, texts=(3,)) if checked else ""
-        caption = "Green: within 3 standard errors of a perfect generator; red: not."
+        caption = (
+            "Green: within 3 standard errors of a perfect generator; red: not. "
+            "In brackets: the reference's muons against each other."
+        )
         return f'<h2 class="first" id="summary">Summary</h2>{make_table(heads, rows, caption)}{lines}{table}'
 
     def _failed(self) -> str:
@@ -201,11 +205,12 @@ class Page:
             for row in rates["charge"]
         ]
         parts.append(make_table(["mu+ / mu-", "generated", "reference", "pull"], charge))
-        if (bundle := self._result.bundle) is not None:
+        if (bundle := self._result.against_bundle) is not None:
             rows = [
                 [
                     self._titles[row["category"]],
                     f"{row['muons']:,}",
+                    f"{row['weight']:,.1f}",
                     f"{row['expected']:,.1f}",
                     pull_cell(formatted(row["pull"], "+.1f"), row["pull"]),
                 ]
@@ -214,26 +219,47 @@ class Page:
             caption = (
                 f"Muons generated for {bundle['pot']:.6g} POT against the rates of bundle {bundle['bundle']}"
             )
-            parts.append(make_table(["", "generated", "expected", "Poisson pull"], rows, caption))
-        return "".join(parts) + self._pictures.get("rates", "")
+            parts.append(
+                make_table(["", "muons", "sum of weights", "expected", "Poisson pull"], rows, caption)
+            )
+        return "".join(parts) + self._pictures.get("rates", "") + self._uncertainty()
+
+    def _uncertainty(self) -> str:
+        """Return how well the bundle's networks are known, where it says so."""
+        if not (found := self._numbers["uncertainty"]):
+            return ""
+        text = (
+            "The networks learnt from a sample of limited size, and have its fluctuations. Pulls do not "
+            "contain this: against a reference that the networks did not learn from, add it in quadrature."
+        )
+        table = uncertainty_table(found, self._titles)
+        return f'<h2 class="first" id="uncertainty">Uncertainty of the networks</h2><p>{text}</p>{table}'
 
     def _category(self, name: str) -> str:
         found = self._result.categories[name]
         parts = [f'<h2 id="{name}">{escaped(self._titles[name])}</h2>']
         sizes = [
-            [side, f"{of['muons']:,}", f"{of['effective']:,.0f}", f"{of['effective_protons']:,.0f}"]
+            [
+                side,
+                f"{of['muons']:,}",
+                f"{of['effective']:,.0f}",
+                f"{of['effective_protons']:,.0f}",
+                f"{of['drawn']:,}",
+            ]
             for side, of in found.effective.items()
         ]
-        parts.append(make_table(["", "muons compared", "effective", "effective protons"], sizes))
+        heads = ["", "muons counted", "effective", "effective protons", "drawn for classifiers, neighbours"]
+        parts.append(make_table(heads, sizes))
         parts += [self._pictures.get(f"{name}_distributions", ""), self._histograms(name)]
         parts += [
-            tail_table(found.tails),
+            tail_table(found.tails, self._numbers["uncertainty"].get(name, {})),
             self._pictures.get(f"{name}_tails", ""),
             self._pictures.get(f"{name}_pairs", ""),
         ]
         parts += [self._pictures.get(f"{name}_correlations", ""), self._classifiers(name)]
         parts.append(self._pictures.get(f"{name}_classifiers", ""))
-        parts += [coverage_table(found.coverage), memory_line(found.memory) if name != TOGETHER else ""]
+        if name != TOGETHER:
+            parts += [coverage_table(found.coverage), memory_line(found.memory)]
         return "".join(parts)
 
     def _histograms(self, name: str) -> str:

@@ -2,123 +2,162 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from shipgen.categories import category_by_name
 from shipgen_export.training.plots import BLUE, Figure, draw_overlay, draw_pair, fill, hist
-from shipgen_export.validation.category import muons_of
-from shipgen_export.validation.quantities import (
-    LABELS,
-    TOGETHER,
-    category_titles,
-    label,
-    pairs,
-    quantities,
-    shown_range,
-)
+from shipgen_export.validation.binning import SHOWN, SHOWN_2D
+from shipgen_export.validation.quantities import LABELS, category_titles, label
 from shipgen_export.validation.rate_pictures import draw_rates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from matplotlib.axes import Axes
 
     from shipgen.columns import Float64
-    from shipgen_export.training.figure_of_merit import Muons
-    from shipgen_export.validation.category import CategoryResult
     from shipgen_export.validation.classifiers import Merit
     from shipgen_export.validation.compare import Result
     from shipgen_export.validation.statistics import Comparison
+    from shipgen_export.validation.tally import Tally
 
-_BINS, _BINS_2D = 60, 50
-#: Pictures show the ranges between these quantiles of the reference.
-_SHOWN, _SHOWN_2D = (0.0002, 0.9998), (0.002, 0.998)
 _SIDES = ("generated", "reference")
 _RATIO = "gen. / ref."
 _LINEAR = ("phi", "phi_xy", "dphi")
-#: Largest number of points of a curve.
-_POINTS = 40
+#: Effective muons of the reference that a point of a tail curve needs.
+_FEWEST = 10
 _RED = "C3"
+#: Of all pictures: inches, and dots an inch. The page shows them less than a foot wide.
+_WIDTH, _DPI = 13.0, 110
 _DISTRIBUTIONS = (
     ": share of the muons a bin, ratio, and pulls of the bins of the test (about equal content, errors by "
     "proton where protons are known). Red: the bin with the largest pull."
 )
 
+#: Range of a picture, and for both samples the sums of w and of w^2 a bin, of weights whose sum is 1.
+Shown = tuple[tuple[float, float], tuple["Float64", "Float64"]]
 
-def draw_all(result: Result) -> Iterator[tuple[str, str, Any]]:
-    """Yield name, caption and figure of each picture."""
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture to draw.
+
+    Attributes
+    ----------
+    name, caption : str
+    draw : callable
+        Of this module, so that another process finds it; returns a figure.
+    data : tuple
+        What it takes.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[..., Any]
+    data: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"the picture {self.name}"
+
+    def run(self) -> tuple[bytes, bytes]:
+        """Return it as PNG and as PDF."""
+        figure = self.draw(*self.data)
+        files = []
+        for form, settings in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
+            content = BytesIO()
+            figure.savefig(content, format=form, **settings)
+            files.append(content.getvalue())
+        return files[0], files[1]
+
+
+def all_pictures(result: Result) -> Iterator[Picture]:
+    """Yield the pictures of a report."""
     titles = category_titles()
-    yield "rates", "Rates of the categories, and charge ratio as a function of momentum.", draw_rates(result)
+    caption = (
+        "Rates of the categories, and charge ratio of all muons over p and pT; "
+        "bands are the reference and its standard error."
+    )
+    yield Picture("rates", caption, draw_rates, (result.rates,))
+    binning = result.tallies[0].binning
     for name, found in result.categories.items():
-        samples = muons_of(result.generated, name), muons_of(result.reference, name)
-        values = [quantities(muons.features) for muons in samples]
         title = titles[name]
-        yield (
-            f"{name}_distributions",
-            title + _DISTRIBUTIONS,
-            _distributions(found, values, samples, title),
+        shown = {
+            q: (ends, _scaled(result.tallies, name, (name, "shown", q)))
+            for q, ends in binning.shown[name].items()
+        }
+        data: tuple[Any, ...] = (found.histograms, shown, title)
+        yield Picture(f"{name}_distributions", title + _DISTRIBUTIONS, _distributions, data)
+        above = {
+            q: (thresholds, _scaled(result.tallies, name, (name, "above", q)))
+            for q, thresholds in binning.thresholds[name].items()
+        }
+        caption = f"{title}: share of the muons above a threshold."
+        yield Picture(f"{name}_tails", caption, _tails, (above, title))
+        tables = {
+            pair: (ends, _scaled(result.tallies, name, (name, "pair", *pair)))
+            for pair, ends in binning.pairs[name].items()
+        }
+        caption = (
+            f"{title}: pairs of quantities, generated on the left, reference on the right, same colours."
         )
-        yield (
-            f"{name}_tails",
-            f"{title}: share of the muons above a threshold.",
-            _tails(values, samples, title),
-        )
-        category = None if name == TOGETHER else category_by_name(name)
-        yield (
-            f"{name}_pairs",
-            f"{title}: pairs of quantities, generated on the left, reference on the right, same colours.",
-            _pairs(values, samples, pairs(category), title),
-        )
+        yield Picture(f"{name}_pairs", caption, _pairs, (tables, title))
         if found.correlations:
-            yield (
-                f"{name}_correlations",
-                f"{title}: correlation coefficients, and the difference over its standard error.",
-                _correlations(found, title),
-            )
+            caption = f"{title}: correlation coefficients, and the difference over its standard error."
+            data = (found.features, found.correlations, title)
+            yield Picture(f"{name}_correlations", caption, _correlations, data)
         if name in result.merits:
-            yield (
-                f"{name}_classifiers",
-                f"{title}: output of the classifiers for muons they were not trained on; high: reference.",
-                _classifiers(result.merits[name], title),
+            caption = (
+                f"{title}: output of the classifiers for muons they were not trained on; high: reference."
             )
+            yield Picture(f"{name}_classifiers", caption, _classifiers, (result.merits[name], title))
 
 
-def _normal(muons: Muons) -> Float64:
-    return np.asarray(muons.weights / muons.weights.sum())
+def _scaled(tallies: tuple[Tally, Tally], name: str, key: tuple[str, ...]) -> tuple[Float64, Float64]:
+    """Return sums of weights, and of their squares where there are any, of weights whose sum is 1."""
+    found = []
+    for tally in tallies:
+        total, sums = tally.size(name)[1], tally.sums[key]
+        found.append(sums / total if "pair" in key else sums / np.array([[total], [total**2]]))
+    return found[0], found[1]
 
 
-def _distributions(
-    found: CategoryResult, values: list[dict[str, Float64]], samples: tuple[Muons, Muons], title: str
-) -> Any:
+def make_histogram(ends: tuple[float, float], sums: Float64) -> Any:
+    """Return a histogram of sums of w and of w^2."""
+    histogram = hist.Hist(hist.axis.Regular(SHOWN, *ends), storage=hist.storage.Weight())
+    view = histogram.view()
+    view.value, view.variance = sums
+    return histogram
+
+
+def _distributions(found: Mapping[str, Comparison], shown: Mapping[str, Shown], title: str) -> Any:
     """Draw each quantity with ratio and pulls."""
-    names = list(values[0])
-    columns, rows = 4, -(-len(names) // 4)
-    height = 4.6 * rows + 0.6
-    figure = Figure(figsize=(18, height), dpi=72)
+    columns, rows = 3, -(-len(shown) // 3)
+    height = 4.6 * rows + 0.3
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
     grid = figure.add_gridspec(
         rows,
         columns,
-        left=0.05,
+        left=0.065,
         right=0.99,
-        top=1 - 0.6 / height,
+        top=1 - 0.5 / height,
         bottom=0.55 / height,
-        wspace=0.24,
+        wspace=0.27,
         hspace=0.2,
     )
-    figure.suptitle(f"{title}: share of the muons a bin", fontsize="x-large")
-    weights = [_normal(muons) for muons in samples]
-    for place, name in enumerate(names):
+    figure.suptitle(title, fontsize="x-large", y=1 - 0.12 / height, va="top")
+    for place, (name, (ends, sums)) in enumerate(shown.items()):
         inner = grid[divmod(place, columns)].subgridspec(3, 1, height_ratios=(3, 1.1, 1.1), hspace=0.08)
         upper, lower, lowest = (figure.add_subplot(inner[row]) for row in range(3))
-        axis = hist.axis.Regular(_BINS, *shown_range(name, values[1][name], samples[1].weights, _SHOWN))
-        both = [fill(axis, each[name], w) for each, w in zip(values, weights, strict=True)]
+        both = [make_histogram(ends, each) for each in sums]
         draw_overlay(upper, lower, both[0], both[1], label(name), names=_SIDES, log=name not in _LINEAR)
+        upper.set_ylabel("share of the muons a bin")
         lower.set(ylabel=_RATIO, xlabel="", ylim=(0.5, 1.5), yticks=(0.75, 1, 1.25))
         lower.tick_params(labelbottom=False)
-        _pulls(lowest, found.histograms.get(name), name, upper.get_xlim())
+        _pulls(lowest, found.get(name), name, upper.get_xlim())
         figure.align_ylabels([upper, lower, lowest])
     return figure
 
@@ -147,93 +186,75 @@ def _pulls(axes: Axes, comparison: Comparison | None, name: str, limits: tuple[f
         ha="right",
         va="top",
         transform=axes.transAxes,
-        fontsize="x-small",
+        fontsize="small",
         bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
     )
 
 
-def _above(values: Float64, weights: Float64, thresholds: Float64) -> tuple[Float64, Float64]:
-    """Return the share of weight above thresholds and its relative error, muons taken as independent."""
-    order = np.argsort(values)
-    first = np.searchsorted(values[order], thresholds)
-    sums, squares = (
-        np.append(np.cumsum((weights**k)[order][::-1])[::-1], 0.0)[first] / weights.sum() ** k for k in (1, 2)
-    )
-    return sums, np.sqrt(np.divide(squares, sums**2, out=np.zeros_like(sums), where=sums > 0))
-
-
-def _tails(values: list[dict[str, Float64]], samples: tuple[Muons, Muons], title: str) -> Any:
+def _tails(curves: Mapping[str, tuple[Float64, tuple[Float64, Float64]]], title: str) -> Any:
     """Draw the shares above thresholds of p and pT, and their ratio."""
-    figure = Figure(figsize=(13, 5), dpi=72)
+    figure = Figure(figsize=(_WIDTH, 5), dpi=_DPI)
     figure.suptitle(title, fontsize="x-large")
     grid = figure.add_gridspec(
         2, 2, left=0.07, right=0.985, top=0.9, bottom=0.12, height_ratios=(3, 1.2), hspace=0.08
     )
-    for column, name in enumerate(("p", "pt")):
+    for column, (name, (thresholds, both)) in enumerate(curves.items()):
         upper, lower = (figure.add_subplot(grid[row, column]) for row in (0, 1))
-        last = np.sort(values[1][name])[-min(20, len(samples[1]))]
-        thresholds = np.linspace(values[1][name].min(), last, _POINTS)
-        shares, errors = zip(
-            *(
-                _above(each[name], muons.weights, thresholds)
-                for each, muons in zip(values, samples, strict=True)
-            ),
-            strict=True,
-        )
-        upper.fill_between(thresholds, shares[1], color="0.75", label=_SIDES[1], step=None)
-        upper.plot(thresholds, np.where(shares[0] > 0, shares[0], np.nan), color=BLUE, label=_SIDES[0])
-        upper.set(yscale="log", ylabel="share above threshold", xlim=(thresholds[0], thresholds[-1]))
-        upper.set_ylim(shares[1][-1] / 3, 2)
+        (made, real), (made2, real2) = ([each[k] for each in both] for k in (0, 1))
+        enough = real**2 > _FEWEST * real2
+        last = max(1, int(np.flatnonzero(enough)[-1])) if enough.any() else 1
+        upper.fill_between(thresholds, real, color="0.75", label=_SIDES[1], step=None)
+        upper.plot(thresholds, np.where(made > 0, made, np.nan), color=BLUE, label=_SIDES[0])
+        upper.set(yscale="log", ylabel="share above threshold", xlim=(thresholds[0], thresholds[last]))
+        upper.set_ylim(max(real[last], np.finfo(float).tiny) / 3, 2)
         upper.tick_params(labelbottom=False)
         upper.legend(frameon=False, loc="upper right")
-        ratio = shares[0] / shares[1]
-        lower.errorbar(thresholds, ratio, ratio * np.hypot(*errors), fmt=".-", color=BLUE, linewidth=0.8)
+        good = (made > 0) & (real > 0)
+        ratio = np.divide(made, real, out=np.full(len(made), np.nan), where=good)
+        error = np.full(len(made), np.nan)
+        error[good] = ratio[good] * np.sqrt(made2[good] / made[good] ** 2 + real2[good] / real[good] ** 2)
+        lower.errorbar(thresholds, ratio, error, fmt=".-", color=BLUE, linewidth=0.8)
         lower.axhline(1, color="0.5", linewidth=0.8)
         lower.set(xlabel=f"threshold of {label(name)}", ylabel=_RATIO, ylim=(0, 2), xlim=upper.get_xlim())
     return figure
 
 
-def _pairs(
-    values: list[dict[str, Float64]],
-    samples: tuple[Muons, Muons],
-    names: tuple[tuple[str, str], ...],
-    title: str,
-) -> Any:
-    rows = -(-len(names) // 3)
+def _pairs(tables: Mapping[tuple[str, str], Any], title: str) -> Any:
+    rows = -(-len(tables) // 2)
     height = 0.9 + 3.1 * rows
-    figure = Figure(figsize=(18, height), dpi=72)
-    figure.suptitle(f"{title}: generated (left), reference (right)", fontsize="x-large")
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
+    figure.suptitle(f"{title}: share of the muons a bin, logarithmic", fontsize="x-large")
     grid = figure.add_gridspec(
-        rows, 3, left=0.045, right=0.99, top=1 - 0.55 / height, bottom=0.6 / height, wspace=0.17, hspace=0.28
+        rows, 2, left=0.06, right=0.99, top=1 - 0.75 / height, bottom=0.6 / height, wspace=0.17, hspace=0.36
     )
-    weights = [_normal(muons) for muons in samples]
-    for place, pair in enumerate(names):
-        inner = grid[divmod(place, 3)].subgridspec(1, 2, wspace=0.04)
+    for place, (pair, (ends, both)) in enumerate(tables.items()):
+        inner = grid[divmod(place, 2)].subgridspec(1, 2, wspace=0.04)
         axes = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
-        both = [
-            hist.axis.Regular(_BINS_2D, *shown_range(name, values[1][name], samples[1].weights, _SHOWN_2D))
-            for name in pair
-        ]
-        histograms = [
-            hist.Hist(*both, storage=hist.storage.Double()).fill(*(each[name] for name in pair), weight=w)
-            for each, w in zip(values, weights, strict=True)
-        ]
+        histograms: list[Any] = []
+        for table in both:
+            histograms.append(hist.Hist(*(hist.axis.Regular(SHOWN_2D, *each) for each in ends)))
+            histograms[-1].view()[:] = table
         draw_pair(axes, (histograms[0], histograms[1]), (label(pair[0]), label(pair[1])))
+        for one, side in zip(axes, _SIDES, strict=True):
+            one.set_title(side, fontsize="medium")
+            one.tick_params(labelsize="small")
     return figure
 
 
-def _correlations(found: CategoryResult, title: str) -> Any:
+def _correlations(
+    features: tuple[str, ...], found: Mapping[str, tuple[Float64, Float64, Float64]], title: str
+) -> Any:
     """Draw both kinds of correlation: generated, reference, and the difference over its error."""
-    rows = len(found.correlations)
-    figure = Figure(figsize=(14, 4.4 * rows + 0.5), dpi=72)
+    rows = len(found)
+    figure = Figure(figsize=(_WIDTH, 4.1 * rows + 0.5), dpi=_DPI)
     figure.suptitle(title, fontsize="x-large")
     panels = figure.subplots(rows, 3, squeeze=False)
     height = figure.get_figheight()
     figure.subplots_adjust(
         left=0.05, right=0.97, top=1 - 0.9 / height, bottom=0.35 / height, wspace=0.3, hspace=0.25
     )
-    names = [LABELS[name][0] if name != "z" else "z" for name in found.features]
-    for row, (kind, matrices) in zip(panels, found.correlations.items(), strict=True):
+    names = [LABELS[name][0] if name != "z" else "z" for name in features]
+    for row, (kind, matrices) in zip(panels, found.items(), strict=True):
         for axes, matrix, text in zip(
             row, matrices, ("generated", "reference", "difference / error"), strict=True
         ):
@@ -244,7 +265,8 @@ def _correlations(found: CategoryResult, title: str) -> Any:
             axes.set_title(f"{kind.capitalize()}, {text}", fontsize="medium")
             for i, j in np.ndindex(matrix.shape):
                 dark = abs(matrix[i, j]) > 0.6 * limit
-                shown = f"{matrix[i, j]:.2f}" if limit == 1 else f"{matrix[i, j]:.1f}"
+                # Rounded first: there is no -0.00.
+                shown = f"{float(matrix[i, j].round(2)) + 0:.2f}" if limit == 1 else f"{matrix[i, j]:.1f}"
                 axes.text(
                     j,
                     i,
@@ -260,12 +282,12 @@ def _correlations(found: CategoryResult, title: str) -> Any:
 
 def _classifiers(merits: Mapping[str, Merit], title: str) -> Any:
     """Draw the output of each classifier for both kinds."""
-    figure = Figure(figsize=(6.5 * len(merits), 4.8), dpi=72)
+    figure = Figure(figsize=(_WIDTH / 3 * max(2, len(merits)), 4.6), dpi=_DPI)
     figure.suptitle(title, fontsize="x-large")
     grid = figure.add_gridspec(
         2,
         len(merits),
-        left=0.16 / (1 + len(merits)),
+        left=0.2 / (1 + max(2, len(merits))),
         right=0.985,
         top=0.84,
         bottom=0.12,
@@ -280,10 +302,11 @@ def _classifiers(merits: Mapping[str, Merit], title: str) -> Any:
         )
         text = "classifier's output"
         draw_overlay(upper, lower, generated, real, text, names=_SIDES, log=False)
+        upper.set_ylabel("share of the muons a bin" if column == 0 else "")
         lower.set_ylabel(_RATIO)
         figures = merit.merit
         upper.set_title(
-            f"{form}: AUC {figures.auc:.4f} $\\pm$ {figures.auc_error:.4f}, overlap {figures.overlap:.3f}",
+            f"{form}: AUC {figures.auc:.4f} $\\pm$ {figures.auc_error:.4f}",
             fontsize="medium",
         )
     return figure

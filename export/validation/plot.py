@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,18 +11,24 @@ from matplotlib.colors import LogNorm
 from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
 from shipgen.files import check_output, complete_file
-from shipgen_export.training.plots import Figure, draw_overlay, fill, hist
+from shipgen.progress import progress
+from shipgen_export.training.plots import Figure, draw_overlay
+from shipgen_export.validation.pictures import make_histogram
 from shipgen_export.validation.quantities import TOGETHER, category_titles, label, quantities, shown_range
 from shipgen_export.validation.samples import Choice, open_sample
+from shipgen_export.validation.tally import histogram, pair_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from matplotlib.axes import Axes
 
     from shipgen.columns import Float64
     from shipgen_export.validation.samples import Sample
+
+    Ranges = Mapping[str, tuple[float, float]]
 
 #: Endings that pictures may have.
 ENDINGS = (".png", ".pdf", ".svg")
@@ -31,7 +38,19 @@ _PAIRS = (("p", "pt"), ("x", "y"))
 #: Quantities that on-axis muons do not have.
 _OFF_AXIS = ("r", "x", "y")
 _SHOWN = (0.0005, 0.9995)
-_BINS, _BINS_2D = 60, 80
+#: Muons a category that decide on the ranges.
+_DRAWN = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """The muons of one source: a histogram (sums of w and w^2) a quantity, a table a pair."""
+
+    title: str
+    lines: list[str]
+    per_pot: bool
+    histograms: dict[str, Float64]
+    tables: dict[tuple[str, str], Float64]
 
 
 def plot(
@@ -42,21 +61,24 @@ def plot(
     seed: int = 1,
     beam: str = "auto",
     force: bool = False,
+    names: Sequence[str] = (),
 ) -> list[str]:
     """Draw the muons of `paths[0]`, over those of `paths[1]` if it is given.
 
     Parameters
     ----------
     paths : sequence of Path
-        Bundles, prepared samples or ROOT files, one or two.
+        Bundles, prepared samples or files of muons, one or two.
     output : Path
         PNG, PDF or SVG.
     muons : int
-        Muons that a bundle makes, and most muons a category.
+        Muons that a bundle makes; of files all are drawn.
     seed : int
-        Of them and of the draw.
+        Of them.
     beam : str
         Of ROOT files, as for `prepare`.
+    names : sequence of str
+        What the picture calls them; their own names if not given.
 
     Returns
     -------
@@ -71,62 +93,86 @@ def plot(
     if output.suffix not in ENDINGS:
         raise InputError(f"{output} is no picture: take a name that ends in {', '.join(ENDINGS)}")
     check_output(output, force=force)
-    lines, tables, titles, normalised = [], [], [], []
-    for number, path in enumerate(paths):
-        with open_sample(path, Choice(muons, muons, seed + number, beam=beam)) as sample:
-            tables.append(_columns(sample))
-            lines += _lines(sample)
-            titles.append(sample.label)
-            normalised.append(sample.normalised)
-    figure = _draw(tables, titles, per_pot=all(normalised))
+    counted: list[_Counted] = []
+    ranges: Ranges | None = None
+    # The last one decides on the ranges.
+    for number, path in reversed(list(enumerate(paths))):
+        with open_sample(path, Choice(_DRAWN, muons, seed + number, beam=beam)) as sample:
+            ranges = ranges or _ranges(sample)
+            title = names[number] if number < len(names) else sample.label
+            counted.insert(0, _count(sample, ranges, title))
+    assert ranges is not None  # noqa: S101 (there is a path)
+    figure = _draw(counted, ranges)
     with complete_file(output, force=force) as part:
         figure.savefig(part, format=output.suffix[1:])
-    return lines
+    return [line for one in counted for line in one.lines]
 
 
-def _columns(sample: Sample) -> dict[str, tuple[Float64, Float64]]:
-    """Return values and weights of each quantity, of the categories that have it."""
+def _ranges(sample: Sample) -> Ranges:
+    """Return the range of each quantity, of the categories that have it."""
     parts: dict[str, list[tuple[Float64, Float64]]] = {}
-    for muons in sample.categories.values():
+    for muons in sample.draws.values():
         for name, values in quantities(muons.features).items():
             parts.setdefault(name, []).append((values, muons.weights))
     return {
-        name: (
-            np.concatenate([values for values, _ in each]),
-            np.concatenate([weights for _, weights in each]),
+        name: shown_range(
+            name, np.concatenate([v for v, _ in each]), np.concatenate([w for _, w in each]), _SHOWN
         )
         for name, each in parts.items()
     }
 
 
+def _count(sample: Sample, ranges: Ranges, title: str) -> _Counted:
+    """Fill histograms of all muons; where rates are unknown, of shares."""
+    histograms: dict[str, Float64] = {}
+    tables: dict[tuple[str, str], Float64] = {}
+    total = 1.0 if sample.normalised else sum(one.total for one in sample.source.surveys.values())
+    bar: AbstractContextManager[Any] = progress("counting", sample.source.muons, "muons")
+    with bar as advance:
+        for block in sample.source.blocks():
+            for muons in block.muons.values():
+                weights = muons.weights / total
+                values = quantities(muons.features)
+                for name in ranges.keys() & values.keys() & set(_QUANTITIES):
+                    found = histogram(values[name], ranges[name], weights, np.square(weights))
+                    histograms[name] = histograms.get(name, 0) + found
+                for a, b in _PAIRS:
+                    if {a, b} <= ranges.keys() & values.keys():
+                        table = pair_table((values[a], values[b]), (ranges[a], ranges[b]), weights)
+                        tables[a, b] = tables.get((a, b), 0) + table
+                advance(len(muons))
+    return _Counted(title, _lines(sample), sample.normalised, histograms, tables)
+
+
 def _lines(sample: Sample) -> list[str]:
     unit = "muons per POT" if sample.normalised else "sum of weights, for an unknown number of protons"
-    lines = [f"{sample.label}: {sum(sample.found.values()):,} muons, {sample.totals.sum():.4e} {unit}"]
+    totals = {name: survey.total for name, survey in sample.source.surveys.items()}
+    whole = sum(totals.values())
+    lines = [f"{sample.label}: {sample.source.muons:,} muons, {whole:.4e} {unit}"]
     titles = category_titles()
-    for place, category in enumerate(CATEGORIES):
-        count, total = sample.found.get(category.name, 0), sample.totals[place]
-        lines.append(
-            f"  {titles[category.name]:14} {count:14,}  {total:.4e}  {total / sample.totals.sum():7.2%}"
-        )
+    for category in CATEGORIES:
+        count, total = sample.found.get(category.name, 0), totals.get(category.name, 0.0)
+        lines.append(f"  {titles[category.name]:14} {count:14,}  {total:.4e}  {total / whole:7.2%}")
     return lines
 
 
-def _draw(
-    tables: Sequence[Mapping[str, tuple[Float64, Float64]]], titles: Sequence[str], *, per_pot: bool
-) -> Any:
+def _draw(counted: Sequence[_Counted], ranges: Ranges) -> Any:
     figure = Figure(figsize=(18, 9.4), dpi=80)
     outer = figure.add_gridspec(2, 4, left=0.05, right=0.965, top=0.93, bottom=0.07, wspace=0.27, hspace=0.22)
+    titles = [one.title for one in counted]
     figure.suptitle(" and ".join(titles) + f", {category_titles()[TOGETHER]}", fontsize="x-large")
-    names = [name for name in _QUANTITIES if all(name in table for table in tables)]
+    per_pot = all(one.per_pot for one in counted)
+    names = [name for name in _QUANTITIES if all(name in one.histograms for one in counted)]
     for place, name in enumerate(names):
-        values = [table[name] for table in tables]
-        if not per_pot:
-            values = [(column, weights / weights.sum()) for column, weights in values]
-        axis = hist.axis.Regular(_BINS, *shown_range(name, *values[-1], _SHOWN))
-        histograms = [fill(axis, *each) for each in values]
+        histograms = []
+        for one in counted:
+            sums = one.histograms[name]
+            if not per_pot and one.per_pot:
+                sums = sums / np.array([[sums[0].sum()], [sums[0].sum() ** 2]])
+            histograms.append(make_histogram(ranges[name], sums))
         cell = outer[divmod(place, 4)]
         text = label(name) + ", off axis" * (name in _OFF_AXIS)
-        if len(tables) == 1:
+        if len(counted) == 1:
             upper, lower = figure.add_subplot(cell), None
         else:
             inner = cell.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.06)
@@ -137,32 +183,23 @@ def _draw(
         if lower is not None:
             lower.set_ylabel("ratio")
     for place, pair in enumerate(_PAIRS, 6):
-        if all(name in tables[0] for name in pair):
-            _pair(figure, figure.add_subplot(outer[divmod(place, 4)]), tables[0], pair, titles[0])
+        if pair in counted[0].tables:
+            axes = figure.add_subplot(outer[divmod(place, 4)])
+            _pair(figure, axes, counted[0].tables[pair], pair, ranges, titles[0])
     return figure
 
 
-def _pair(
-    figure: Any,
-    axes: Axes,
-    table: Mapping[str, tuple[Float64, Float64]],
-    pair: tuple[str, str],
-    title: str,
-) -> None:
+def _pair(figure: Any, axes: Axes, table: Float64, pair: tuple[str, str], ranges: Ranges, title: str) -> None:
     """Draw two quantities of the first file against each other."""
-    columns, weights = [table[name][0] for name in pair], table[pair[0]][1]
-    both = [
-        hist.axis.Regular(_BINS_2D, *shown_range(name, column, weights, _SHOWN))
-        for name, column in zip(pair, columns, strict=True)
-    ]
-    content = hist.Hist(*both, storage=hist.storage.Double()).fill(*columns, weight=weights).values()
-    content /= content.sum()
-    extent = (both[0].edges[0], both[0].edges[-1], both[1].edges[0], both[1].edges[-1])
+    content = table / table.sum()
     lowest = content[content > 0].min()
-    norm = LogNorm(lowest, content.max()) if content.max() > lowest else None
-    shown = np.ma.masked_equal(content.T, 0)
     image = axes.imshow(
-        shown, origin="lower", extent=extent, aspect="auto", interpolation="nearest", norm=norm
+        np.ma.masked_equal(content.T, 0),
+        origin="lower",
+        extent=(*ranges[pair[0]], *ranges[pair[1]]),
+        aspect="auto",
+        interpolation="nearest",
+        norm=LogNorm(lowest, content.max()) if content.max() > lowest else None,
     )
     off = ", off axis" * (pair[0] in _OFF_AXIS)
     axes.set(xlabel=label(pair[0]) + off, ylabel=label(pair[1]))

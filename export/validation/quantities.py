@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import operator
-import re
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipgen.categories import CATEGORIES, FEATURE_UNITS
-from shipgen.errors import InputError
+from shipgen.quantities import Quantities
+from shipgen.regions import Expression
 from shipgen_export.validation.statistics import weighted_quantiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from shipgen.categories import Category
     from shipgen.columns import Float32, Float64
 
@@ -59,9 +56,6 @@ PAIRS = {
     False: (("p", "pt"), ("z", "p"), ("x", "y"), ("r", "pt"), ("x", "px"), ("z", "r")),
 }
 
-_CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
-_OPERATORS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
-
 
 def label(name: str) -> str:
     """Return how pictures call a quantity, with its unit."""
@@ -97,46 +91,38 @@ def quantities(features: Float32) -> dict[str, Float64]:
 
 @dataclass(frozen=True)
 class Region:
-    """A region of muons such as ``p > 100, pt > 2``: all its conditions hold."""
+    """A region of muons.
 
+    Attributes
+    ----------
+    name : str
+        How the report calls it.
+    text : str
+        The expression, see `shipgen.regions`.
+    """
+
+    name: str
     text: str
-    conditions: tuple[tuple[str, str, float], ...]
 
     @classmethod
     def parse(cls, text: str) -> Region:
-        """Read conditions joined by commas; raise `InputError` where they cannot be read."""
-        conditions = []
-        for part in text.split(","):
-            match = _CONDITION.fullmatch(part)
-            try:
-                name, sign, number = match.groups()  # type: ignore[union-attr]
-                conditions.append((name.lower(), sign, float(number)))
-            except (AttributeError, ValueError) as error:
-                raise InputError(f"the region {text!r} is not like 'p > 100, pt > 2'") from error
-            if name.lower() not in LABELS:
-                raise InputError(f"no quantity {name!r} in the region {text!r}: take {', '.join(LABELS)}")
-        return cls(text, tuple(conditions))
+        """Read an expression such as ``p > 100 and pt > 2``; raise `InputError` where it cannot be read."""
+        return cls(_parsed(text).text, text)
 
-    @property
-    def name(self) -> str:
-        """How the report calls it."""
-        parts = (
-            f"{plain(name)} {sign} {number:g} {LABELS[name][1]}" for name, sign, number in self.conditions
-        )
-        return ", ".join(parts)
+    def holds(self, category: Category, features: Float32) -> Any:
+        """Return which muons are in it, bool[n]; `features` as for `quantities`."""
+        return _parsed(self.text).holds(Quantities.of_features(category, features.T, 0.0))
 
-    def holds(self, values: Mapping[str, Float64]) -> Any:
-        """Return which muons are in the region, bool[n]; ``None`` where a quantity is not defined."""
-        if any(name not in values for name, _, _ in self.conditions):
-            return None
-        each = (_OPERATORS[sign](values[name], number) for name, sign, number in self.conditions)
-        return reduce(np.logical_and, each)
+
+@cache
+def _parsed(text: str) -> Expression:
+    return Expression.parse(text)
 
 
 def tails() -> list[Region]:
     """Return the tails that are always compared."""
     return [
-        Region("", ((name, ">", threshold),))
+        Region(f"{plain(name)} > {threshold:g} {LABELS[name][1]}", f"{name} > {threshold!r}")
         for name, thresholds in TAILS.items()
         for threshold in thresholds
     ]

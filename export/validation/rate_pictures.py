@@ -7,30 +7,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from shipgen.categories import CATEGORIES
 from shipgen_export.training.plots import BLUE, Figure
-from shipgen_export.validation.quantities import category_titles, label, plain, quantities
-from shipgen_export.validation.statistics import weighted_quantiles
+from shipgen_export.validation.quantities import TOGETHER, category_titles, label, plain
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from collections.abc import Mapping, Sequence
 
-    from shipgen.columns import Float64
-    from shipgen_export.validation.compare import Result
+    from matplotlib.axes import Axes
 
 _SIDES = ("generated", "reference")
 _RATIO = "gen. / ref."
-#: Bins of the charge ratio, of equal content.
-_CHARGE_BINS = 12
 
 
-def draw_rates(result: Result) -> Any:
+def draw_rates(rates: Mapping[str, Any]) -> Any:
     """Draw rates by category with their ratio, and the charge ratio over p and pT."""
-    figure = Figure(figsize=(18, 5), dpi=72)
+    figure = Figure(figsize=(13, 4.4), dpi=110)
     grid = figure.add_gridspec(
-        2, 3, left=0.055, right=0.99, top=0.95, bottom=0.13, height_ratios=(3, 1.2), hspace=0.08, wspace=0.22
+        2, 3, left=0.07, right=0.99, top=0.95, bottom=0.13, height_ratios=(3, 1.2), hspace=0.08, wspace=0.28
     )
-    rows = result.rates["rows"]
+    rows = rates["rows"]
     upper, lower = (figure.add_subplot(grid[row, 0]) for row in (0, 1))
     places = np.arange(len(rows))
     upper.bar(places, [row["reference"] for row in rows], color="0.75", label=_SIDES[1])
@@ -42,58 +37,48 @@ def draw_rates(result: Result) -> Any:
         color=BLUE,
         label=_SIDES[0],
     )
-    upper.set(ylabel=result.rates["unit"], xticks=places)
+    upper.set(ylabel=rates["unit"], xticks=places)
     upper.tick_params(labelbottom=False)
     upper.legend(frameon=False, loc="upper left")
+    upper.ticklabel_format(axis="y", scilimits=(-2, 2))
     ratios = [np.nan if row["ratio"] is None else row["ratio"] for row in rows]
     errors = [np.nan if row["ratio_error"] is None else row["ratio_error"] for row in rows]
     lower.errorbar(places, ratios, errors, fmt="o", color=BLUE)
     lower.axhline(1, color="0.5", linewidth=0.8)
     titles = category_titles()
     lower.set(ylabel=_RATIO, xlim=upper.get_xlim())
-    lower.set_xticks(places, [titles[row["category"]] for row in rows])
+    lower.set_xticks(places, [titles[row["category"]] for row in rows], fontsize="small")
     for column, name in enumerate(("p", "pt"), 1):
-        _charge(figure.add_subplot(grid[:, column]), result, name)
+        _charge(figure.add_subplot(grid[:, column]), rates["over"], name)
     return figure
 
 
-def _charge(axes: Axes, result: Result, name: str) -> None:
-    """Draw the ratio of positive to negative muons over a quantity; muons taken as independent."""
-    edges = middle = None
-    for sample, color, side, shift in (
-        (result.reference, "0.45", _SIDES[1], 1.0),
-        (result.generated, BLUE, _SIDES[0], 1.015),
-    ):
-        sums: dict[int, list[Float64]] = {}
-        values: dict[str, tuple[Float64, Float64]] = {
-            category.name: (
-                quantities(sample.categories[category.name].features)[name],
-                sample.categories[category.name].weights,
-            )
-            for category in CATEGORIES
-            if category.name in sample.categories
-        }
-        if edges is None or middle is None:
-            joined = [np.concatenate(parts) for parts in zip(*values.values(), strict=True)]
-            levels = np.linspace(0, 1, 2 * _CHARGE_BINS + 1)
-            points = weighted_quantiles(joined[0], joined[1], levels)
-            edges, middle = points[::2], points[1::2]
-        for category in CATEGORIES:
-            if category.name in values:
-                found = [
-                    np.histogram(values[category.name][0], edges, weights=values[category.name][1] ** k)[0]
-                    for k in (1, 2)
-                ]
-                known = sums.setdefault(category.pdg, [np.zeros(len(edges) - 1)] * 2)
-                sums[category.pdg] = [known[0] + found[0], known[1] + found[1]]
-        if len(sums) < 2:
-            continue
-        plus, minus = sums[-13], sums[13]
-        good = (plus[0] > 0) & (minus[0] > 0)
-        ratio = plus[0][good] / minus[0][good]
-        error = ratio * np.sqrt(plus[1][good] / plus[0][good] ** 2 + minus[1][good] / minus[0][good] ** 2)
-        axes.errorbar(middle[good] * shift, ratio, error, fmt="o", markersize=4, color=color, label=side)
-    axes.set(xlabel=label(name), ylabel=r"$\mu^+$ / $\mu^-$", xscale="log")
+def _charge(axes: Axes, over: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Draw the ratio of positive to negative muons over a quantity."""
+    found = next((row for row in over if row["where"] == TOGETHER and row["quantity"] == name), None)
+    axes.set(xlabel=label(name), ylabel=r"$\mu^+$ / $\mu^-$")
+    if found is None:
+        axes.text(0.5, 0.5, "too few muons", ha="center", va="center", transform=axes.transAxes)
+        return
+    edges = np.array(found["edges"])
+    values, errors = np.array(found["reference"]), np.array(found["reference_error"])
+    axes.stairs(values + errors, edges, baseline=values - errors, fill=True, color="0.75", label=_SIDES[1])
+    # The first and the last bin end with the muons; half of the last is where few of them are.
+    middle = np.sqrt(edges[1:] * np.maximum(edges[:-1], edges[1] / 2))
+    axes.errorbar(
+        middle,
+        found[_SIDES[0]],
+        found[f"{_SIDES[0]}_error"],
+        fmt="o",
+        markersize=4,
+        color=BLUE,
+        label=_SIDES[0],
+    )
+    axes.set(xscale="log", xlim=(edges[1] / 2, edges[-1]))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.3 * (high - low))
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, title=f"charge ratio over {plain(name)}")
+    axes.xaxis.set_major_formatter("{x:g}")
+    text = rf"$\chi^2$/dof = {found['chi2']:.0f}/{found['dof']}, p = {found['p']:.2g}"
+    title = f"charge ratio over {plain(name)}; {text}"
+    axes.legend(frameon=False, title=title, loc="upper center", ncols=2)

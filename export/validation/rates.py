@@ -3,25 +3,65 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipgen.categories import CATEGORIES
+from shipgen_export.validation.binning import CHARGES, STEEP
 from shipgen_export.validation.findings import Test
-from shipgen_export.validation.quantities import TOGETHER
-from shipgen_export.validation.statistics import chi2_p, two_sided
+from shipgen_export.validation.quantities import LABELS, TOGETHER, plain
+from shipgen_export.validation.statistics import chi2_p, compare_ratios, two_sided
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shipgen.bundle import Bundle
     from shipgen.columns import Float64
     from shipgen_export.validation.samples import Sample
+    from shipgen_export.validation.tally import Tally
 
 #: What charge ratios are taken of: categories of positive and negative muons, as places in `CATEGORIES`.
 _CHARGES = {"on axis": ((0,), (1,)), "off axis": ((2,), (3,)), TOGETHER: ((0, 2), (1, 3))}
 
 
-def compare_rates(generated: Sample, reference: Sample) -> tuple[dict[str, Any], list[Test]]:
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """Sums of weights of one sample.
+
+    Attributes
+    ----------
+    totals : float64[4]
+        In the order of `CATEGORIES`.
+    covariance : float64[4, 4]
+        Muons of a proton vary together.
+    found : dict of str to int
+        Muons by category.
+    normalised : bool
+        Whether weights are muons per POT.
+    """
+
+    totals: Float64
+    covariance: Float64
+    found: dict[str, int]
+    normalised: bool
+
+    @classmethod
+    def of(cls, sample: Sample, tally: Tally) -> Totals:
+        """Return those of a sample.
+
+        With the sums of weights w_g of proton g by category the covariance is the sum of w_g w_g^T, less
+        the product of the totals over the number of protons where that is known, for it is fixed in a
+        simulation.
+        """
+        totals, covariance = tally.sums["totals",], tally.sums["moments",]
+        if sample.source.protons and sample.simulated:
+            covariance = covariance - np.outer(totals, totals) / sample.simulated
+        return cls(totals, covariance, sample.found, sample.normalised)
+
+
+def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any], list[Test]]:
     """Compare rates where both are known per POT, shares of the categories elsewhere.
 
     Returns
@@ -96,7 +136,7 @@ def _relative(values: list[Float64], errors: list[Float64], place: int) -> float
     return math.hypot(*relative)
 
 
-def _charge(generated: Sample, reference: Sample) -> list[dict[str, Any]]:
+def _charge(generated: Totals, reference: Totals) -> list[dict[str, Any]]:
     """Return the ratios of positive to negative muons with errors from the covariance of the totals."""
     rows = []
     for where, (plus, minus) in _CHARGES.items():
@@ -118,7 +158,7 @@ def _charge(generated: Sample, reference: Sample) -> list[dict[str, Any]]:
     return rows
 
 
-def _charge_of(sample: Sample, plus: tuple[int, ...], minus: tuple[int, ...]) -> tuple[float, float] | None:
+def _charge_of(sample: Totals, plus: tuple[int, ...], minus: tuple[int, ...]) -> tuple[float, float] | None:
     sums = [float(sample.totals[list(places)].sum()) for places in (plus, minus)]
     if min(sums) <= 0:
         return None
@@ -127,20 +167,89 @@ def _charge_of(sample: Sample, plus: tuple[int, ...], minus: tuple[int, ...]) ->
     return sums[0] / sums[1], math.sqrt(max(0.0, float(slope @ sample.covariance @ slope)))
 
 
-def against_bundle(generated: Sample, bundle: Bundle) -> tuple[dict[str, Any], list[Test]]:
-    """Compare the numbers of muons of a production with what the bundle's rates give for its POT.
+def charge_ratios(generated: Tally, reference: Tally) -> tuple[list[dict[str, Any]], list[Test]]:
+    """Compare the charge ratio in bins of p and pT.
 
-    Pulls are those of Poisson numbers: (n - e) / sqrt(e).
+    Returns
+    -------
+    list of dict
+        A row a set of categories and quantity: borders of the bins, ratios and errors, chi2.
+    list of Test
     """
-    pot = generated.facts["pot"]
     rows, tests = [], []
-    for entry in bundle.entries:
-        expected = entry.rate * float(pot)
-        number = generated.found.get(entry.category.name, 0)
-        pull = (number - expected) / math.sqrt(expected) if expected > 0 else None
+    for where, by_quantity in generated.binning.charges.items():
+        for q in STEEP:
+            sums = tuple(
+                tally.sums.get((where, "charge", q), np.zeros(2)) for tally in (generated, reference)
+            )
+            if min(map(len, sums)) < 4 or min(each.min() for each in sums) <= 0:
+                continue
+            moments = tuple(tally.sums[where, "charge moments", q] for tally in (generated, reference))
+            difference, error, chi2 = compare_ratios((sums[0], sums[1]), (moments[0], moments[1]))
+            bins, dof = by_quantity[q], len(difference)
+            inner = generated.binning.borders[q][np.flatnonzero(np.diff(bins))]
+            known = [t.ends[name, q] for t in (generated, reference) for name in CHARGES[where]]
+            ends = [min(each[0] for each in known), *inner.tolist(), max(each[1] for each in known)]
+            worst = int(np.argmax(np.abs(difference / error)))
+            pull = float(difference[worst] / error[worst])
+            unit = LABELS[q][1]
+            text = (
+                f"mu+/mu- over {plain(q)}: chi2/dof {chi2 / dof:.2f}, most at {ends[worst]:.4g} to "
+                f"{ends[worst + 1]:.4g} {unit} ({np.exp(difference[worst]):.3f} of the reference's, "
+                f"{pull:+.1f} sigma)"
+            )
+            found = {"where": where, "quantity": q, "unit": unit, "edges": [float(end) for end in ends]}
+            for side, values, products in zip(("generated", "reference"), sums, moments, strict=True):
+                found |= {side: _ratios(values), f"{side}_error": _ratio_errors(values, products)}
+            p = chi2_p(chi2, dof)
+            rows.append({**found, "chi2": chi2, "dof": dof, "p": p})
+            tests.append(Test("charge ratio", where, f"mu+/mu- over {plain(q)}", p, chi2 / dof, text))
+    return rows, tests
+
+
+def _ratios(sums: Float64) -> list[float]:
+    half = len(sums) // 2
+    found: list[float] = (sums[:half] / sums[half:]).tolist()
+    return found
+
+
+def _ratio_errors(sums: Float64, moments: Float64) -> list[float]:
+    half = len(sums) // 2
+    slope = np.hstack([np.diag(1 / sums[:half]), -np.diag(1 / sums[half:])])
+    relative = np.sqrt(np.maximum(np.diag(slope @ moments @ slope.T), 0))
+    found: list[float] = (relative * sums[:half] / sums[half:]).tolist()
+    return found
+
+
+def against_bundle(
+    totals: Totals, bundle: Bundle, pot: float, chosen: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[Test]]:
+    """Compare a production with what the bundle's rates give for its POT.
+
+    Pulls are those of Poisson numbers, (n - e) / sqrt(e); of muons with weights, of their sums, with e times
+    the mean weight, weighted, for the variance.
+
+    Parameters
+    ----------
+    totals : Totals
+        Of the production, with weights per POT.
+    bundle : Bundle
+    pot : float
+        That the production stands for.
+    chosen : sequence of str
+        Categories that were produced; all if empty.
+    """
+    rows, tests = [], []
+    for place, entry in enumerate(bundle.entries):
         name = entry.category.name
-        rows.append({"category": name, "muons": number, "expected": expected, "pull": pull})
+        if chosen and name not in chosen:
+            continue
+        expected, weight = entry.rate * pot, float(totals.totals[place]) * pot
+        heavy = float(totals.covariance[place, place]) * pot**2 / weight if weight > 0 else 1.0
+        pull = (weight - expected) / math.sqrt(expected * heavy) if expected > 0 else None
+        number = totals.found.get(name, 0)
+        rows.append({"category": name, "muons": number, "weight": weight, "expected": expected, "pull": pull})
         if pull is not None:
-            text = f"{number:,} muons where the bundle's rate gives {expected:,.1f}"
+            text = f"{weight:,.8g} muons where the bundle's rate gives {expected:,.1f}"
             tests.append(Test("rates of the bundle", name, "muons", two_sided(pull), abs(pull), text))
     return {"bundle": bundle.name, "sha256": bundle.sha256, "pot": pot, "rows": rows}, tests

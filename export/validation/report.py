@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-from io import BytesIO
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,11 @@ from shipgen.files import complete_folder, write_json
 from shipgen.progress import progress
 from shipgen.provenance import versions
 from shipgen_export.validation.page import Page
-from shipgen_export.validation.pictures import draw_all
+from shipgen_export.validation.pictures import all_pictures
 from shipgen_export.validation.quantities import LABELS
 from shipgen_export.validation.tables import STYLE
+from shipgen_export.validation.uncertainty import network_uncertainty
+from shipgen_export.validation.work import results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,10 +51,12 @@ def write_report(
     command: str = "",
     pictures: bool = True,
     force: bool = False,
+    cores: int = 1,
 ) -> Path:
     """Write the folder `output` with ``report.json``, ``report.html`` and ``pictures/``; return it.
 
-    Without `pictures`, which take most of the time for few muons, there are tables only.
+    Without `pictures`, which take most of the time for few muons, there are tables only. `cores` is as for
+    `compare.validate`.
 
     Raises
     ------
@@ -67,13 +70,12 @@ def write_report(
         write_json(folder / INDEX, numbers)
         (folder / PICTURES).mkdir()
         page = Page(result, numbers)
-        with progress("drawing", None, "pictures") as advance:
-            for name, caption, figure in draw_all(result) if pictures else ():
-                image = BytesIO()
-                figure.savefig(image, format="png")
-                (folder / PICTURES / f"{name}.png").write_bytes(image.getvalue())
-                figure.savefig(folder / PICTURES / f"{name}.pdf")
-                page.add(name, caption, picture(image.getvalue(), caption))
+        drawn = list(all_pictures(result)) if pictures else []
+        with progress("drawing", len(drawn), "pictures") as advance, results(drawn, cores) as images:
+            for one, (png, pdf) in zip(drawn, images, strict=True):
+                (folder / PICTURES / f"{one.name}.png").write_bytes(png)
+                (folder / PICTURES / f"{one.name}.pdf").write_bytes(pdf)
+                page.add(one.name, one.caption, picture(png, one.caption))
                 advance(1)
         title = html.escape(f"{result.generated.label} against {result.reference.label}")
         text = _PAGE.substitute(title=title, style=STYLE, body=page.body())
@@ -100,7 +102,7 @@ def to_json(result: Result, limits: Sequence[Limit] = (), command: str = "") -> 
         "reference": {**result.reference.facts, "notes": list(result.reference.notes)},
         "not_compared": result.missing,
         "rates": result.rates,
-        "rates_of_bundle": result.bundle,
+        "rates_of_bundle": result.against_bundle,
         "categories": {
             name: {
                 **_category(found),
@@ -108,6 +110,7 @@ def to_json(result: Result, limits: Sequence[Limit] = (), command: str = "") -> 
             }
             for name, found in result.categories.items()
         },
+        "uncertainty": network_uncertainty(result.bundle) if result.bundle is not None else {},
         "tests": [test.to_json() for test in result.tests],
         "failed": [test.to_json() for test in result.failed],
         "limits": [limit.to_json() for limit in limits],

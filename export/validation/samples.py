@@ -1,45 +1,41 @@
 """What is compared: muons of any source, in one form.
 
-A ROOT file is prepared like a training sample, into a folder that is removed at the end, so that everything
-readers know (units, beam, weights, what to drop) holds here as well, and files may be larger than the memory.
+A file of produced muons, of any layout, and what a bundle produces is put into a temporary folder; any other
+ROOT file is prepared like a training sample, so that everything readers know (units, beam, weights, what to
+drop) holds here as well. From there muons are read block by block.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from shipgen.bundle import INDEX as BUNDLE_INDEX
 from shipgen.bundle import Bundle
-from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
+from shipgen.files import sha256
 from shipgen.generator import MuonGenerator
-from shipgen.progress import progress
 from shipgen.provenance import without_folders
 from shipgen_export.prepare import prepare
 from shipgen_export.reading.gather import draw
-from shipgen_export.sample import INDEX, SPLITS, CategorySample, PreparedSample, category_of
+from shipgen_export.sample import INDEX, SPLITS, PreparedSample, file_name
 from shipgen_export.training.figure_of_merit import Muons, thin
+from shipgen_export.validation.spool import is_produced, spool_bundle, spool_file
+from shipgen_export.validation.stores import Mapped, Source, Store, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from shipgen.categories import Category
-    from shipgen.columns import Float64
+    from collections.abc import Iterator, Mapping
 
 #: Parts of a prepared sample that networks have not been trained on.
 HELD_OUT = ("validation", "test")
 
 #: Muons a category that are in memory at most, before the fair draw, as a multiple of those that stay.
 _LOADED = 8
-
-#: Muons whose weights are added up at a time.
-_BLOCK = 1 << 20
 
 #: Kinds of files whose muons have no number of a proton.
 _WITHOUT_PROTONS = ("flat", "flat-origin", "converted-ntuple")
@@ -57,19 +53,17 @@ class Sample:
         What it is, as plain values for the report.
     normalised : bool
         Whether weights are muons per POT; if not, rates mean nothing and only shares are compared.
-    categories : dict of str to Muons
-        By name, at most so many muons: features in cm and GeV with z from the target's start; weights such
-        that sums are those of all muons; `group` has the proton's number, the same in all categories.
-    found : dict of str to int
-        Muons there are, by category.
-    totals : float64[4]
-        Sums of all weights in the order of `CATEGORIES`.
-    covariance : float64[4, 4]
-        Of `totals`; muons of a proton vary together.
-    protons : bool
-        Whether `group` is the proton, so that errors are those of protons.
+    source : Source
+        All muons.
+    draws : dict of str to Muons
+        By category a fair draw of at most so many, for what needs them in memory: features in cm and GeV with
+        z from the target's start; weights such that sums are those of all muons.
     train : dict of str to Muons
-        Of a prepared sample: the part that networks were trained on, when `categories` are the other parts.
+        Of a prepared sample: the part that networks were trained on, when the other parts are compared.
+    simulated : float, optional
+        Protons that were simulated, where that is known.
+    bundle : Bundle, optional
+        What the muons were produced from, when that is the sample.
     notes : tuple of str
         What the reader should know.
     """
@@ -77,14 +71,79 @@ class Sample:
     label: str
     facts: dict[str, Any]
     normalised: bool
-    categories: dict[str, Muons]
-    found: dict[str, int]
-    totals: Float64
-    covariance: Float64
-    protons: bool
-    bundle: Bundle | None = None
+    source: Source
+    draws: dict[str, Muons]
     train: dict[str, Muons] = field(default_factory=dict)
+    simulated: float | None = None
+    bundle: Bundle | None = None
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_muons(
+        cls,
+        label: str,
+        muons: Mapping[str, Muons],
+        *,
+        pot: float | None = None,
+        protons: bool = True,
+        limit: int = 250_000,
+        seed: int = 1,
+    ) -> Self:
+        """Return a sample of muons in memory.
+
+        Parameters
+        ----------
+        label : str
+            What it is called.
+        muons : mapping of str to Muons
+            By category; z from the target's start, cm and GeV.
+        pot : float, optional
+            Protons simulated, whose muons they are; weights are per POT then.
+        protons : bool
+            Whether `group` is the proton; otherwise muons are independent.
+        limit, seed : int
+            Of the draws.
+        """
+        arrays = {
+            name: (one.features, one.weights, one.group if protons else None) for name, one in muons.items()
+        }
+        facts = {"kind": "muons in memory", "name": label, "pot": pot}
+        return cls.of_stores(label, facts, stored(arrays), limit, seed, pot is not None, simulated=pot)
+
+    @classmethod
+    def of_stores(
+        cls,
+        label: str,
+        facts: dict[str, Any],
+        stores: Mapping[str, Store],
+        limit: int,
+        seed: int,
+        normalised: bool,
+        **more: Any,
+    ) -> Self:
+        """Survey stores and draw from them; raise `InputError` where nothing can be compared."""
+        source = Source.of({name: store for name, store in stores.items() if len(store)}, label)
+        if not sum(survey.total for survey in source.surveys.values()) > 0:
+            raise InputError(f"{label} has no muon with weight: nothing can be compared")
+        random = np.random.default_rng((seed, 4))
+        draws = {}
+        for name, survey in source.surveys.items():
+            if survey.compared > 0:
+                found = _draw(source.stores[name], limit, random)
+                if found is not None:
+                    factor = survey.total / found.weights.sum()
+                    draws[name] = Muons(found.features, found.weights * factor, found.group)
+        return cls(label, facts, normalised, source, draws, **more)
+
+    @property
+    def found(self) -> dict[str, int]:
+        """How many muons there are, by category."""
+        return {name: survey.muons for name, survey in self.source.surveys.items()}
+
+    @property
+    def weightless(self) -> dict[str, int]:
+        """Muons of the categories that have no weight."""
+        return {name: one.muons for name, one in self.source.surveys.items() if not one.compared > 0}
 
 
 @dataclass(frozen=True)
@@ -94,7 +153,7 @@ class Choice:
     Attributes
     ----------
     limit : int
-        Most muons a category that are compared.
+        Most muons a category in memory.
     produced : int
         Muons that a bundle is asked for.
     seed : int
@@ -114,7 +173,7 @@ class Choice:
 
 @contextmanager
 def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
-    """Read a bundle, prepared sample or ROOT file.
+    """Read a bundle, prepared sample or file of muons.
 
     Raises
     ------
@@ -123,43 +182,26 @@ def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
     BundleError
         It is a bundle that cannot be used.
     """
-    if path == Path("default") or (path / BUNDLE_INDEX).is_file() or path.name == BUNDLE_INDEX:
-        yield _from_bundle(path, choice)
-    elif (path / INDEX).is_file():
+    bundle = path == Path("default") or (path / BUNDLE_INDEX).is_file() or path.name == BUNDLE_INDEX
+    if not bundle and (path / INDEX).is_file():
         yield _from_prepared(path.resolve().name, PreparedSample.open(path), choice)
-    elif path.is_dir():
+        return
+    if not bundle and path.is_dir():
         raise InputError(f"{path} is no bundle and no prepared sample (no {BUNDLE_INDEX} or {INDEX} in it)")
-    else:
-        with TemporaryDirectory(prefix="shipgen-validate-") as folder:
-            prepared = prepare([path], Path(folder) / "sample", cores=1, beam=choice.beam)
-            whole = Choice(choice.limit, choice.produced, choice.seed)
-            yield _from_prepared(path.name, prepared, whole)
+    with TemporaryDirectory(prefix="shipgen-validate-") as name:
+        folder = Path(name)
+        if bundle:
+            yield _from_bundle(path, choice, folder)
+        elif is_produced(path):
+            yield _from_produced(path, choice, folder)
+        else:
+            prepared = prepare([path], folder / "sample", cores=1, beam=choice.beam)
+            yield _from_prepared(path.name, prepared, replace(choice, parts=None))
 
 
-def _from_bundle(path: Path, choice: Choice) -> Sample:
-    """Produce muons from a bundle."""
+def _from_bundle(path: Path, choice: Choice, folder: Path) -> Sample:
     generator = MuonGenerator(path, n=choice.produced, seed=choice.seed)
     bundle, plan = generator.bundle, generator.plan
-    columns: dict[str, list[Any]] = {}
-    with progress("producing", plan.total, "muons") as advance:
-        for batch in generator:
-            for name, values in batch.columns().items():
-                columns.setdefault(name, []).append(values)
-            advance(len(batch))
-    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
-    place = category_of(joined["pdg"], joined["x"], joined["y"])
-    scale = 1 / plan.pot
-    random = np.random.default_rng((choice.seed, 3))
-    categories, totals, squares = {}, np.zeros(4), np.zeros(4)
-    for number, category in enumerate(CATEGORIES):
-        chosen = np.flatnonzero(place == number)
-        if len(chosen):
-            features = np.stack([joined[name][chosen] for name in category.features], 1)
-            weights = joined["weight"][chosen].astype(np.float64) * scale
-            totals[number], squares[number] = weights.sum(), np.square(weights).sum()
-            muons = Muons(features, weights, chosen)
-            categories[category.name] = _ready(muons, category, bundle.target_start, choice.limit, random)
-    found = np.bincount(place, minlength=4)
     facts = {
         "kind": "bundle",
         "name": bundle.name,
@@ -170,65 +212,83 @@ def _from_bundle(path: Path, choice: Choice) -> Sample:
         "energy_cut": bundle.energy_cut,
         "target_start": bundle.target_start,
     }
-    return Sample(
-        label=f"bundle {bundle.name}",
-        facts=facts,
-        normalised=True,
-        categories=categories,
-        found={category.name: int(n) for category, n in zip(CATEGORIES, found, strict=True)},
-        totals=totals,
-        covariance=np.diag(squares),
-        protons=False,
-        bundle=bundle,
-    )
+    label, stores = f"bundle {bundle.name}", spool_bundle(generator, folder)
+    return Sample.of_stores(label, facts, stores, choice.limit, choice.seed, normalised=True, bundle=bundle)
+
+
+def _from_produced(path: Path, choice: Choice, folder: Path) -> Sample:
+    stated, stores = spool_file(path, folder)
+    made_with = stated.get("bundle") or {}
+    facts = {
+        "kind": "produced muons",
+        "name": path.name,
+        "sha256": sha256(path),
+        "bundle": made_with.get("name"),
+        "bundle_sha256": made_with.get("sha256"),
+        "layout": stated.get("layout"),
+        "seed": stated.get("seed"),
+        "pot": stated["pot"],
+        "energy_cut": stated.get("energy_cut"),
+        "selection": stated.get("selection"),
+    }
+    label, limit, seed = path.name, choice.limit, choice.seed
+    notes = (f"not all that the bundle makes: {stated['selection']}",) if stated.get("selection") else ()
+    return Sample.of_stores(label, facts, stores, limit, seed, normalised=True, notes=notes)
 
 
 def _from_prepared(label: str, prepared: PreparedSample, choice: Choice) -> Sample:
-    index = prepared.index
-    kinds = {source.get("kind") for source in index["sources"]}
-    protons = not kinds & set(_WITHOUT_PROTONS)
-    scale = 1.0 if index["pot"] is None else 1 / index["pot"]
-    loaded = {category.name: prepared.load(category.name) for category in prepared.categories}
-    totals, covariance = _totals(loaded, protons=protons, number=_simulated(index))
-    if not totals.sum() > 0:
-        raise InputError(f"{label} has no muon with weight: nothing can be compared")
-    random = np.random.default_rng((choice.seed, 4))
-    parts = choice.parts
-    categories: dict[str, Muons] = {}
+    index, parts = prepared.index, choice.parts
+    protons = not {source.get("kind") for source in index["sources"]} & set(_WITHOUT_PROTONS)
+    stores = {}
+    for category in prepared.categories:
+        # Checks the hashes.
+        prepared.load(category.name)
+        column = {
+            array: Mapped.of_npy(prepared.path / file_name(category.name, array))
+            for array in ("features", "weights", "group", "split")
+        }
+        stores[category.name] = Store(
+            category,
+            column["features"],
+            column["weights"],
+            column["group"] if protons else None,
+            column["split"],
+            tuple(SPLITS.index(part) for part in parts) if parts else None,
+            scale=1.0 if index["pot"] is None else 1 / index["pot"],
+            start=index["target_start"],
+        )
     train: dict[str, Muons] = {}
-    for name, sample in loaded.items():
-        muons = _draw(sample, parts, scale, index["target_start"], choice.limit, random)
-        if muons is not None:
-            categories[name] = muons
-        if parts and "train" not in parts:
-            other = _draw(sample, ("train",), scale, index["target_start"], choice.limit // 4, random)
+    if parts and "train" not in parts:
+        random = np.random.default_rng((choice.seed, 6))
+        for name, store in stores.items():
+            other = _draw(replace(store, parts=(SPLITS.index("train"),)), choice.limit // 4, random)
             train |= {name: other} if other is not None else {}
     notes = [without_folders(str(warning)) for warning in index.get("warnings", ())]
     if index["pot"] is None:
         notes.append("it is not known how many protons the weights stand for: shares, not rates are compared")
     if index.get("target_start_assumed"):
         notes.append(f"the target's start is assumed at z = {index['target_start']:g} cm, as in 2018")
+    simulated = _simulated(index)
     facts = {
         "kind": "prepared sample" if len(index["sources"]) != 1 else str(index["sources"][0].get("kind")),
         "name": label,
         "sources": [source["name"] for source in index["sources"]][:20],
         "sha256": index["sources"][0].get("sha256") if len(index["sources"]) == 1 else None,
         "parts": list(parts) if parts else None,
-        "pot": _simulated(index),
+        "pot": simulated,
         "energy_cut": index["energy_cut"],
         "target_start": index["target_start"],
         "dropped": index["dropped"],
     }
-    return Sample(
-        label=label,
-        facts=facts,
+    return Sample.of_stores(
+        label,
+        facts,
+        stores,
+        choice.limit,
+        choice.seed,
         normalised=index["pot"] is not None,
-        categories=categories,
-        found={category.name: len(loaded[category.name].weights) for category in prepared.categories},
-        totals=totals * scale,
-        covariance=covariance * scale**2,
-        protons=protons,
         train=train,
+        simulated=simulated,
         notes=tuple(notes),
     )
 
@@ -239,71 +299,11 @@ def _simulated(index: dict[str, Any]) -> float | None:
     return float(sum(stated)) if stated and all(stated) else None
 
 
-def _totals(
-    loaded: dict[str, CategorySample], *, protons: bool, number: float | None
-) -> tuple[Float64, Float64]:
-    """Return sums of weights by category and their covariance.
-
-    With protons g of weights w_g (a vector over categories) it is the sum of w_g w_g^T, less the product of
-    the sums over the number of protons where that is known, for it is fixed in a simulation.
-    """
-    totals, covariance = np.zeros(4), np.zeros((4, 4))
-    places = {category.name: number for number, category in enumerate(CATEGORIES)}
-    if not protons:
-        for name, sample in loaded.items():
-            for first in range(0, len(sample.weights), _BLOCK):
-                weights = sample.weights[first : first + _BLOCK]
-                totals[places[name]] += weights.sum()
-                covariance[places[name], places[name]] += np.square(weights).sum()
-        return totals, covariance
-    sums = np.zeros((4, 1 + max(int(sample.group.max()) for sample in loaded.values())))
-    for name, sample in loaded.items():
-        for first in range(0, len(sample.weights), _BLOCK):
-            part = slice(first, first + _BLOCK)
-            np.add.at(sums[places[name]], sample.group[part], sample.weights[part])
-    totals = sums.sum(1)
-    covariance = sums @ sums.T
-    if number and number >= np.count_nonzero(sums.any(0)):
-        covariance -= np.outer(totals, totals) / number
-    return totals, covariance
-
-
-def _draw(
-    sample: CategorySample,
-    parts: Sequence[str] | None,
-    scale: float,
-    start: float,
-    limit: int,
-    random: np.random.Generator,
-) -> Muons | None:
-    """Return a fair draw of at most `limit` muons of the `parts`; their weights carry those of all parts."""
-    count, factor = len(sample.weights), scale
-    chosen: Any = slice(None)
-    if count > _LOADED * limit:
-        chosen = draw([count], _LOADED * limit, (int(random.integers(2**31)), count))[0]
-        factor *= count / len(chosen)
-    muons = Muons(sample.features[chosen], sample.weights[chosen] * factor, sample.group[chosen])
-    if parts:
-        there = np.isin(sample.split[chosen], [SPLITS.index(part) for part in parts])
-        if not there.any():
-            return None
-        whole = muons.weights.sum()
-        muons = muons.at(there)
-        muons = Muons(muons.features, muons.weights * (whole / muons.weights.sum()), muons.group)
-    return _ready(muons, sample.category, start, limit, random)
-
-
-def _ready(muons: Muons, category: Category, start: float, limit: int, random: np.random.Generator) -> Muons:
-    """Thin muons and take z from the target's start."""
-    muons = thin(muons, limit, random)
-    features = muons.features.copy()
-    z = category.features.index("z")
-    features[:, z] = features[:, z].astype(np.float64) - start
-    return Muons(features, muons.weights, muons.group)
-
-
-def by_proton(muons: Muons) -> Muons:
-    """Sort muons by proton and number the protons from 0, as `statistics` takes them."""
-    order = np.argsort(muons.group, kind="stable")
-    group = np.unique(muons.group[order], return_inverse=True)[1]
-    return Muons(muons.features[order], muons.weights[order], group)
+def _draw(store: Store, limit: int, random: np.random.Generator) -> Muons | None:
+    """Return a fair draw of at most `limit` muons of those compared; ``None`` where none has weight."""
+    places: Any = slice(None)
+    if len(store) > _LOADED * limit:
+        places = draw([len(store)], _LOADED * limit, (int(random.integers(2**31)), len(store)))[0]
+    muons, chosen = store.read(places), store.compared(places)
+    muons = muons if chosen is None else muons.at(chosen)
+    return thin(muons, limit, random) if (muons.weights > 0).any() else None

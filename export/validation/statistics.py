@@ -1,8 +1,8 @@
 """Statistics of weighted muons of which those of one proton are not independent.
 
-Everything rests on one matrix: the covariance of the shares of weight in bins, from sums over protons. With
-w_g the weights of proton g by bin, W_g their sum, s the shares and W the sum of all weights it is the sum
-over protons of (w_g - s W_g)(w_g - s W_g)^T / W^2, the linearised covariance of a ratio of sums
+Everything rests on one matrix: the sum over protons of w_g w_g^T, with w_g the weights of proton g by bin.
+With W_g their sum, s the shares of the bins and W the sum of all weights, the covariance of the shares is
+the sum over protons of (w_g - s W_g)(w_g - s W_g)^T / W^2, the linearised covariance of a ratio of sums
 (W. G. Cochran, Sampling Techniques, 3rd ed., section 6.3). Muons that are independent are a proton each.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import MissingExtraError
+from shipgen_export.validation.stores import FOLDS
 
 try:
     from scipy import stats
@@ -21,82 +22,124 @@ except ImportError as error:
     raise MissingExtraError("validation", "scipy", "train") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from shipgen.columns import Float64, Int64
     from shipgen_export.training.figure_of_merit import Muons
 
-#: Bins of a test at most; effective protons or muons a bin at least.
-BINS, _PER_BIN, _FEWEST_BINS = 40, 25, 5
+#: Pairs of muons of a proton up to which they are added up one by one, on average a proton.
+_PAIRS = 35
 
-#: Muons of a proton up to which pairs are added up one by one, on average.
-_PAIRS = 50
+#: Protons whose sums are in memory at a time: few enough for the processor's own.
+_PROTONS = 8192
 
-#: Protons whose sums are in memory at a time.
-_PROTONS = 100_000
 
-#: Blocks of protons that errors of correlations come from.
-_BLOCKS = 50
+class Protons:
+    """The protons of some muons.
+
+    Parameters
+    ----------
+    muons : Muons
+        Grouped by the numbers of their protons.
+
+    Attributes
+    ----------
+    number : int
+        How many protons there are.
+    sums : float64[number]
+        Sum of weights of each.
+    """
+
+    def __init__(self, muons: Muons) -> None:
+        self._weights = muons.weights
+        self.number = 0
+        if len(muons):
+            present = np.bincount(muons.group) > 0
+            self.number = int(present.sum())
+            self._of = (np.cumsum(present) - 1)[muons.group]
+        else:
+            self._of = np.zeros(0, np.int64)
+        self._sizes = np.bincount(self._of, minlength=self.number)
+        self.sums = _sums(self._of, self._weights, self.number)
+        self._order: Int64 | None = None
+        pairs = int(np.square(self._sizes).sum())
+        self._single = self.number == len(muons)
+        self._one_by_one = pairs <= _PAIRS * self.number
+
+    def moments(self, place: Int64, bins: int) -> Float64:
+        """Return the sum over protons of w_g w_g^T, float64[bins, bins]; `place` is each muon's bin."""
+        if self._single:
+            return np.diag(np.bincount(place, np.square(self._weights), minlength=bins))
+        return self._of_pairs(place, bins) if self._one_by_one else self._of_tables(place, bins)
+
+    def squares(self, inside: Any) -> tuple[float, float]:
+        """Return sums over protons of I_g^2 and I_g W_g, with I_g the weight that is `inside`, bool[n]."""
+        if self._single:
+            square = float(np.square(self._weights[inside]).sum())
+            return square, square
+        sums = np.bincount(self._of, self._weights * inside, minlength=self.number)
+        return float(sums @ sums), float(sums @ self.sums)
+
+    def _sorted(self) -> Int64:
+        if self._order is None:
+            self._order = np.argsort(self._of, kind="stable")
+        return self._order
+
+    def _of_pairs(self, place: Int64, bins: int) -> Float64:
+        """Go over pairs of muons of one proton that are so many places apart."""
+        order = self._sorted()
+        place, weights, group = place[order], self._weights[order], self._of[order]
+        moments: Float64 = np.zeros((bins, bins))
+        first = np.arange(len(place))
+        for lag in range(int(self._sizes.max())):
+            first = first[: np.searchsorted(first, len(place) - lag)]
+            first = first[group[first] == group[first + lag]]
+            product = weights[first] * weights[first + lag]
+            cell = place[first] * bins + place[first + lag]
+            table = np.bincount(cell, product, minlength=bins * bins).reshape(bins, bins)
+            moments += table + table.T if lag else table
+        return moments
+
+    def _of_tables(self, place: Int64, bins: int) -> Float64:
+        """Make a table of protons and bins, where protons have many muons each."""
+        order, moments = self._sorted(), np.zeros((bins, bins))
+        ends = np.cumsum(self._sizes)
+        for first in range(0, self.number, _PROTONS):
+            last = min(first + _PROTONS, self.number)
+            these = order[ends[first] - self._sizes[first] : ends[last - 1]]
+            cell = (self._of[these] - first) * bins + place[these]
+            table = np.bincount(cell, self._weights[these], minlength=(last - first) * bins)
+            table = table.reshape(-1, bins)
+            moments += table.T @ table
+        return moments
+
+
+def _sums(place: Int64, weights: Float64, number: int) -> Float64:
+    return np.asarray(np.bincount(place, weights, minlength=number), np.float64)
 
 
 def effective(muons: Muons) -> tuple[float, float]:
     """Return how many equal weights would carry the same statistics, by muon and by proton."""
     total = muons.weights.sum() ** 2
-    sums = np.bincount(muons.group, muons.weights)
+    sums = np.bincount(np.unique(muons.group, return_inverse=True)[1], muons.weights)
     return float(total / np.square(muons.weights).sum()), float(total / np.square(sums).sum())
 
 
-def share_covariance(place: Int64, bins: int, muons: Muons) -> tuple[Float64, Float64]:
+def share_covariance(sums: Float64, moments: Float64, protons: float) -> tuple[Float64, Float64]:
     """Return shares of weight in bins and their covariance, float64[b] and float64[b, b].
 
     Parameters
     ----------
-    place : int64[n]
-        Each muon's bin.
-    bins : int
-        b.
-    muons : Muons
-        Sorted by group, which counts from 0.
+    sums : float64[b]
+        Of the weights.
+    moments : float64[b, b]
+        From `Protons.moments`.
+    protons : float
+        How many there are.
     """
-    weights, protons = muons.weights, int(muons.group[-1]) + 1
-    sums = np.bincount(place, weights, minlength=bins)
     total = sums.sum()
-    moments = _moments(place, bins, muons)
     shares = sums / total
     row = moments.sum(0)
     centred = moments - np.outer(row, shares) - np.outer(shares, row) + row.sum() * np.outer(shares, shares)
-    return shares, centred / total**2 * (protons / max(1, protons - 1))
-
-
-def _moments(place: Int64, bins: int, muons: Muons) -> Float64:
-    """Return the sum over protons of w_g w_g^T, float64[b, b]; see `share_covariance`."""
-    sizes = np.bincount(muons.group)
-    if int(np.square(sizes).sum()) > _PAIRS * len(place):
-        return _moments_of_large(place, bins, muons)
-    moments: Float64 = np.zeros((bins, bins))
-    first = np.arange(len(place))
-    for lag in range(int(sizes.max())):
-        # Pairs of muons of one proton, so many places apart.
-        first = first[: len(first) - 1] if lag and first[-1] + lag >= len(place) else first
-        first = first[muons.group[first] == muons.group[first + lag]]
-        cell = place[first] * bins + place[first + lag]
-        product = muons.weights[first] * muons.weights[first + lag]
-        table = np.bincount(cell, product, minlength=bins * bins).reshape(bins, bins)
-        moments += table + table.T if lag else table
-    return moments
-
-
-def _moments_of_large(place: Int64, bins: int, muons: Muons) -> Float64:
-    """Do the same where protons have many muons each."""
-    moments: Float64 = np.zeros((bins, bins))
-    protons = int(muons.group[-1]) + 1
-    for first in range(0, protons, _PROTONS):
-        last = min(first + _PROTONS, protons)
-        part = slice(*np.searchsorted(muons.group, (first, last)))
-        cell = (muons.group[part] - first) * bins + place[part]
-        table = np.bincount(cell, muons.weights[part], minlength=(last - first) * bins).reshape(-1, bins)
-        moments += table.T @ table
-    return moments
+    return shares, centred / total**2 * (protons / max(1.0, protons - 1))
 
 
 def weighted_quantiles(values: Float64, weights: Float64, levels: Float64) -> Float64:
@@ -147,61 +190,69 @@ class Comparison:
         return float(np.abs(self.shares[0] - self.shares[1]).sum() / 2)
 
 
-def compare(a: Float64, b: Float64, muons: tuple[Muons, Muons]) -> Comparison | None:
-    """Compare a quantity of two samples, `a` generated and `b` reference; ``None`` with too few muons.
+@dataclass(frozen=True, eq=False)
+class Content:
+    """One sample's distribution of a quantity.
 
-    Bins are quantiles of both samples joined. chi2 = d^T C^-1 d with the differences d of the shares of all
-    bins but the last and the sum C of both covariances. The Kolmogorov-Smirnov test takes as many
-    independent muons as the variances of the cumulative distributions at the edges correspond to.
+    Attributes
+    ----------
+    cells : float64[c]
+        Sums of weights in fine cells.
+    moments : float64[b, b]
+        Of the bins of the test, from `Protons.moments`.
+    protons : float
+        How many there are.
     """
-    fewest = min(min(effective(sample)) for sample in muons)
-    bins = min(BINS, int(fewest) // _PER_BIN)
-    if bins < _FEWEST_BINS:
-        return None
-    weights = [sample.weights / sample.weights.sum() for sample in muons]
-    joined = np.concatenate([a, b])
-    edges = weighted_quantiles(joined, np.concatenate(weights), np.linspace(0, 1, bins + 1)[1:-1])
-    edges = np.unique(edges)
-    edges = edges[(edges > joined.min()) & (edges <= joined.max())]
-    bins = len(edges) + 1
-    if bins < 2:
-        return None
+
+    cells: Float64
+    moments: Float64
+    protons: float
+
+
+def compare(content: tuple[Content, Content], bins: Int64, borders: Float64, ends: Float64) -> Comparison:
+    """Compare a quantity of two samples, generated and reference.
+
+    chi2 = d^T C^-1 d with the differences d of the shares of all bins but the last and the sum C of both
+    covariances. The Kolmogorov-Smirnov distance is that at the borders of the cells; the test takes as many
+    independent muons as the variances of the cumulative distributions at the bins' edges correspond to.
+
+    Parameters
+    ----------
+    content : pair of Content
+    bins : int64[c]
+        Bin of each cell, ascending from 0.
+    borders : float64[c - 1]
+        Between the cells.
+    ends : float64[2]
+        Least and largest value.
+    """
+    number = int(bins[-1]) + 1
     (shares_a, cov_a), (shares_b, cov_b) = (
-        share_covariance(np.searchsorted(edges, values, side="right"), bins, sample)
-        for values, sample in zip((a, b), muons, strict=True)
+        share_covariance(_sums(bins, one.cells, number), one.moments, one.protons) for one in content
     )
     difference, covariance = shares_a - shares_b, cov_a + cov_b
-    inner = slice(None, -1)
-    chi2 = float(
-        difference[inner] @ np.linalg.pinv(covariance[inner, inner], hermitian=True) @ difference[inner]
-    )
+    chi2 = _chi2(difference[:-1], covariance[:-1, :-1])
     sigma = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
-    distance, where = _distance(a, b, weights)
+    cumulative = [np.cumsum(one.cells) / one.cells.sum() for one in content]
+    apart = np.abs(cumulative[0] - cumulative[1])[:-1]
+    at = int(np.argmax(apart))
     sizes = [_independent(shares, cov) for shares, cov in ((shares_a, cov_a), (shares_b, cov_b))]
     size = sizes[0] * sizes[1] / (sizes[0] + sizes[1])
     return Comparison(
-        np.concatenate([[joined.min()], edges, [joined.max()]]),
+        np.concatenate([ends[:1], borders[np.flatnonzero(np.diff(bins))], ends[1:]]),
         (shares_a, shares_b),
         difference / sigma,
         chi2,
-        bins - 1,
-        float(stats.chi2.sf(chi2, bins - 1)),
-        distance,
-        where,
-        float(stats.kstwobign.sf(distance * np.sqrt(size))),
+        number - 1,
+        chi2_p(chi2, number - 1),
+        float(apart[at]),
+        float(borders[at]),
+        float(stats.kstwobign.sf(apart[at] * np.sqrt(size))),
     )
 
 
-def _distance(a: Float64, b: Float64, weights: list[Float64]) -> tuple[float, float]:
-    values = np.concatenate([a, b])
-    steps = np.concatenate([weights[0], -weights[1]])
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    difference = np.cumsum(steps[order])
-    # Between equal values there is no step.
-    ends = np.append(ordered[1:] != ordered[:-1], True)
-    at = int(np.argmax(np.abs(difference) * ends))
-    return float(abs(difference[at])), float(ordered[at])
+def _chi2(difference: Float64, covariance: Float64) -> float:
+    return float(difference @ np.linalg.pinv(covariance, hermitian=True) @ difference)
 
 
 def _independent(shares: Float64, covariance: Float64) -> float:
@@ -211,13 +262,54 @@ def _independent(shares: Float64, covariance: Float64) -> float:
     return float((level * (1 - level)).sum() / max(variance.sum(), np.finfo(float).tiny))
 
 
-def fraction(inside: Any, muons: Muons) -> tuple[float, float]:
-    """Return the share of weight that is `inside`, bool[n], and its standard error.
+def compare_ratios(
+    sums: tuple[Float64, Float64], moments: tuple[Float64, Float64]
+) -> tuple[Float64, Float64, float]:
+    """Compare ratios of two sums in bins, such as charge ratios.
+
+    Parameters
+    ----------
+    sums : pair of float64[2 b]
+        Generated and reference: b sums above the line, then b below it, all above 0.
+    moments : pair of float64[2 b, 2 b]
+        Of these, from `Protons.moments`.
+
+    Returns
+    -------
+    float64[b], float64[b]
+        Differences of the ratios' logarithms and their standard errors.
+    float
+        chi2 of all with their covariance.
+    """
+    bins = len(sums[0]) // 2
+    logs, covariance = [], np.zeros((bins, bins))
+    for values, products in zip(sums, moments, strict=True):
+        logs.append(np.log(values[:bins] / values[bins:]))
+        slope = np.hstack([np.diag(1 / values[:bins]), -np.diag(1 / values[bins:])])
+        covariance += slope @ products @ slope.T
+    difference = logs[0] - logs[1]
+    return difference, np.sqrt(np.diag(covariance)), _chi2(difference, covariance)
+
+
+def fraction(
+    inside: float, whole: float, squares: tuple[float, float, float], muons: float
+) -> tuple[float, float]:
+    """Return the share of weight that is inside a region, and its standard error.
 
     The error is at least that of one muon of mean weight, which says what no muon says.
+
+    Parameters
+    ----------
+    inside, whole : float
+        Sums of weights.
+    squares : (float, float, float)
+        Sums over protons of I_g^2, I_g W_g and W_g^2, see `Protons.squares`.
+    muons : float
+        How many there are.
     """
-    shares, covariance = share_covariance(np.asarray(inside, np.int64), 2, muons)
-    return float(shares[1]), float(max(np.sqrt(max(covariance[1, 1], 0.0)), 1 / len(muons.weights)))
+    share = inside / whole
+    variance = (squares[0] - 2 * share * squares[1] + share**2 * squares[2]) / whole**2
+    return share, float(max(np.sqrt(max(variance, 0.0)), 1 / muons))
 
 
 def two_sided(pull: float) -> float:
@@ -235,35 +327,26 @@ def chi2_p(chi2: float, dof: int) -> float:
     return float(stats.chi2.sf(chi2, dof))
 
 
-def weighted_ranks(values: Float64, weights: Float64) -> Float64:
-    """Return the share of weight below each value, that of equal values counting half."""
-    unique, place = np.unique(values, return_inverse=True)
-    sums = np.bincount(place, weights, minlength=len(unique))
-    return np.asarray((np.cumsum(sums) - sums / 2)[place] / sums.sum())
+def correlations(products: Float64) -> tuple[Float64, Float64]:
+    """Return a correlation matrix and its standard errors, float64[d, d] each.
+
+    Parameters
+    ----------
+    products : float64[k, d + 1, d + 1]
+        For each of k parts of the protons the weighted sums of the products of 1 and d quantities. Errors
+        come from the parts, which vary by themselves.
+    """
+    each = np.array([_correlation(part) for part in products])
+    return _correlation(products.sum(0)), np.asarray(np.std(each, axis=0, ddof=1) / np.sqrt(len(products)))
 
 
-def pearson(columns: Float64, weights: Float64) -> Float64:
-    """Return the weighted correlation matrix of columns, float64[d, n] -> float64[d, d]."""
-    covariance = np.atleast_2d(np.cov(columns, aweights=weights))
+def _correlation(products: Float64) -> Float64:
+    mean = products[0, 1:] / products[0, 0]
+    covariance = products[1:, 1:] / products[0, 0] - np.outer(mean, mean)
     sigma = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
     return np.asarray(covariance / np.outer(sigma, sigma))
 
 
-def spearman(columns: Float64, weights: Float64) -> Float64:
-    """Return the weighted rank correlation matrix of columns, float64[d, n] -> float64[d, d]."""
-    return pearson(np.array([weighted_ranks(values, weights) for values in columns]), weights)
-
-
-def correlations(
-    columns: Float64, muons: Muons, measure: Callable[[Float64, Float64], Float64]
-) -> tuple[Float64, Float64]:
-    """Return a correlation matrix and its standard errors, from blocks of protons that vary by themselves."""
-    whole = measure(columns, muons.weights)
-    block = muons.group % _BLOCKS
-    each = [measure(columns[:, block == k], muons.weights[block == k]) for k in range(_BLOCKS)]
-    return whole, np.asarray(np.std(each, axis=0, ddof=1) / np.sqrt(_BLOCKS))
-
-
 def correlation_p(pull: float) -> float:
     """Return the two-sided probability of a difference of two correlations in units of its error."""
-    return float(2 * stats.t.sf(abs(pull), _BLOCKS - 1))
+    return float(2 * stats.t.sf(abs(pull), FOLDS - 1))

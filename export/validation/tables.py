@@ -17,18 +17,20 @@ h1{font-size:1.6em;margin:0 0 .2em}
 h2{margin:1.8em 0 .4em;border-bottom:2px solid #ddd} h3{margin:1.2em 0 .3em}
 table{border-collapse:collapse;margin:.5em 0 1em;font-size:.92em}
 caption{text-align:left;color:#555;padding:.2em 0}
-th,td{padding:.22em .7em;text-align:right;border-bottom:1px solid #e4e4e4;white-space:nowrap}
-th:first-child,td:first-child,td.text{text-align:left} td.text{white-space:normal}
+th,td{padding:.22em .7em;text-align:right;border-bottom:1px solid #e4e4e4;white-space:pre}
+th{white-space:normal;vertical-align:bottom}
+th:first-child,td:first-child,.text{text-align:left} td.text{white-space:normal;overflow-wrap:anywhere}
 th{background:#f4f5f7} .bad{background:#fde2dd} .good{background:#e2f3e4}
-figure{margin:.6em 0 1.4em} img{width:100%;height:auto} figcaption,.note{color:#555;font-size:.92em}
+figure{margin:.6em 0 1.4em} img{max-width:100%;height:auto} figcaption,.note{color:#555;font-size:.92em}
 nav a{margin-right:1.2em} .scroll{overflow-x:auto}
+@media screen and (max-width:760px){figure{overflow-x:auto} img{max-width:none;width:900px}}
 @media print{body{max-width:none;margin:0;font-size:11px} nav{display:none} figure,table{break-inside:avoid}
 h2{break-before:page} h2.first{break-before:auto} .scroll{overflow:visible}}
 """
 
 
-def tail_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of tails and regions."""
+def tail_table(rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the table of tails and regions; `known` are the networks' relative uncertainties."""
     cells = [
         [
             row["region"],
@@ -38,11 +40,27 @@ def tail_table(rows: Sequence[Mapping[str, Any]]) -> str:
             pull_cell(f"{row['pull']:+.1f}", row["pull"]),
             f"{row['muons'][0]:,}",
             f"{row['muons'][1]:,}",
+            *([percent(known.get(row["region"]))] if known else []),
         ]
         for row in rows
     ]
     heads = ["share of the muons", "generated", "reference", "ratio", "pull", "muons gen.", "muons ref."]
-    return make_table(heads, cells, "Tails and regions")
+    return make_table([*heads, *["network uncertainty"] * bool(known)], cells, "Tails and regions")
+
+
+def uncertainty_table(
+    found: Mapping[str, Mapping[str, Mapping[str, float]]], titles: Mapping[str, str]
+) -> str:
+    """Return the table of the networks' relative uncertainties by category."""
+    names = list(dict.fromkeys(name for each in found.values() for name in each))
+    rows = [[name, *(percent(found[category].get(name)) for category in found)] for name in names]
+    caption = "Relative uncertainty: statistics of the training muons, and spread of networks, in quadrature"
+    return make_table(["", *(titles[category] for category in found)], rows, caption)
+
+
+def percent(known: Mapping[str, float] | None) -> str:
+    """Return a relative uncertainty in per cent, nothing where it is not known."""
+    return "" if known is None else f"{100 * known['all']:.2g} %"
 
 
 def coverage_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -116,7 +134,10 @@ def make_table(
     heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", texts: Sequence[int] = ()
 ) -> str:
     """Return a table; columns numbered in `texts` hold text that may wrap."""
-    top = "".join(f"<th>{escaped(head)}</th>" for head in heads)
+    top = "".join(
+        f'<th class="text">{escaped(head)}</th>' if place in texts else f"<th>{escaped(head)}</th>"
+        for place, head in enumerate(heads)
+    )
     body = []
     for row in rows:
         cells = []

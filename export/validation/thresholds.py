@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
 from shipgen_export.validation.quantities import TOGETHER, category_titles
+from shipgen_export.validation.uncertainty import network_uncertainty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from shipgen_export.validation.compare import Result
 
@@ -96,43 +97,59 @@ LIMITS = {
 }
 
 
+#: Limits on what only one form of the classifiers measures.
+_OF_FORMS = {"max_auc": "source", "max_fast_auc": "fast", "max_hard_auc": "hard"}
+
+
+def check_forms(limits: Mapping[str, float | None], forms: Sequence[str]) -> None:
+    """Raise `InputError` where a limit asks for a classifier that is not among the `forms`."""
+    for name, form in _OF_FORMS.items():
+        if limits.get(name) is not None and form not in forms:
+            raise InputError(f"{_option(name)} cannot be checked: {form} is not among --forms")
+
+
 def check_limits(
     result: Result, limits: Mapping[str, float | None], *, max_failed: int | None = None
-) -> list[Limit]:
+) -> tuple[list[Limit], list[str]]:
     """Compare what was found with limits, by name in `LIMITS`.
 
-    Raises
-    ------
-    InputError
-        Nothing was measured that a limit could be compared with.
+    Returns
+    -------
+    list of Limit
+    list of str
+        Limits that nothing could be compared with.
     """
-    found = []
+    found, unknown = [], []
     for name, limit in limits.items():
         if limit is None:
             continue
         values = LIMITS[name](result)
         if not values:
-            raise InputError(
-                f"--{name.replace('_', '-')} cannot be checked: nothing of the kind was measured, for want "
-                "of muons or because that form is not among --forms"
-            )
+            unknown.append(name)
+            continue
         where = max(values, key=lambda place: values[place])
         found.append(Limit(name, limit, values[where], where, values[where] <= limit))
     if max_failed is not None:
         number = len(result.failed)
         found.append(Limit("max_failed", max_failed, number, "tests", number <= max_failed))
-    return found
+    return found, unknown
 
 
-def raise_beyond(limits: list[Limit], report: object) -> None:
-    """Raise `LimitError` when a limit is not met."""
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def raise_beyond(limits: list[Limit], unknown: list[str], report: object) -> None:
+    """Raise `LimitError` when a limit is not met, `InputError` when one could not be checked."""
     broken = [
-        f"--{one.name.replace('_', '-')} {one.limit:g}: {one.value:.4g} ({one.where})"
-        for one in limits
-        if not one.met
+        f"{_option(one.name)} {one.limit:g}: {one.value:.4g} ({one.where})" for one in limits if not one.met
     ]
     if broken:
         raise LimitError(f"not within the limits: {'; '.join(broken)}; see {report}")
+    if unknown:
+        raise InputError(
+            f"{', '.join(map(_option, unknown))} cannot be checked: too few muons to measure it; see {report}"
+        )
 
 
 def table(result: Result, most: int = 12) -> Iterator[str]:
@@ -162,7 +179,9 @@ def table(result: Result, most: int = 12) -> Iterator[str]:
             f"{_pm(tail['ratio'], tail['ratio_error'], 3) if tail else '':>15}{aucs}"
         )
     yield "  chi2/dof: the worst quantity; p > 100 GeV: share of the muons there, generated over reference"
-    yield from (f"  note: {text}" for text in result.missing)
+    yield from (f"  note: {text}" for text in (*result.generated.notes, *result.reference.notes))
+    yield from (f"  not compared: {text}" for text in result.missing)
+    yield from _known(result)
     expected = f"at level {result.level:g}"
     if not result.failed:
         yield f"  none of {len(result.tests)} tests fails {expected}"
@@ -171,6 +190,18 @@ def table(result: Result, most: int = 12) -> Iterator[str]:
     for test in result.failed[:most]:
         place = test.category if test.category == TOGETHER else titles.get(test.category, test.category)
         yield f"    {test.family}, {place}, {test.quantity}: {test.text}"
+
+
+def _known(result: Result) -> Iterator[str]:
+    """Yield how well networks are known in the tails, where their bundle says so."""
+    known = network_uncertainty(result.bundle) if result.bundle is not None else {}
+    found = {}
+    for name in ("p > 100 GeV", "pT > 1.5 GeV"):
+        values = [100 * each[name]["all"] for each in known.values() if name in each]
+        if values:
+            found[name] = f"{min(values):.2g} to {max(values):.2g} % ({name})"
+    if found:
+        yield f"  networks are known to {', '.join(found.values())}, by the statistics of their training"
 
 
 def _pm(value: float | None, error: float | None, digits: int = 4) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shipgen.bundle import Bundle
@@ -10,11 +11,13 @@ from shipgen.files import check_output
 from shipgen_export.validation.compare import validate
 from shipgen_export.validation.report import INDEX, PAGE, write_report
 from shipgen_export.validation.samples import Choice, open_sample
-from shipgen_export.validation.thresholds import check_limits, raise_beyond, table
+from shipgen_export.validation.thresholds import check_forms, check_limits, raise_beyond, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from shipgen_export.validation.samples import Sample
 
 
 def validate_paths(
@@ -31,7 +34,7 @@ def validate_paths(
     beam: str,
     bundle: Path | None,
     level: float,
-    cores: int | None,
+    cores: int,
     limits: Mapping[str, float | None],
     max_failed: int | None,
     command: str,
@@ -53,7 +56,7 @@ def validate_paths(
     beam : str
         Of ROOT files, as for `prepare`.
     bundle : Path, optional
-        What `generated` was made with.
+        What `generated` was made with; the default bundle is found by its hash.
     limits : mapping of str to float or None
         By name in `thresholds.LIMITS`; `max_failed` is the largest number of tests that may fail.
 
@@ -64,21 +67,48 @@ def validate_paths(
     LimitError
         A limit is not met; the report is written nevertheless.
     InputError
-        A source cannot be used, both are the same, or nothing was measured that has a limit.
+        A source cannot be used, both are the same, the bundle is another one, or nothing was measured that
+        has a limit.
     """
     check_output(output, force=force, index=INDEX)
     both_bundles = any((path / "bundle.json").is_file() for path in (generated, reference))
     if generated.resolve() == reference.resolve() and generated.exists() and not both_bundles:
         raise InputError(f"{generated} is both generated and reference: give two samples")
+    check_forms(limits, forms)
     known = Bundle.open(bundle) if bundle is not None else None
     first = Choice(limit, muons, seed, beam=beam)
     second = Choice(limit, muons, seed + 1, parts, beam)
     with open_sample(generated, first) as one, open_sample(reference, second) as other:
+        labelled, made_with = _made_with(one, known)
         result = validate(
-            one, other, seed=seed, forms=forms, regions=regions, bundle=known, level=level, cores=cores
+            labelled,
+            other,
+            seed=seed,
+            forms=forms,
+            regions=regions,
+            bundle=made_with,
+            level=level,
+            cores=cores,
         )
-    checked = check_limits(result, limits, max_failed=max_failed)
-    write_report(result, output, limits=checked, command=command, pictures=pictures, force=force)
+    checked, unknown = check_limits(result, limits, max_failed=max_failed)
+    write_report(result, output, limits=checked, command=command, pictures=pictures, force=force, cores=cores)
     yield from table(result)
     yield f"{output / PAGE}"
-    raise_beyond(checked, output / PAGE)
+    raise_beyond(checked, unknown, output / PAGE)
+
+
+def _made_with(sample: Sample, given: Bundle | None) -> tuple[Sample, Bundle | None]:
+    """Return the bundle that muons were produced with: the one given, or the default one if they say so."""
+    stated = sample.facts.get("bundle_sha256")
+    if given is not None and stated is not None and given.sha256 != stated:
+        raise InputError(
+            f"{sample.label} was not produced with the bundle at {given.path} but with one called "
+            f"{sample.facts['bundle']}, sha256 {stated}: give that one, or none"
+        )
+    if given is not None or stated is None:
+        return sample, given or sample.bundle
+    default = Bundle.open()
+    if default.sha256 == stated:
+        return sample, default
+    note = f"produced with a bundle called {sample.facts['bundle']}: --bundle shows its rates and uncertainty"
+    return replace(sample, notes=(*sample.notes, note)), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -43,7 +44,7 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
 @click.option(
     "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True
 )
-@click.option("--cores", type=click.IntRange(1), help="Threads; all cores if not given.")
+@click.option("--cores", type=click.IntRange(1), help="Processes; all cores if not given.")
 @click.option("--max-auc", type=POSITIVE, help="Exit with 8 when an AUC of the source's form is above.")
 @click.option("--max-fast-auc", type=POSITIVE, help="The same for the fast form.")
 @click.option("--max-hard-auc", type=POSITIVE, help="The same for the hard form.")
@@ -100,7 +101,7 @@ def command(
         beam=beam,
         bundle=bundle,
         level=level,
-        cores=cores,
+        cores=cores or len(os.sched_getaffinity(0)),
         limits=limits,
         max_failed=max_failed,
         command=command_line(),

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Compare the default bundle with a reference and put the pictures of docs/validation.md into docs/.
+# Usage: macros/validate_default_bundle.sh REFERENCE REPORT
+# REFERENCE: a sample that the bundle did not learn from, or the prepared sample, whose held-out parts are taken.
+# REPORT: the folder to make. The table that docs/validation.md shows goes to the terminal.
+set -euo pipefail
+reference=${1:?"give the reference: a file of shipgen simulate, or a prepared sample"}
+report=${2:?"give a folder for the report"}
+docs=$(cd "$(dirname "$0")/.." && pwd)/docs
+
+shipgen validate default "$reference" -o "$report" --muons 8e6 --seed 1
+for name in rates muplus_offaxis_distributions muplus_offaxis_tails muplus_offaxis_classifiers; do
+    cp "$report/pictures/$name.png" "$docs/validation_$name.png"
+done
