@@ -113,6 +113,8 @@ def simulate(
     muons: int | None = None,
     seed: int | None = None,
     cores: int = 1,
+    dask: str | None = None,
+    jobs: int | None = None,
     momentum_cut: float = MOMENTUM_CUT,
     target: Path | None = None,
     block_protons: int = BLOCK_PROTONS,
@@ -134,6 +136,9 @@ def simulate(
         Of everything; if not given, that of unfinished work for `output`, or a new one.
     cores : int
         Worker processes.
+    dask, jobs
+        Workers of a Dask cluster in their place, as for `shipgen.dask_cluster.connect`; they reach the
+        folder of `output`.
     momentum_cut : float
         Muons below are left out, GeV.
     target : Path, optional
@@ -169,7 +174,8 @@ def simulate(
     started = time.perf_counter()
     with work_folder(output, _key(settings)) as folder:
         try:
-            blocks = _enough(folder, settings, protons, muons, cores)
+            workers = partial(in_order, cores=cores, dask=dask, jobs=jobs)
+            blocks = _enough(folder, settings, protons, muons, workers)
             tasks = [block.task for block in blocks]
             pot = sum(task.protons for task in tasks)
             tally = _write(output, folder, tasks, pot, settings, command, force=force)
@@ -249,14 +255,14 @@ def _tasks(settings: Settings, protons: int | None) -> Iterator[Task]:
 
 
 def _enough(
-    folder: Path, settings: Settings, protons: int | None, muons: int | None, cores: int
+    folder: Path, settings: Settings, protons: int | None, muons: int | None, workers: Any
 ) -> list[Finished]:
     """Simulate all blocks of `protons`, or the shortest run of blocks that has so many `muons`."""
     finished: list[Finished] = []
     made = 0
     with (
         progress("simulating", protons or muons, "protons" if protons else "muons") as advance,
-        in_order(partial(_simulate, folder), _tasks(settings, protons), cores) as results,
+        workers(partial(_simulate, folder), _tasks(settings, protons)) as results,
     ):
         for block in results:
             finished.append(block)

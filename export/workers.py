@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from shipgen.errors import ShipgenError
+from shipgen.progress import silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,18 +31,44 @@ _AHEAD = 2
 
 @contextmanager
 def in_order(
-    work: Callable[[_Task], _Result], tasks: Iterable[_Task], cores: int
+    work: Callable[[_Task], _Result],
+    tasks: Iterable[_Task],
+    cores: int,
+    *,
+    dask: str | None = None,
+    jobs: int | None = None,
 ) -> Iterator[Iterator[_Result]]:
     """Give an iterator over ``work(task)`` of all tasks, in their order, from `cores` processes.
 
     At the end of the context, however it is left, the workers are gone; tasks that were under way are lost.
     `tasks` may be endless: only a few are taken ahead.
 
+    Parameters
+    ----------
+    work : callable
+        A function of a module.
+    tasks : iterable
+        What it is called with.
+    cores : int
+        Processes.
+    dask, jobs
+        Workers of a Dask cluster in place of processes, as for `shipgen.dask_cluster.connect`; a task that
+        loses its worker runs again.
+
     Raises
     ------
     ShipgenError
         A worker died or failed, naming the task.
     """
+    if dask is not None:
+        from shipgen import dask_cluster
+
+        with (
+            dask_cluster.connect(dask, jobs) as client,
+            dask_cluster.in_order(client, work, tasks) as results,
+        ):
+            yield results
+        return
     others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _start_worker)
     try:
@@ -81,8 +108,9 @@ def _results(
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even when it is killed."""
+    """Leave Ctrl-C and progress to the parent, and end with it even when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    silence()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from shipgen.layouts import Layout
     from shipgen.production import Files
+    from shipgen.rootfile import Location
 
 #: What unfinished work of this kind is called; its number goes up when the same command makes other muons.
 WORK = "production 1"
@@ -114,13 +115,13 @@ def earlier_seed(path: Path, *, split: bool) -> int | None:
     return seed if isinstance(seed, int) else None
 
 
-def read_provenance(path: Path, tree: str | None = None) -> dict[str, Any] | None:
+def read_provenance(path: Location, tree: str | None = None) -> dict[str, Any] | None:
     """Return what a produced file says of itself; ``None`` for any other file, and for merged ones.
 
     Parameters
     ----------
-    path : Path
-        The file, which need not exist.
+    path : Path or str
+        The file or its URL, which need not exist.
     tree : str, optional
         Its tree, which then has to have the muons it says.
     """

@@ -15,6 +15,8 @@ from shipgen.errors import ShipgenError
 #: Command -> (module, what ``--help`` says of it). Modules load when the command runs.
 COMMANDS = {
     "produce": ("shipgen.commands.produce", "Produce muons from a bundle into a ROOT file."),
+    "merge": ("shipgen.commands.merge", "Merge the shards of a production, or list them."),
+    "condor": ("shipgen.commands.condor", "Write the jobs of a production for HTCondor."),
     "convert": ("shipgen.commands.convert", "Write a file of muons in another layout."),
     "info": ("shipgen.commands.info", "Say what a bundle or a file is and how it was made."),
     "plot": ("shipgen.commands.plot", "Draw the muons of a file in one picture."),
@@ -22,6 +24,9 @@ COMMANDS = {
     "simulate": ("shipgen.commands.simulate", "Simulate a training sample with Pythia 8."),
     "prepare": ("shipgen.commands.prepare", "Prepare files of simulated muons for training."),
     "train": ("shipgen.commands.train", "Train networks on a prepared sample."),
+    "tune": ("shipgen.commands.tune", "Search for the settings of a model."),
+    "latent": ("shipgen.commands.latent", "Say what the latents of a bundle's networks do."),
+    "enhance": ("shipgen.commands.enhance", "Make a bundle of which more muons lie in a region."),
     "export": ("shipgen.commands.export", "Export trained networks to a bundle."),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -16,20 +17,23 @@ from shipgen.errors import InputError, OutputError, ShipgenError
 from shipgen.files import check_output, discard_work, output_error, unfinished, work_folder
 from shipgen.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.plan import CHUNK_SIZE
-from shipgen.production import Files, Production
+from shipgen.production import Files, Production, content_hash
 from shipgen.progress import progress
 from shipgen.provenance import versions
 from shipgen.writers import DEFAULT_COMPRESSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from shipgen.generator import MuonGenerator
     from shipgen.layouts import Layout
-
+    from shipgen.records import Stored
+    from shipgen.rootfile import Location
+    from shipgen.shards import Shard
 
 #: What two files of the same production have in common in their provenance; counts follow from it.
-_SAME = ("bundle", "seed", "exact", "expected", "file", "muons", "pot", "layout")
+_SAME = ("bundle", "selection", "seed", "exact", "expected", "shard", "file", "muons", "pot", "layout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ def produce(
     layout: Layout = MUONBACK,
     compression: str = DEFAULT_COMPRESSION,
     max_per_file: int | None = None,
+    shard: Shard | None = None,
     force: bool = False,
     resume: bool = False,
     command: str = "",
@@ -90,6 +95,8 @@ def produce(
         ``zstd:1`` and the like, or ``none``.
     max_per_file : int, optional
         Split into files of so many muons, ``out_000.root`` and so on.
+    shard : Shard, optional
+        Write this part of the muons only; by convention to `shard.path` of a path that all shards share.
     force : bool
         Replace existing files, and drop what an interrupted run left.
     resume : bool
@@ -119,20 +126,20 @@ def produce(
             f"the Poisson draw around {plan.expected:g} gave no muon: ask for more, or for an exact number "
             "(--exact)"
         )
-    files = Files(path, plan.total, max_per_file)
+    files = plan_files(generator, path, max_per_file, shard)
     check_stale(files)
     started = time.perf_counter()
-    if resume and not force and (report := find_complete(generator, path, layout, max_per_file)):
+    if resume and not force and (report := find_complete(generator, files, layout, shard)):
         return report
     if not resume:
         for file in range(len(files)):
             check_output(files.name(file), force=force)
         discard_work(path)
 
-    def describe(file: int, counts: tuple[int, ...]) -> dict[str, str]:
-        return describe_file(generator, layout, files, file, counts, command)
+    def describe(file: int, counts: tuple[int, ...], stored: Sequence[Stored]) -> dict[str, str]:
+        return describe_file(generator, layout, files, file, counts, stored, command, shard)
 
-    key = _key(generator, layout, compression, max_per_file)
+    key = _key(generator, layout, compression, max_per_file, shard)
     with work_folder(path, key) as folder:
         with Production(
             generator,
@@ -144,12 +151,12 @@ def produce(
             describe=describe,
             force=force,
         ) as production:
-            _run(generator, production, path)
+            _run(generator, production, files)
         counts = production.counts()
     names = [entry.category.name for entry in generator.bundle.entries]
     return Report(
-        muons=plan.total,
-        weight=_weight(generator, plan.total),
+        muons=files.total,
+        weight=_weight(generator, files.total) if production.weight is None else production.weight,
         counts=dict(zip(names, counts, strict=True)),
         seconds=time.perf_counter() - started,
         kept=production.kept,
@@ -157,15 +164,23 @@ def produce(
     )
 
 
-def _run(generator: MuonGenerator, production: Production, path: Path) -> None:
-    """Stream the muons that are not on disk to their files, with progress; say what is kept on a failure."""
+def plan_files(generator: MuonGenerator, path: Path, max_per_file: int | None, shard: Shard | None) -> Files:
+    """Return names and sizes of the files of a production, or of a shard of it; `InputError` as there."""
     total = generator.plan.total
+    first, stop = shard.muons(total) if shard else (0, total)
+    return Files(path, stop - first, max_per_file, first)
+
+
+def _run(generator: MuonGenerator, production: Production, files: Files) -> None:
+    """Stream the muons that are not on disk to their files, with progress; say what is kept on a failure."""
+    total, path = files.total, files.path
+    first, stop = (files.first + production.kept) // CHUNK_SIZE, -(-(files.first + total) // CHUNK_SIZE)
     try:
         with progress("producing", total, "muons") as advance:
             advance(production.kept)
             if production.kept == total:
                 return
-            for parts in generator.run(production.encode, first=production.kept // CHUNK_SIZE):
+            for parts in generator.run(production.encode, first=first, stop=stop):
                 for part in parts:
                     production.append(part)
                     advance(part.cluster.rows)
@@ -190,31 +205,41 @@ def _tell_kept(path: Path, error: BaseException, kept: str) -> NoReturn:
 
 
 def find_complete(
-    generator: MuonGenerator, path: Path, layout: Layout, max_per_file: int | None
+    generator: MuonGenerator,
+    files: Files,
+    layout: Layout,
+    shard: Shard | None = None,
+    at: Callable[[Path], Location] = lambda path: path,
 ) -> Report | None:
-    """Return the report of the same production if it stands complete at `path`, ``None`` otherwise.
+    """Return the report of the same production if it stands complete in `files`, ``None`` otherwise.
 
-    The same has the same seed, bundle, amount, layout and number of files.
+    The same has the same seed, bundle, amount, shard, layout and number of files; `at` says where a file is
+    that is kept elsewhere.
     """
-    total = generator.plan.total
-    files = Files(path, total, max_per_file)
+    total = files.total
     nothing = (0,) * len(generator.bundle.entries)
-    if not total or unfinished(path) is not None:
+    if not total or unfinished(files.path) is not None:
         return None
     counts: Counter[str] = Counter()
+    weights = []
     for file in range(len(files)):
-        if (found := read_provenance(files.name(file), layout.tree)) is None:
+        if (found := read_provenance(at(files.name(file)), layout.tree)) is None:
             return None
-        wanted = provenance(generator, layout, files, file, nothing, "")
-        if any(found.get(name) != wanted[name] for name in _SAME):
+        wanted = provenance(generator, layout, files, file, nothing, "", shard)
+        if any(found.get(name) != wanted.get(name) for name in _SAME):
             return None
         counts.update(found["counts"])
+        weights.append(found["sum_of_weights"])
     paths = tuple(files.name(file) for file in range(len(files)))
-    return Report(total, _weight(generator, total), dict(counts), 0.0, total, paths, found=True)
+    return Report(total, math.fsum(weights), dict(counts), 0.0, total, paths, found=True)
 
 
 def _key(
-    generator: MuonGenerator, layout: Layout, compression: str, max_per_file: int | None
+    generator: MuonGenerator,
+    layout: Layout,
+    compression: str,
+    max_per_file: int | None,
+    shard: Shard | None,
 ) -> dict[str, Any]:
     """Return all that the bytes of an unfinished production depend on."""
     plan = generator.plan
@@ -227,10 +252,17 @@ def _key(
         "layout": layout.name,
         "compression": compression,
         "max_per_file": max_per_file,
+        **({"shard": str(shard)} if shard else {}),
+        **_selected(generator),
         "device": generator.device,
         # With others the muons may differ, if only in their last bits.
         **{name: number for name, number in versions("numpy", "onnxruntime").items() if name != "python"},
     }
+
+
+def _selected(generator: MuonGenerator) -> dict[str, Any]:
+    """Return what is not as the bundle has it, if anything."""
+    return {"selection": chosen} if (chosen := generator.selection.to_json()) else {}
 
 
 def _weight(generator: MuonGenerator, muons: int) -> float:
@@ -244,13 +276,19 @@ def describe_file(
     files: Files,
     file: int,
     counts: tuple[int, ...],
+    stored: Sequence[Stored],
     command: str,
+    shard: Shard | None = None,
 ) -> dict[str, str]:
     """Return the objects to store in file number `file`, which has `counts` muons of each category."""
-    share = files.rows(file) / files.total
+    weights = {"sum_of_weights": math.fsum(one.weight or 0 for one in stored)}
     facts = {
-        FILE_SUMMARY_KEY: file_summary(generator, share),
-        PROVENANCE_KEY: provenance(generator, layout, files, file, counts, command),
+        FILE_SUMMARY_KEY: file_summary(generator, files.rows(file) / generator.plan.total),
+        PROVENANCE_KEY: {
+            **provenance(generator, layout, files, file, counts, command, shard),
+            **(weights if generator.bundle.weighted else {}),
+            "clusters": {"number": len(stored), "xxh3": content_hash(stored)},
+        },
     }
     return {name: json.dumps(content, allow_nan=False) for name, content in facts.items()}
 
@@ -271,28 +309,35 @@ def provenance(
     file: int,
     counts: tuple[int, ...],
     command: str,
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
-    """Return all that is needed to make the file again and to know what its columns mean."""
+    """Return all that is needed to make the file again and to know what its columns mean.
+
+    The POT of a part of a production is in proportion to its muons, so that the parts' add up.
+    """
     bundle, plan, muons = generator.bundle, generator.plan, files.rows(file)
     names = [entry.category.name for entry in bundle.entries]
     return {
         "kind": KIND_PRODUCED,
         "command": command,
         "bundle": {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256},
+        **_selected(generator),
         "seed": plan.seed,
         "exact": plan.exact,
         "expected": plan.expected,
-        "file": {"number": file, "of": len(files), "first_muon": file * files.limit},
+        "plan": {"muons": plan.total, "pot": plan.pot},
+        **({"shard": {"number": shard.number, "of": shard.of}} if shard else {}),
+        "file": {"number": file, "of": len(files), "first_muon": files.place(file)},
         "muons": muons,
         "counts": dict(zip(names, counts, strict=True)),
-        "pot": plan.pot * muons / files.total,
+        "pot": plan.pot * muons / plan.total,
         "weight": plan.weight,
         "sum_of_weights": _weight(generator, muons),
         "weight_meaning": "expected sum of weights = muons for `pot` protons on target",
         "layout": layout.name,
         "units": {branch.name: branch.unit for branch in layout.branches if branch.unit},
         "target_start": _target_start(layout, bundle.target_start),
-        "beam": "not smeared: prompt muons start at x = y = 0",
+        "beam": generator.selection.beam,
         "energy_cut": bundle.energy_cut,
         "device": generator.device,
         "versions": versions("shipgen", "numpy", "onnxruntime", "uproot"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from shipgen.plan import CHUNK_SIZE
 from shipgen.writers import parse_compression
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from shipgen.batch import Batch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from shipgen.generator import MuonGenerator
     from shipgen.layouts import Layout
     from shipgen.plan import Chunk
+    from shipgen.records import Stored
 
 _JOURNAL = "journal"
 
@@ -60,14 +62,17 @@ class Files:
     path : Path
         The file, or what the names of several are made of.
     total : int
-        Muons in all.
+        Muons in all files.
     most : int, optional
         Muons a file; ``None`` puts all into one.
+    first : int
+        Number that the first muon has in the plan; not 0 for a shard.
     """
 
     path: Path
     total: int
     most: int | None = None
+    first: int = 0
 
     def __len__(self) -> int:
         return 1 if self.most is None else -(-self.total // self.most)
@@ -88,6 +93,10 @@ class Files:
         """Return the muons of file number `file`."""
         return min(self.limit, self.total - file * self.limit)
 
+    def place(self, file: int) -> int:
+        """Return the number that the first muon of file number `file` has in the plan."""
+        return self.first + file * self.limit
+
     def stale(self) -> list[Path]:
         """Return the files that look like more of this production, left by one of more files."""
         if self.most is None:
@@ -101,6 +110,13 @@ def numbered(path: Path) -> list[Path]:
     name = re.compile(rf"{re.escape(path.stem)}_(\d{{3,}}){re.escape(path.suffix)}")
     found = [(name.fullmatch(other.name), other) for other in path.parent.glob("*")]
     return [other for _, other in sorted((int(match[1]), other) for match, other in found if match)]
+
+
+def content_hash(stored: Iterable[Stored]) -> str:
+    """Return the hash (XXH3, 64 bits) of a file's clusters, made of their own in order."""
+    import xxhash
+
+    return str(xxhash.xxh3_64_hexdigest("".join(one.check for one in stored).encode()))
 
 
 def kept_muons(folder: Path) -> int:
@@ -126,7 +142,8 @@ class Production:
     compression : str
         As for `shipgen.writers.parse_compression`.
     describe : callable
-        Gives the objects (name to text) to store in a file, from its number and its muons of each category.
+        Gives the objects (name to text) to store in a file, from its number, its muons of each category and
+        its clusters.
     force : bool
         Replace existing files.
 
@@ -147,12 +164,12 @@ class Production:
         key: Mapping[str, Any],
         layout: Layout,
         compression: str,
-        describe: Callable[[int, tuple[int, ...]], Mapping[str, str]],
+        describe: Callable[[int, tuple[int, ...], Sequence[Stored]], Mapping[str, str]],
         force: bool,
     ) -> None:
         self._describe = describe
         bundle, self._files, self._folder, self._force = generator.bundle, files, folder, force
-        self._categories = len(bundle.entries)
+        self._categories, self._weighted = len(bundle.entries), bundle.weighted
         self._layout, self._compression = layout, parse_compression(compression)
         constants = {"energy_cut": bundle.energy_cut, "weight": generator.plan.weight}
         self._encode = ClusterEncoder(layout, constants, bundle.target_start, self._compression)
@@ -160,8 +177,10 @@ class Production:
         self._found = self._take_up(read_journal(folder / _JOURNAL, key))
         self._journal = Journal(folder / _JOURNAL, key, self._found)
         self._counts = np.zeros((len(files), self._categories), np.int64)
+        self._weights: list[float] = []
         for entry in self._found:
             self._counts[entry.file] += entry.counts or 0
+            self._add_weight(entry.stored)
         self.kept = self.rows = int(self._counts.sum())
 
     def __enter__(self) -> Self:
@@ -180,6 +199,11 @@ class Production:
             # Nothing to go on with.
             for path in (self._folder / _JOURNAL, *self._folder.glob(f"*{_GROWING}")):
                 path.unlink(missing_ok=True)
+
+    @property
+    def weight(self) -> float | None:
+        """Sum of the weights of the muons on disk, ``None`` where all weights are the same."""
+        return math.fsum(self._weights) if self._weighted else None
 
     def counts(self, file: int | None = None) -> tuple[int, ...]:
         """Return the muons of each category on disk, in file number `file` or in all."""
@@ -218,11 +242,13 @@ class Production:
 
     def encode(self, chunk: Chunk, batch: Batch) -> list[Part]:
         """Encode those muons of a chunk that are not on disk, cut where files end; runs in the workers."""
-        first, limit = chunk.index * CHUNK_SIZE, self._files.limit
-        row, stop = max(first, self.kept), first + chunk.size
+        # Rows count from the first muon of the first file on, which may lie within a chunk.
+        first, limit = chunk.index * CHUNK_SIZE - self._files.first, self._files.limit
+        row, stop = max(first, self.kept), min(first + chunk.size, self._files.total)
         columns = batch.columns()
-        # The same for all muons: stored as a constant.
-        del columns["weight"]
+        if not self._weighted:
+            # The same for all muons: stored as a constant.
+            del columns["weight"]
         parts = []
         while row < stop:
             end = min(stop, (row // limit + 1) * limit)
@@ -236,11 +262,17 @@ class Production:
     def append(self, part: Part) -> None:
         """Write `part`, and publish its file when that is full; raise OSError where that fails."""
         growing = self._open or self._grow(part.file)
-        self._journal.add(Entry(part.file, growing.append(part.cluster), part.counts))
+        stored = growing.append(part.cluster)
+        self._journal.add(Entry(part.file, stored, part.counts))
+        self._add_weight(stored)
         self._counts[part.file] += part.counts
         self.rows += part.cluster.rows
         if self._counts[part.file].sum() == self._files.rows(part.file):
             self._publish(part.file, growing)
+
+    def _add_weight(self, stored: Stored | None) -> None:
+        if stored is not None and stored.weight is not None:
+            self._weights.append(stored.weight)
 
     def _grow(self, file: int) -> ClusterFile:
         """Open file number `file` behind its last cluster."""
@@ -251,7 +283,7 @@ class Production:
 
     def _publish(self, file: int, growing: ClusterFile) -> None:
         """Complete file number `file` and give it its name."""
-        growing.finish(self._describe(file, self.counts(file)))
+        growing.finish(self._describe(file, self.counts(file), growing.stored))
         growing.__exit__()
         self._open = None
         name = self._files.name(file)

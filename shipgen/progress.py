@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+#: Whether this process shows nothing, such as one of several workers of a run that does.
+_silent = False
+
+
+def silence() -> None:
+    """Show no progress in this process from now on."""
+    global _silent  # noqa: PLW0603
+    _silent = True
+
+
 @contextmanager
 def progress(what: str, total: float | None, unit: str) -> Iterator[Callable[[float], None]]:
     """Show how far the work has come, on stderr; give a function to call with what was done since.
@@ -23,7 +33,7 @@ def progress(what: str, total: float | None, unit: str) -> Iterator[Callable[[fl
     unit : str
         What is counted, such as ``"muons"``.
     """
-    if not sys.stderr.isatty():
+    if _silent or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

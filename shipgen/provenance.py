@@ -29,8 +29,11 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def without_folders(text: str) -> str:
-    """Reduce the paths in a line of text to their last part: a file tells nothing of a machine's folders."""
-    return re.sub(r"(?<![^\s='\"])[^\s='\"]*/(?=[^\s/])", "", text)
+    """Reduce the paths in a line of text to their last part: a file tells nothing of a machine's folders.
+
+    Two numbers, as of the shard 3/8, are no path.
+    """
+    return re.sub(r"(?<![^\s='\"])(?!\d+/\d+(?!\S))[^\s='\"]*/(?=[^\s/])", "", text)
 
 
 def command_line() -> str:
@@ -49,15 +52,16 @@ def cycles(file: Any, name: str) -> list[str]:
 
 def read_objects(file: Any, name: str) -> list[dict[str, Any] | None]:
     """Return the JSON objects of all cycles of `name`, ``None`` for what is no JSON object."""
-    return [_json(str(file[key])) for key in cycles(file, name)]
+    return [parse_object(str(file[key])) for key in cycles(file, name)]
 
 
 def read_object(file: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """Return the JSON object called `name` of an open uproot file (its last cycle), ``None`` without one."""
-    return _json(str(file[name])) if name in file else None
+    return parse_object(str(file[name])) if name in file else None
 
 
-def _json(text: str) -> dict[str, Any] | None:
+def parse_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object in `text`, ``None`` for what is none."""
     try:
         content = json.loads(text)
     except ValueError:

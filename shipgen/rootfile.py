@@ -73,13 +73,13 @@ def _open_remote(url: str) -> Any:
         raise InputError(f"{url} cannot be opened ({_reason(error)}): check address and access") from error
 
 
-def missing_package(url: str, error: ImportError) -> ShipgenError:
-    """Say what to install to read `url`."""
+def missing_package(url: str, error: ImportError, task: str = "reading") -> ShipgenError:
+    """Say what to install for a task with `url`."""
     if url.startswith(("root://", "xrootd://")):
-        return MissingExtraError(f"reading {url}", "fsspec-xrootd", "xrootd")
+        return MissingExtraError(f"{task} {url}", "fsspec-xrootd", "xrootd")
     scheme = url.partition("://")[0]
     return InputError(
-        f"{url} cannot be read: a package for {scheme}:// is not installed ({_reason(error)}); install it "
+        f"{task} {url} failed: a package for {scheme}:// is not installed ({_reason(error)}); install it "
         "or copy the file to this machine"
     )
 

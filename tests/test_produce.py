@@ -164,7 +164,7 @@ def test_uncompressed_rntuple(inside: Run, bundle: Bundle, tmp_path: Path) -> No
     options = ("--n", "1.5e6", "--layout", "rntuple", "--compression", "none", "--workers", 2)
     done = inside("produce", "-o", "n.root", "--seed", 1, "--bundle", bundle.path, *options)
     assert (done.returncode, done.stderr) == (0, "")
-    columns = uproot.open(tmp_path / "n.root")["muons"].arrays(library="np")
+    columns = uproot.open(tmp_path / "n.root")["events"].arrays(library="np")
     batches = list(MuonGenerator(bundle, n=1.5e6, seed=1))
     for name in ("pdg", "x", "y", "px", "py", "pz", "weight"):
         np.testing.assert_array_equal(columns[name], np.concatenate([getattr(b, name) for b in batches]))
@@ -196,7 +196,7 @@ def test_size_of_a_file_is_foreseen(bundle: Bundle, tmp_path: Path, layout: Any)
 ROOT_PROGRAM = """
 import ROOT
 ROOT.EnableImplicitMT(2)
-layouts = ("pythia8-Geant4", "out.root", "id", "w"), ("muons", "n.root", "pdg", "weight")
+layouts = ("pythia8-Geant4", "out.root", "id", "w"), ("events", "n.root", "pdg", "weight")
 for tree, file, pdg, weight in layouts:
     frame = ROOT.RDataFrame(tree, file)
     found = [frame.Count(), frame.Sum(weight), frame.Sum(pdg), frame.Mean("pz")]
@@ -213,8 +213,8 @@ def test_both_layouts_are_read_by_uproot_and_by_roots_threads(
     inside(*options, "-o", "n.root", "--layout", "rntuple", "--compression", "lz4:1")
     (tmp_path / "out.root").symlink_to(produced)
     with uproot.open(tmp_path / "n.root") as file:
-        assert file.classnames(cycle=False)["muons"] == "ROOT::RNTuple"
-        columns = file["muons"].arrays(library="np")
+        assert file.classnames(cycle=False)["events"] == "ROOT::RNTuple"
+        columns = file["events"].arrays(library="np")
     batches = list(MuonGenerator(bundle, n=4e5, seed=1))
     for name in ("pdg", "x", "px", "pz"):
         np.testing.assert_array_equal(columns[name], np.concatenate([getattr(b, name) for b in batches]))

@@ -17,7 +17,7 @@ from production_runs import produced_file, provenance, read, run_inside, start  
 from shipgen.checks import bytes_per_muon, check_space
 from shipgen.errors import BundleError, DeviceError, InputError
 from shipgen.generator import MuonGenerator
-from shipgen.layouts import MUONBACK
+from shipgen.layouts import MUONBACK, RNTUPLE
 from shipgen.produce import produce
 from shipgen.production import Production
 
@@ -170,7 +170,7 @@ def test_killed_and_resumed(bundle: Bundle, tmp_path: Path, workers: int, layout
     if layout == "muonback":
         assert_same(tmp_path / "out.root", tmp_path / "whole.root")
     else:
-        columns = [uproot.open(path)["muons"].arrays() for path in sorted(tmp_path.glob("*.root"))]
+        columns = [uproot.open(path)[RNTUPLE.tree].arrays() for path in sorted(tmp_path.glob("*.root"))]
         for name in columns[0].fields:
             np.testing.assert_array_equal(columns[0][name].to_numpy(), columns[1][name].to_numpy())
 

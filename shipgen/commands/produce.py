@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.selection import selection_options, take_selection
 from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
+from shipgen.rootfile import base_name, is_remote
 from shipgen.writers import DEFAULT_COMPRESSION
 
 if TYPE_CHECKING:
-    from shipgen.generator import MuonGenerator
-    from shipgen.produce import Report
+    from shipgen.request import Made, Request
 
 
 @click.command("produce")
 @click.option("--n", "-n", type=COUNT, metavar="N", help="Expected number of muons.")
 @click.option("--pot", type=POSITIVE, metavar="P", help="Protons on target to produce muons for.")
-@click.option("-o", "--output", type=PATH, required=True, metavar="OUT.root", help="The file to write.")
+@click.option(
+    "-o", "--output", required=True, metavar="OUT.root", help="The file to write, or its root:// address."
+)
 @click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given.")
 @click.option("--seed", type=SEED, metavar="S", help="Drawn anew, and recorded, if not given.")
 @click.option("--exact", is_flag=True, help="Exactly the expected number, not a Poisson number around it.")
@@ -28,78 +30,107 @@ if TYPE_CHECKING:
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )
 @click.option("--max-per-file", type=COUNT, metavar="M", help="Split into OUT_000.root, ... of M muons.")
+@click.option("--shard", metavar="I/N", help="Make part I of N only, OUT_shardIofN.root; needs --seed.")
+@selection_options
 @click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--dask",
+    metavar="WHERE",
+    help="Make all shards on a Dask cluster: local, htcondor, slurm, or the address of one that runs.",
+)
+@click.option("--shards", type=COUNT, metavar="N", help="With --dask: how many; 16 or more if not given.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="J", help="With --dask: workers to start; local: all cores."
+)
 @click.option("--resume", is_flag=True, help="Go on where the same command was interrupted, if it was.")
 @click.option("--force", is_flag=True, help="Replace existing files; drop what an interrupted run left.")
 def command(
     n: int | None,
     pot: float | None,
-    output: Path,
-    bundle: Path | None,
-    seed: int | None,
-    layout: str,
-    compression: str,
-    max_per_file: int | None,
-    workers: int | None,
-    device: str,
-    *,
-    exact: bool,
-    resume: bool,
-    force: bool,
+    shard: str | None,
+    dask: str | None,
+    shards: int | None,
+    jobs: int | None,
+    **options: Any,
 ) -> None:
     """Produce muons into a ROOT file that FairShip reads.
 
-    Say how much by --n or --pot. The muons depend on bundle, seed and amount alone.
+    Say how much by --n or --pot. The muons depend on bundle, seed and amount alone. On a batch farm every job
+    makes a shard, and `shipgen merge` joins them.
     """
     if (n is None) == (pot is None):
         raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
-    from shipgen.checks import check_request, check_space, earlier_seed
-    from shipgen.generator import MuonGenerator
-    from shipgen.produce import find_complete, produce
     from shipgen.provenance import command_line
+    from shipgen.request import Request, carry_out
+    from shipgen.shards import Shard
 
-    chosen = OUTPUT_LAYOUTS[layout]
-    check_request(output, compression, max_per_file, force=force, resume=resume)
-    if resume and seed is None:
-        seed = earlier_seed(output, split=max_per_file is not None)
-    generator = MuonGenerator(bundle, n=n, pot=pot, seed=seed, exact=exact, workers=workers, device=device)
-    if resume and not force and (report := find_complete(generator, output, chosen, max_per_file)):
-        _tell(report, generator)
-        return
-    if warning := check_space(output, generator.plan.expected, chosen, compression, resume=resume):
-        click.echo(f"shipgen: warning: {warning}", err=True)
-    report = produce(
-        generator,
-        output,
-        layout=chosen,
-        compression=compression,
-        max_per_file=max_per_file,
-        force=force,
-        resume=resume,
+    bundle, selection = options.pop("bundle"), take_selection(options)
+    request = Request(
+        n=n,
+        pot=pot,
+        bundle=None if bundle is None else str(bundle),
+        shard=None if shard is None else Shard.parse(shard),
+        selection=selection,
         command=command_line(),
+        **options,
     )
-    _tell(report, generator)
+    if dask is not None:
+        if shard is not None:
+            raise click.UsageError("--shard is one part, and --dask makes all: give one of them")
+        _produce_on(dask, request, shards, jobs)
+    elif shards is not None or jobs is not None:
+        raise click.UsageError("--shards and --jobs go with --dask")
+    else:
+        _tell(carry_out(request, _warn))
 
 
-def _tell(report: Report, generator: MuonGenerator) -> None:
+def _warn(text: str) -> None:
+    click.echo(f"shipgen: warning: {text}", err=True)
+
+
+def _produce_on(where: str, request: Request, shards: int | None, jobs: int | None) -> None:
+    """Produce on a Dask cluster and print what was made."""
+    from shipgen.dask_produce import produce_on
+
+    done = produce_on(where, request, shards=shards, jobs=jobs, warn=_warn)
+    manifest, plan = done.manifest, done.generator.plan
+    click.echo(
+        f"{done.path}: {plan.total:,} muons in {len(manifest.pieces):,} files for {plan.pot:.6g} protons on "
+        f"target, sum of weights {manifest.sum_of_weights():.9g}, seed {plan.seed}"
+    )
+    _tell_counts(manifest.counts(), plan.total)
+    made, size = plan.total - done.found, sum(piece.size for piece in manifest.pieces)
+    click.echo(f"  {done.seconds:.1f} s, {made / done.seconds:,.0f} muons/s, {size / 1e6:.1f} MB")
+    if done.found:
+        click.echo(f"  {done.found:,} muons were there from an earlier run")
+    output = base_name(request.output) if is_remote(request.output) else request.output
+    click.echo(f"  `shipgen merge {output} {done.path}` makes one file of them")
+
+
+def _tell(made: Made) -> None:
     """Print what was made."""
-    plan, bundle, made = generator.plan, generator.bundle, report.muons - report.kept
-    first, count = report.files[0], len(report.files)
-    where = f"{first}{f' to {report.files[-1].name}' if count > 1 else ''}"
+    report, plan, bundle = made.report, made.generator.plan, made.generator.bundle
+    first, last = made.locations[0], made.locations[-1]
+    where = f"{first}{f' to {base_name(last)}' if len(made.locations) > 1 else ''}"
     if report.found:
         click.echo(f"{where} is complete: {report.muons:,} muons, seed {plan.seed}; nothing was done")
         return
+    pot = plan.pot * report.muons / plan.total
     click.echo(
         f"{where}: {report.muons:,} muons for "
-        f"{plan.pot:.6g} protons on target, sum of weights {report.weight:.9g}, seed {plan.seed}"
+        f"{pot:.6g} protons on target, sum of weights {report.weight:.9g}, seed {plan.seed}"
     )
-    for name, number in report.counts.items():
-        click.echo(f"  {name:16} {number:14,}  {number / report.muons:7.2%}")
-    size = sum(file.stat().st_size for file in report.files if file.exists())
+    _tell_counts(report.counts, report.muons)
+    new = report.muons - report.kept
     click.echo(
-        f"  {report.seconds:.1f} s, {made / report.seconds:,.0f} muons/s, {size / 1e6:.1f} MB, "
+        f"  {report.seconds:.1f} s, {new / report.seconds:,.0f} muons/s, {made.size / 1e6:.1f} MB, "
         f"bundle {bundle.name} ({bundle.label})"
     )
     if report.kept:
         click.echo(f"  {report.kept:,} muons were there from the interrupted run")
+
+
+def _tell_counts(counts: dict[str, int], muons: int) -> None:
+    for name, number in counts.items():
+        click.echo(f"  {name:16} {number:14,}  {number / muons:7.2%}")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @click.option("--muons", type=COUNT, metavar="N", help="Simulate until there are so many weighted muons.")
 @click.option("--seed", type=SEED, metavar="S", help="Drawn anew, and recorded, if not given.")
 @click.option("--cores", type=click.IntRange(1), metavar="C", help="Processes; all cores if not given.")
+@click.option("--dask", metavar="WHERE", help="On a Dask cluster: local, htcondor, slurm, or its address.")
+@click.option("--jobs", type=click.IntRange(1), metavar="J", help="With --dask: workers to start.")
 @click.option("--pmin", type=POSITIVE, default=10.0, show_default=True, metavar="GEV", help="Momentum cut.")
 @click.option("--target", type=PATH, metavar="FILE.toml", help="Slabs; SHiP's of 2018 if not given.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -32,6 +34,8 @@ def command(
     muons: int | None,
     seed: int | None,
     cores: int | None,
+    dask: str | None,
+    jobs: int | None,
     pmin: float,
     target: Path | None,
     *,
@@ -55,16 +59,18 @@ def command(
         muons=muons,
         seed=seed,
         cores=cores,
+        dask=dask,
+        jobs=jobs,
         momentum_cut=pmin,
         target=target,
         force=force,
         command=command_line(),
     )
-    for line in _table(output, report, cores):
+    for line in _table(output, report, cores if dask is None else None):
         click.echo(line)
 
 
-def _table(output: Path, report: Report, cores: int) -> Iterator[str]:
+def _table(output: Path, report: Report, cores: int | None) -> Iterator[str]:
     """Yield the figures of a sample."""
     total = report.tally.all
     yield f"{output}: {total.muons:,} muons of {report.protons:,} protons on target, seed {report.seed}"
@@ -79,6 +85,9 @@ def _table(output: Path, report: Report, cores: int) -> Iterator[str]:
             yield f"  {name:16} {sums.muons:12,} {sums.weight / total.weight:8.3%} {sums.effective:12,.0f}"
     if report.found:
         yield f"  {report.found:,} protons taken from an interrupted run, {report.seconds:.0f} s for the rest"
+        return
+    if cores is None:
+        yield f"  {report.seconds:.0f} s on a Dask cluster"
         return
     # Each block is made by one process.
     used = min(cores, report.blocks)

@@ -14,6 +14,7 @@ from shipgen.errors import InputError
 from shipgen_export.best import STUDENT_STEPS, TEACHER_STEPS, TEACHERS, train_best
 from shipgen_export.models.kinds import MODELS, Model, model_by_name
 from shipgen_export.models.settings import settings
+from shipgen_export.models.settings_file import read_settings
 from shipgen_export.sample import PreparedSample
 from shipgen_export.train import DEFAULT_STEPS, EVALUATE_EVERY, PATIENCE, train
 
@@ -48,6 +49,13 @@ _COMMON: list[click.Parameter] = [
         type=COUNT,
         help="Steps between figures of merit; the best network of each is kept. [default: "
         f"{EVALUATE_EVERY}, or only at the end where the learning rate falls over all steps]",
+    ),
+    click.Option(
+        ["--settings", "settings_file"],
+        type=PATH,
+        metavar="FILE",
+        help="Take settings from this .json or .toml file, such as best.json of `shipgen tune`; options that "
+        "are given win.",
     ),
     click.Option(["--pictures/--no-pictures"], default=True, help="Draw pictures at each evaluation."),
     click.Option(["--tensorboard"], is_flag=True, help="Write event files for TensorBoard."),
@@ -158,17 +166,20 @@ def _train(
     output: Path,
     steps: int | None,
     minutes: float | None = None,
+    settings_file: Path | None = None,
     **options: Any,
 ) -> None:
     """Train and print what each category has reached."""
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes exclude each other: give one")
+    kind = model_by_name(model)
     given = {name: options.pop(name) for name in names}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = {} if settings_file is None else read_settings(settings_file, model, kind.settings)
+    chosen |= {name: value for name, value in given.items() if value is not None}
     sample = PreparedSample.open(prepared)
     for trained in train(model, sample, output, steps=steps, minutes=minutes, settings=chosen, **options):
-        click.echo(trained.summary())
-    kind = model_by_name(model)
+        for line in (trained.summary(), *trained.notes):
+            click.echo(line)
     after = (
         f"`shipgen train distill {prepared} --teacher {output} -o RUN` teaches a small network what it makes"
         if kind.mapped and not kind.taught
@@ -204,8 +215,8 @@ def best(*, prepared: Path, output: Path, cores: int | None, **options: Any) -> 
 
     For each category, flows learn the density of the muons by maximum likelihood in coordinates without the
     sample's symmetries: one from the whole sample, the others from bootstrap samples of its protons. A small
-    network learns to make in one pass what they make on average; their spread is its uncertainty. The bundle
-    is OUTPUT/bundle. An interrupted run goes on when the same command is run again.
+    network learns to make in one pass what they make on average; their spread is part of its uncertainty.
+    The bundle is OUTPUT/bundle. An interrupted run goes on when the same command is run again.
     """
     from shipgen.bundle import Bundle
 

@@ -1,0 +1,1 @@
+"""Searches for the settings of a model: what `shipgen tune` does."""

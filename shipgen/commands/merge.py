@@ -1,0 +1,49 @@
+"""``shipgen merge``: the files of a production into one, or into a list of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shipgen.commands.options import PATH
+from shipgen.rootfile import is_remote
+
+
+@click.command("merge")
+@click.argument("output", type=PATH, metavar="OUT")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--list",
+    "as_list",
+    is_flag=True,
+    help="Write no muons but which files hold them, in order: OUT.json is a manifest with hashes, counts, "
+    "weights and POT, and a specification for RDataFrame; OUT.txt has a path a line, for TChain or "
+    "`shipgen prepare`.",
+)
+@click.option("--check", is_flag=True, help="With --list: read all files and compare their hashes.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def command(output: Path, files: tuple[str, ...], *, as_list: bool, check: bool, force: bool) -> None:
+    """Merge the FILEs of a production, shards or the files of --max-per-file, into OUT.
+
+    FILE is a ROOT file, its root:// address, or a manifest. All of the production has to be there, each part
+    once and whole; else what is wrong is said and nothing is made. The muons and their order are those of a
+    run that was not split.
+    """
+    from shipgen.merge import merge, write_list
+    from shipgen.provenance import command_line
+
+    if check and not as_list:
+        raise click.UsageError("--check goes with --list: hashes are always compared where muons are copied")
+    locations = [name if is_remote(name) else Path(name) for name in files]
+    if as_list:
+        manifest = write_list(output, locations, check=check, force=force)
+    else:
+        manifest = merge(output, locations, force=force, command=command_line())
+    what = "lists" if as_list else "has"
+    click.echo(
+        f"{output}: {what} {manifest.plan['muons']:,} muons of {len(manifest.pieces):,} files for "
+        f"{manifest.plan['pot']:.6g} protons on target, sum of weights {manifest.sum_of_weights():.9g}"
+    )
+    for name, number in manifest.counts().items():
+        click.echo(f"  {name:16} {number:14,}  {number / manifest.plan['muons']:7.2%}")
