@@ -175,7 +175,7 @@ def _trained(config: GanConfig) -> list[np.ndarray]:
 
 def test_every_setting_is_tried() -> None:
     # The span is part of the normalisation, not of the networks: see test_loop.py.
-    assert set(EFFECTS) | {"span"} == set(settings(GanConfig))
+    assert set(EFFECTS) | {"span", "conditions"} == set(settings(GanConfig))
 
 
 @pytest.mark.usefixtures("eager")

@@ -118,7 +118,7 @@ def test_loss_is_weighted_by_the_factor() -> None:
 
 def test_every_setting_is_tried() -> None:
     # The span is part of the normalisation, not of the networks: see test_loop.py.
-    assert set(EFFECTS) | {"span"} == set(settings(VaeConfig))
+    assert set(EFFECTS) | {"span", "conditions"} == set(settings(VaeConfig))
 
 
 @cache

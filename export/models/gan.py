@@ -31,7 +31,7 @@ _LATENT_D, _LATENT_G, _FEATURE_BLUR, _LABEL_BLUR, _MIX = range(5)
 
 
 def build_generator(config: GanConfig, features: int, seed: int = 0) -> Any:
-    """Return the generator: float32[n, latent] -> float32[n, features], normalised to [-1, 1].
+    """Return the generator: float32[n, latent + conditions] -> float32[n, features], normalised to [-1, 1].
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def build_generator(config: GanConfig, features: int, seed: int = 0) -> Any:
         Of the initial weights and of dropout.
     """
     own = seeds(seed, 0, 2 * config.layers_g + 1)
-    layers = [keras.Input((config.latent,))]
+    layers = [keras.Input((config.inputs,))]
     for k in range(config.layers_g):
         layers.append(dense(_FIRST_LAYER * 2**k * config.nodes_g, own.pop()))
         layers.append(keras.layers.LeakyReLU(config.slope))
@@ -55,13 +55,13 @@ def build_generator(config: GanConfig, features: int, seed: int = 0) -> Any:
 
 
 def build_discriminator(config: GanConfig, features: int, seed: int = 0) -> Any:
-    """Return the discriminator: float32[n, features] -> float32[n, 1], the logit of "this muon is real".
+    """Return the discriminator: float32[n, features + conditions] -> float32[n, 1], the logit of "real".
 
     The sigmoid of the source is part of the losses, which is safer in float32. Parameters as for
     `build_generator`.
     """
     own = seeds(seed, 1, 3 * config.layers_d + 2)
-    layers = [keras.Input((features,))]
+    layers = [keras.Input((features + config.inputs - config.latent,))]
     for k in range(config.layers_d):
         layers.append(_normalised(config, dense(_FIRST_LAYER * 2**k * config.nodes_d, own.pop())))
         layers.append(keras.layers.LeakyReLU(config.slope))
@@ -125,26 +125,33 @@ class Gan(StepTrainer):
         self._start(networks, optimizers, averaged=("generator",))
 
     def _one_step(self, real: Any) -> tuple[Any, Any]:
-        """Train D as often as asked for, then G once; float32[real_batch, d]."""
+        """Train D as often as asked for, then G once; float32[real_batch, d + conditions]."""
         config = self.config
         half = config.batch // 2
         d_loss = tf.constant(0.0)
         for k in range(config.discriminator_steps):
             d_loss = self._train_discriminator(real[k * half : (k + 1) * half], k)
-        latents = self._normal(_LATENT_G, (config.batch, config.latent))
+        # Conditions are normal numbers, as the noise is.
+        latents = self._normal(_LATENT_G, (config.batch, config.inputs))
+        given = latents[:, config.latent :]
         with tf.GradientTape() as tape:
-            output = self.discriminator(self._g(latents, training=True), training=True)
+            made = tf.concat([self._g(latents, training=True), given], 1)
+            output = self.discriminator(made, training=True)
             g_loss = -tf.reduce_mean(output) if config.loss == "wgan-gp" else generator_loss(output)
         self._apply(tape, g_loss, self._g, self._optimizers["generator"])
         return d_loss, g_loss
 
     def _train_discriminator(self, real: Any, k: int) -> Any:
-        """Train D on real muons, float32[batch / 2, d], and as many generated ones; step `k` in one of G."""
+        """Train D on real muons, float32[batch / 2, d + conditions], and on generated ones; its step `k`."""
         config = self.config
         half = config.batch // 2
         # As in the source, D sees what G gives with its averaged batch normalisation, as it is exported.
-        generated = self._g(self._normal(_LATENT_D, (half, config.latent), k), training=False)
-        blurred = real + config.feature_blur * self._normal(_FEATURE_BLUR, real.shape, k)
+        features, given = tf.split(real, self.columns, axis=1)
+        # Generated muons have the real ones' conditions.
+        latents = tf.concat([self._normal(_LATENT_D, (half, config.latent), k), given], 1)
+        generated = tf.concat([self._g(latents, training=False), given], 1)
+        blur = config.feature_blur * self._normal(_FEATURE_BLUR, features.shape, k)
+        blurred = tf.concat([features + blur, given], 1)
         muons = tf.concat([blurred, generated], 0)
         with tf.GradientTape() as tape:
             output = self.discriminator(muons, training=True)

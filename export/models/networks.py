@@ -88,7 +88,9 @@ class StepTrainer:
         self.config = config
         self.seed = seed
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        batches = tf.TensorSpec((None, config.real_batch, features), tf.float32)
+        #: Columns of a real muon: features, and the normal numbers of its conditions behind them.
+        self.columns = [features, config.inputs - config.latent]
+        batches = tf.TensorSpec((None, config.real_batch, sum(self.columns)), tf.float32)
         self._train = tf.function(self._many_steps, input_signature=[batches])
 
     def _start(self, networks: dict[str, Any], optimizers: dict[str, Any], averaged: Sequence[str]) -> None:
@@ -132,8 +134,8 @@ class StepTrainer:
 
         Parameters
         ----------
-        real : float32[k, config.real_batch, features]
-            Normalised muons of the sample.
+        real : float32[k, config.real_batch, features + conditions]
+            Normalised muons of the sample, with the normal numbers of their conditions.
 
         Returns
         -------
@@ -154,7 +156,7 @@ class StepTrainer:
         return tuple(array.stack() for array in found)
 
     def _one_step(self, real: Any) -> tuple[Any, ...]:
-        """Do one step on float32[config.real_batch, features]; return `losses`."""
+        """Do one step on float32[config.real_batch, features + conditions]; return `losses`."""
         raise NotImplementedError
 
     def _update_averages(self) -> None:

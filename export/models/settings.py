@@ -11,6 +11,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from shipgen.errors import InputError
+from shipgen.quantities import DISCRETE, QUANTITIES
+
+#: More would need more muons than there are to tell what each of them leaves to the next.
+_MOST_CONDITIONS = 4
 
 
 @dataclass(frozen=True)
@@ -116,11 +120,34 @@ class Config(Settings):
         above=0,
     )
 
+    conditions: str = _setting(
+        "",
+        "Give these quantities to the networks as further latents, such as p,pt or r,z,pt,pz; see `shipgen "
+        "enhance`. [default: none]",
+    )
+
     def __post_init__(self) -> None:
         """Raise `InputError` when a value is outside its limits."""
         super().__post_init__()
         if self.span is not None and self.span > 1:
             raise InputError(f"the setting span is {self.span}: networks reach from -1 to 1, no further")
+        names = self.condition_names
+        unknown = [name for name in names if name not in QUANTITIES or name in DISCRETE]
+        if unknown or len(set(names)) < len(names) or len(names) > _MOST_CONDITIONS:
+            raise InputError(
+                f"the setting conditions is {self.conditions!r}: it must be up to {_MOST_CONDITIONS} "
+                f"different ones of {', '.join(name for name in QUANTITIES if name not in DISCRETE)}"
+            )
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """The quantities that are given to the networks."""
+        return tuple(name.strip().lower() for name in self.conditions.split(",") if name.strip())
+
+    @property
+    def inputs(self) -> int:
+        """Width of the generator's input: noise and conditions."""
+        return self.latent + len(self.condition_names)
 
 
 def settings(config: type[Settings]) -> dict[str, Setting]:

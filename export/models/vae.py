@@ -19,7 +19,7 @@ _LATENT = 0
 
 
 def build_generator(config: VaeConfig, features: int, seed: int = 0) -> Any:
-    """Return the decoder: float32[n, latent] -> float32[n, features], normalised to [-1, 1].
+    """Return the decoder: float32[n, latent + conditions] -> float32[n, features], normalised to [-1, 1].
 
     Parameters
     ----------
@@ -32,17 +32,18 @@ def build_generator(config: VaeConfig, features: int, seed: int = 0) -> Any:
     """
     own = seeds(seed, 0, 2 * config.layers_d + 1)
     hidden = _hidden(config, config.nodes_d, config.layers_d, own)
-    layers = [keras.Input((config.latent,)), *hidden, dense(features, own.pop(), activation="sigmoid")]
+    layers = [keras.Input((config.inputs,)), *hidden, dense(features, own.pop(), activation="sigmoid")]
     return keras.Sequential([*layers, keras.layers.Rescaling(2.0, -1.0)], name="generator")
 
 
 def build_encoder(config: VaeConfig, features: int, seed: int = 0) -> Any:
-    """Return the encoder: float32[n, features] -> float32[n, 2 latent], means and then log variances.
+    """Return the encoder: float32[n, features + conditions] -> float32[n, 2 latent], means, log variances.
 
     Features are normalised as the decoder gives them; parameters as for `build_generator`.
     """
     own = seeds(seed, 1, 2 * config.layers_e + 1)
-    layers = [keras.Input((features,)), keras.layers.Rescaling(0.5, 0.5)]
+    width = features + config.inputs - config.latent
+    layers = [keras.Input((width,)), keras.layers.Rescaling(0.5, 0.5)]
     layers += _hidden(config, config.nodes_e, config.layers_e, own)
     return keras.Sequential([*layers, dense(2 * config.latent, own.pop())], name="encoder")
 
@@ -91,13 +92,15 @@ class Vae(StepTrainer):
         self._start(networks, optimizers, averaged=("generator", "encoder"))
 
     def _one_step(self, real: Any) -> tuple[Any, Any, Any]:
-        """Train both networks to give back what they are given; float32[batch, d]."""
+        """Train both networks to give back what they are given; float32[batch, d + conditions]."""
         config = self.config
         with tf.GradientTape(persistent=True) as tape:
             mean, log_variance = tf.split(self._encoder(real, training=True), 2, axis=1)
             noise = self._normal(_LATENT, (config.batch, config.latent))
-            decoded = self._decoder(mean + tf.exp(log_variance / 2) * noise, training=True)
-            entropy, divergence = vae_losses(real, decoded, mean, log_variance)
+            features, given = tf.split(real, self.columns, axis=1)
+            latent = tf.concat([mean + tf.exp(log_variance / 2) * noise, given], 1)
+            decoded = self._decoder(latent, training=True)
+            entropy, divergence = vae_losses(features, decoded, mean, log_variance)
             loss = config.cross_entropy * entropy + divergence
         # Optimizers of these kinds treat each weight alone: one for each network is one for both.
         for name, network in self._networks.items():

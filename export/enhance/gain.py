@@ -1,0 +1,168 @@
+"""What an enhanced bundle gains: measured with its own networks, against what plain muons would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shipgen.quantities import Quantities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from shipgen.bundle import Bundle
+    from shipgen.columns import Float64
+    from shipgen_export.enhance.adapt import Learned
+
+#: Muons a category that the gain is measured with, and latents a call.
+MUONS, _SLICE = 400_000, 16_384
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one category, or of all together.
+
+    Attributes
+    ----------
+    name : str
+        The category's, or ``together``.
+    plain, enhanced : float
+        Share of the generated muons that is in the region.
+    gain : float
+        Effective number of muons in the region, (sum w)^2 / sum w^2, over that of as many plain muons; 0
+        without any.
+    largest : float
+        Largest weight in the region over the mean there.
+    outside : float
+        Effective number of muons outside, over that of as many plain muons.
+    weight, error : float
+        Mean weight of all muons, which has to be 1, and its standard error.
+    share, share_error : float
+        Share of the region by weight, which has to be `plain`.
+    """
+
+    name: str
+    plain: float
+    enhanced: float
+    gain: float
+    largest: float
+    outside: float
+    weight: float
+    error: float
+    share: float
+    share_error: float
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Figures by category and, last, of all together.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        Them.
+    muons : int
+        Muons a category that they were measured with.
+    kinematics : dict of str to (float, float)
+        Mean and standard deviation of the quantities that muons were asked for around, among those near.
+    """
+
+    rows: tuple[Row, ...]
+    muons: int
+    kinematics: dict[str, tuple[float, float]]
+
+    def lines(self) -> Iterator[str]:
+        """Yield them as a table."""
+        yield (
+            f"  {'category':16} {'in region':>10} {'now':>7} {'more':>6} {'ESS gain':>9} {'largest w':>10} "
+            f"{'ESS outside':>12} {'mean weight':>18}"
+        )
+        for row in self.rows:
+            more = f"{row.enhanced / row.plain:6.0f}" if row.plain else f"{'':6}"
+            yield (
+                f"  {row.name:16} {row.plain:10.3e} {row.enhanced:7.2%} {more} {row.gain:9.1f} "
+                f"{row.largest:10.1f} {row.outside:12.2f} {row.weight:9.4f} +- {row.error:.4f}"
+            )
+        yield (
+            f"  measured with {self.muons:,} muons a category; ESS is (sum w)^2 / sum w^2 against as many "
+            "plain muons;"
+        )
+        yield "  largest w: largest weight in the region over the mean there"
+        for name, (mean, spread) in self.kinematics.items():
+            yield f"  {name} of the muons in the region: mean {mean:.5g}, standard deviation {spread:.4g}"
+
+
+def measure_gain(
+    bundle: Bundle, learned: Sequence[Learned], *, seed: Sequence[int], muons: int = MUONS
+) -> Gain:
+    """Return the figures of an enhanced bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The enhanced one.
+    learned : sequence of Learned
+        The region and its share of the plain muons, a category each.
+    seed : sequence of int
+        Of the latents.
+    muons : int
+        A category.
+    """
+    parts: list[tuple[float, float, Float64, Float64]] = []
+    near: dict[str, list[Float64]] = {}
+    for entry, network, found in zip(bundle.entries, bundle.networks, learned, strict=True):
+        random = np.random.default_rng(np.random.SeedSequence((*seed, entry.category.number)))
+        count = min(muons, 40_000_000 // network.latent_size)
+        inside, weights = [], []
+        for first in range(0, count, _SLICE):
+            latent = random.standard_normal(network.latent_shape(min(_SLICE, count - first)), np.float32)
+            columns = network.columns(latent)
+            features, weight = columns[: network.features], columns[network.features :]
+            values = Quantities.of_features(entry.category, features, bundle.target_start)
+            inside.append(found.target.importance(values) > 0)
+            for name in found.target.names:
+                # All categories alike: spreads are as asked for in each.
+                near.setdefault(name, []).append(values[name][inside[-1]])
+            weights.append(weight[0].astype(np.float64) if network.weighted else np.ones(features.shape[1]))
+        parts.append((entry.rate / bundle.rate, found.share, np.concatenate(inside), np.concatenate(weights)))
+    rows = [
+        _row(entry.category.name, [(1.0, *part[1:])])
+        for entry, part in zip(bundle.entries, parts, strict=True)
+    ]
+    joined = {name: np.concatenate(values) for name, values in near.items()}
+    kinematics = {name: (float(v.mean()), float(v.std())) for name, v in joined.items() if len(v)}
+    return Gain((*rows, _row("together", parts)), muons, kinematics)
+
+
+def _row(name: str, parts: Sequence[tuple[float, float, Float64, Float64]]) -> Row:
+    """Return the figures of some categories: shares of the muons and of the region, what was made of each."""
+
+    def mean(power: int, chosen: bool | None = None) -> float:
+        """Return the mean of a power of the weights, counting those outside or inside alone if `chosen`."""
+        return sum(
+            share * float(np.mean(weights**power * (True if chosen is None else inside == chosen)))
+            for share, _, inside, weights in parts
+        )
+
+    plain = sum(part[0] * part[1] for part in parts)
+    first, second = mean(1, True), mean(2, True)
+    outside = mean(1, False) ** 2 / mean(2, False) / (1 - plain) if mean(2, False) > 0 and plain < 1 else 0.0
+    enhanced = mean(0, True)
+    largest = max((float(w[inside].max(initial=0.0)) for _, _, inside, w in parts), default=0.0)
+    n = min(len(part[2]) for part in parts)
+    variance = sum(share * float(np.var(w)) for share, _, _, w in parts)
+    share_variance = sum(share * float(np.var(w * inside)) for share, _, inside, w in parts)
+    return Row(
+        name,
+        plain,
+        enhanced,
+        first**2 / second / plain if second > 0 and plain > 0 else 0.0,
+        largest * enhanced / first if first > 0 else 0.0,
+        outside,
+        mean(1),
+        (variance / n) ** 0.5,
+        first,
+        (share_variance / n) ** 0.5,
+    )
