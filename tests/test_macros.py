@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from muon_files import muon_columns, write_training
-
 from shipgen_export.simulate import simulate
 
 if TYPE_CHECKING:
@@ -30,19 +28,6 @@ def run_macro(name: str, folder: Path, *arguments: str) -> None:
 def check_picture(path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 15_000
-
-
-def test_plot_kinematics(bundle: Bundle, tmp_path: Path) -> None:
-    from shipgen import MuonGenerator
-    from shipgen.produce import produce
-
-    produce(MuonGenerator(bundle, n=1e4, seed=1), tmp_path / "muons.root")
-    write_training(tmp_path / "sample.root", muon_columns(1000, seed=1))
-    for files in (["muons.root"], ["muons.root", "sample.root"]):
-        run_macro("plot_kinematics.py", tmp_path, *files, "-o", "figure.png")
-        figure = tmp_path / "figure.png"
-        check_picture(figure)
-        figure.unlink()
 
 
 def test_plot_simulation(tmp_path: Path) -> None:
