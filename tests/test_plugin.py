@@ -1,7 +1,6 @@
 """The compiled source: it is built, its own tests run, and it makes the muons that Python makes.
 
-Bit for bit where numbers are drawn, and within 1e-6 where networks have worked on them. In one file, since
-building it takes most of the time.
+Bit for bit where numbers are drawn, and within 1e-6 where networks worked on them. One file: builds are slow.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def tool(name: str) -> str:
 def run(*command: object, expect: int = 0, **variables: str) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, **variables}
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, check=False, timeout=600, env=environment
+        list(map(str, command)), capture_output=True, check=False, timeout=1500, env=environment
     )
     assert done.returncode == expect, (done.stdout + done.stderr).decode(errors="replace")
     return done
@@ -340,13 +339,12 @@ def test_installed(build: Path, tmp_path: Path) -> None:
     bundle = str(prefix / "share" / "shipgen_muons" / "default")
     (tmp_path / "CMakeLists.txt").write_text(CONSUMER)
     (tmp_path / "main.cpp").write_text(CONSUMER_MAIN)
-    options = ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", f"-DCMAKE_PREFIX_PATH={prefix}")
-    run(tool("cmake"), "-S", tmp_path, "-B", tmp_path / "build", *options)
+    ninja = ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}")
+    run(tool("cmake"), "-S", tmp_path, "-B", tmp_path / "build", *ninja, f"-DCMAKE_PREFIX_PATH={prefix}")
     run(tool("cmake"), "--build", tmp_path / "build")
     assert run(tmp_path / "build" / "consumer").stdout.decode().split() == ["1", bundle]
     if find_spec("ROOT") is None:
         return
     done = run(sys.executable, "-W", "ignore", "-c", INSTALLED, LD_LIBRARY_PATH=str(prefix / "lib"))
     first, second = done.stdout.decode().splitlines()
-    assert first.split() == ["3", bundle]
-    assert second.startswith("refused")
+    assert (first.split(), second.split()[0]) == (["3", bundle], "refused")

@@ -178,32 +178,36 @@ def test_trials_on_a_dask_cluster_and_those_of_others(
 def test_the_best_settings_go_into_a_training(
     sample: PreparedSample, inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real thing, short: two trials of a small GAN, and a training by what they found."""
+    """The real thing, short: a trial of a small GAN, and what a training gets of it."""
     monkeypatch.setitem(FORMS["fast"].settings, "max_iter", 10)
     (tmp_path / "space.toml").write_text(
         "learning_rate = {low = 1e-4, high = 1e-3, log = true}\nbatch = 20\nlayers_d = {choices = [1, 2]}\n"
         "layers_g = 1\n"
     )
     found = tune(
-        "gan", sample.path, tmp_path / "study", category=NAME, trials=2, steps=20, evaluate_every=10,
-        space=tmp_path / "space.toml", pruner="none",
+        "gan", sample.path, tmp_path / "study", category=NAME, trials=1, steps=20, evaluate_every=10,
+        space=tmp_path / "space.toml",
     )  # fmt: skip
-    assert [(row.state, row.steps, list(row.curve)) for row in found.table] == [
-        ("complete", 20, [10, 20])
-    ] * 2
+    assert [(row.state, row.steps, list(row.curve)) for row in found.table] == [("complete", 20, [10, 20])]
     assert found.best is not None
-    auc = found.best.merits["auc"]
-    assert found.best.value == min(abs(auc - 0.5), *found.best.curve.values())
+    assert found.best.value == abs(found.best.merits["auc"] - 0.5) == min(found.best.curve.values())
     file = tmp_path / "study" / "best.json"
     chosen = read_settings(file, "gan", GanConfig)
     assert set(chosen) == {"learning_rate", "batch", "layers_d", "layers_g"}
-    options = ("-o", "run", "--category", NAME, "--steps", 10, "--threads", 1, "--no-pictures")
-    monkeypatch.setattr("shipgen_export.train.measure", lambda *_: {"auc": 0.5})
-    monkeypatch.setattr("shipgen_export.train.Trained.summary", lambda _: "done")
-    done = inside("train", "gan", sample.path, *options, "--settings", file, "--batch", 40)
+    config = json.loads((tmp_path / "study" / "trial-0000" / "run.json").read_text())["config"]
+    assert {name: config[name] for name in chosen} == chosen
+
+    given: list[dict[str, Any]] = []
+
+    def note(*_: object, settings: dict[str, Any], **__: object) -> list[object]:
+        given.append(settings)
+        return []
+
+    monkeypatch.setattr("shipgen.commands.train.train", note)
+    done = inside("train", "gan", sample.path, "-o", "run", "--settings", file, "--batch", 40)
     assert (done.returncode, done.stderr) == (0, "")
-    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
-    assert {name: config[name] for name in chosen} == {**chosen, "batch": 40}
+    assert given == [{**chosen, "batch": 40}]
+    assert "not of vae" in inside("train", "vae", sample.path, "-o", "run", "--settings", file).stderr
 
 
 def test_the_watcher_ends_a_training_and_all_is_saved(

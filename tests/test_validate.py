@@ -115,7 +115,7 @@ def test_correlation() -> None:
 def test_classifier_and_limits(tmp_path: Path) -> None:
     def widen(categories: dict[str, Muons]) -> None:
         categories["muplus_onaxis"].features[:, 1] *= 1.5
-        del categories["muplus_offaxis"]
+        del categories["muplus_offaxis"], categories["muminus_onaxis"]
         categories["muminus_offaxis"] = categories["muminus_offaxis"].at(slice(1))
 
     result = compared(widen, forms=("fast",), memory=True, regions=("p > 60, pt > 0.5",))
@@ -160,6 +160,44 @@ def test_few_muons() -> None:
     assert "muminus_onaxis" in {test.category for test in result.failed if test.family == "rates"}
 
 
+def test_without_weight_or_common_category() -> None:
+    def weightless(categories: dict[str, Muons]) -> None:
+        muons = categories["muplus_onaxis"]
+        categories["muplus_onaxis"] = Muons(muons.features, np.zeros(len(muons)), muons.group)
+
+    result = validate(made_up(1, weightless), made_up(2), forms=())
+    number = result.generated.found["muplus_onaxis"]
+    assert f"the {number:,} muons of muplus_onaxis in sample 1 have no weight" in result.missing
+    assert "muplus_onaxis" not in result.categories
+    row = next(row for row in result.rates["rows"] if row["category"] == "muplus_onaxis")
+    assert row["generated"] == 0
+
+    def only(kept: str) -> Change:
+        def change(categories: dict[str, Muons]) -> None:
+            for name in set(categories) - {kept}:
+                del categories[name]
+
+        return change
+
+    with pytest.raises(InputError, match="no category in common"):
+        validate(made_up(1, only("muplus_onaxis")), made_up(2, only("muminus_onaxis")), forms=())
+
+
+def test_one_muon_each() -> None:
+    """Of single muons nothing is concluded: not a test, not a number that looks like one."""
+
+    def single(categories: dict[str, Muons]) -> None:
+        for name in categories:
+            categories[name] = categories[name].at(slice(1))
+
+    result = validate(made_up(1, single), made_up(2, single))
+    assert {test.family for test in result.tests} <= {"rates", "charge ratio"}
+    assert not result.failed
+    assert not result.merits
+    assert all(not found.histograms and not found.correlations for found in result.categories.values())
+    assert len(result.missing) == 5
+
+
 def test_units() -> None:
     def metres(categories: dict[str, Muons]) -> None:
         for name in ("muplus_offaxis", "muminus_offaxis"):
@@ -180,6 +218,9 @@ def test_units() -> None:
     ):
         with pytest.raises(InputError, match=text):
             compared(change)
+    # The same mistake in both.
+    with pytest.raises(InputError, match=r"above the beam's 400 GeV: it is in other units \(MeV\)"):
+        validate(made_up(1, mega), made_up(2, mega), forms=())
 
 
 def test_region_refused() -> None:
