@@ -187,8 +187,8 @@ def test_one_muon_each() -> None:
     """Of single muons nothing is concluded: not a test, not a number that looks like one."""
 
     def single(categories: dict[str, Muons]) -> None:
-        for name in categories:
-            categories[name] = categories[name].at(slice(1))
+        for name, muons in categories.items():
+            categories[name] = muons.at(slice(1))
 
     result = validate(made_up(1, single), made_up(2, single))
     assert {test.family for test in result.tests} <= {"rates", "charge ratio"}
