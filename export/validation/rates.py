@@ -61,6 +61,10 @@ class Totals:
         return cls(totals, covariance, sample.found, sample.normalised)
 
 
+#: Relative errors below are rounding: a single proton's muons have none.
+_LEAST_ERROR = 1e-6
+
+
 def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any], list[Test]]:
     """Compare rates where both are known per POT, shares of the categories elsewhere.
 
@@ -152,7 +156,7 @@ def _charge(generated: Totals, reference: Totals) -> list[dict[str, Any]]:
                 "generated_error": a * relative_a,
                 "reference": b,
                 "reference_error": b * relative_b,
-                "pull": math.log(a / b) / sigma if sigma > 0 else None,
+                "pull": math.log(a / b) / sigma if sigma > _LEAST_ERROR else None,
             }
         )
     return rows
