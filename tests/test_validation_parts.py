@@ -11,8 +11,9 @@ from shipgen.errors import InputError
 from shipgen_export.training import figure_of_merit
 from shipgen_export.training.figure_of_merit import FORMS, Form, Muons, merit_of
 from shipgen_export.validation import boosting, findings, stores
+from shipgen_export.validation.protons import Protons
 from shipgen_export.validation.samples import Sample
-from shipgen_export.validation.statistics import Protons, fraction, share_covariance
+from shipgen_export.validation.statistics import fraction, share_covariance
 from shipgen_export.validation.stores import Source, Store, stored
 
 

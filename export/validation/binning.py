@@ -9,6 +9,7 @@ import numpy as np
 
 from shipgen.categories import CATEGORIES, category_by_name
 from shipgen_export.training.figure_of_merit import Muons
+from shipgen_export.validation.protons import effective
 from shipgen_export.validation.quantities import (
     TOGETHER,
     Region,
@@ -16,7 +17,7 @@ from shipgen_export.validation.quantities import (
     quantities,
     shown_range,
 )
-from shipgen_export.validation.statistics import effective, weighted_quantiles
+from shipgen_export.validation.statistics import weighted_quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,8 @@ import numpy as np
 
 from shipgen_export.training.figure_of_merit import Muons, thin
 from shipgen_export.validation.findings import Test
-from shipgen_export.validation.statistics import effective, one_sided
+from shipgen_export.validation.protons import effective
+from shipgen_export.validation.statistics import one_sided
 
 if TYPE_CHECKING:
     from shipgen.columns import Float32, Float64

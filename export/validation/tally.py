@@ -10,8 +10,9 @@ import numpy as np
 from shipgen.categories import CATEGORIES, category_by_name
 from shipgen_export.training.figure_of_merit import Muons
 from shipgen_export.validation.binning import CHARGES, SHOWN, SHOWN_2D, STEEP, features_of
+from shipgen_export.validation.protons import Protons
 from shipgen_export.validation.quantities import TOGETHER, quantities
-from shipgen_export.validation.statistics import Content, Protons
+from shipgen_export.validation.statistics import Content
 from shipgen_export.validation.stores import FOLDS
 
 if TYPE_CHECKING:
