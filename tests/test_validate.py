@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,11 +136,13 @@ def test_classifier_and_limits(tmp_path: Path) -> None:
         check_forms({"max_auc": 0.52}, ["fast"])
     assert "muplus_onaxis" not in table(result)
     assert any("mu+ on axis" in line for line in table(result))
-    folder = write_report(result, tmp_path / "report", limits=limits)
+    # Drawing is what takes the time.
+    drawn = {name: found for name, found in result.categories.items() if name != "together"}
+    folder = write_report(replace(result, categories=drawn), tmp_path / "report", limits=limits)
     page = (folder / "report.html").read_text()
     assert page.count('src="data:image/png;base64,') == len(list((folder / "pictures").glob("*.png")))
     assert (
-        len(list((folder / "pictures").glob("*.pdf"))) == len(list((folder / "pictures").glob("*.png"))) > 10
+        len(list((folder / "pictures").glob("*.pdf"))) == len(list((folder / "pictures").glob("*.png"))) == 10
     )
     assert "http" not in page.replace("http-equiv", "")
     numbers = json.loads((folder / "report.json").read_text())
