@@ -204,9 +204,10 @@ def test_without_dask_the_extra_is_named(
 
 
 #: Stand-ins: what they are given they run on this machine, as the batch system would elsewhere. A Slurm job
-#: is a script; of a submit description the arguments are ``-c 'COMMAND'``, its quotes doubled.
+#: is a script, which is deleted once sbatch has returned; of a submit description the arguments are
+#: ``-c 'COMMAND'``, its quotes doubled.
 SUBMIT = {
-    "slurm": ("sbatch", 'bash "$1" >job.log 2>&1 & echo "Submitted batch job $!"'),
+    "slurm": ("sbatch", 'cp "$1" job.sh; bash job.sh >job.log 2>&1 & echo "Submitted batch job $!"'),
     "htcondor": (
         "condor_submit",
         r"""for file; do :; done
