@@ -40,11 +40,13 @@ _AHEAD = 2
 #: For a scheduler's pages: there may be several schedulers on a machine.
 _ANY_PORT = ":0"
 
-#: Seconds to wait for a scheduler.
+#: Seconds to wait for a scheduler, and for a worker without a word.
 _PATIENCE = 30
 
 #: Neither Pythia nor TensorFlow shares a process with itself; Dask's workers may have several threads.
 _alone = threading.Lock()
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Failure:
 
 
 @contextmanager
-def connect(where: str, jobs: int | None = None) -> Iterator[Any]:
+def connect(where: str, jobs: int | None = None, warn: Callable[[str], Any] = _log.warning) -> Iterator[Any]:
     """Give a client of a Dask cluster, which is closed at the end if it was started here.
 
     Parameters
@@ -72,6 +74,8 @@ def connect(where: str, jobs: int | None = None) -> Iterator[Any]:
         address of a scheduler that runs already.
     jobs : int, optional
         Workers to start; all cores for ``local``, otherwise needed.
+    warn : callable
+        Takes a warning, if no worker comes. A batch system may take hours, so that is no error.
 
     Raises
     ------
@@ -97,7 +101,19 @@ def connect(where: str, jobs: int | None = None) -> Iterator[Any]:
         with client:
             if where == "local":
                 client.run(_leave_interrupts)
+            else:
+                _wait_for_one(client, where, warn)
             yield client
+
+
+def _wait_for_one(client: Any, where: str, warn: Callable[[str], Any]) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError:
+        warn(
+            f"no worker of {where} has come in {_PATIENCE} s; waiting, Ctrl-C ends that: look at the "
+            "jobs' state and logs if they should be running"
+        )
 
 
 def _leave_interrupts() -> None:

@@ -134,7 +134,10 @@ def produce_on(
         warn(f"{number:,} shards of {len(generator.plan):,} chunks: several make the same chunk, in parts")
     pieces: list[Piece] = []
     found = 0
-    with connect(where, jobs) as client, progress("producing", generator.plan.total, "muons") as advance:
+    with (
+        connect(where, jobs, warn) as client,
+        progress("producing", generator.plan.total, "muons") as advance,
+    ):
         try:
             for _, done in as_completed(client, make_shard, tasks):
                 # As this machine sees them; their hashes were compared where they were written.

@@ -191,6 +191,19 @@ def test_no_cluster_there(inside: Run, bundle: Bundle, monkeypatch: pytest.Monke
     assert "leave out --jobs" in inside(*options, "tcp://127.0.0.1:9", "--jobs", 2).stderr
 
 
+def test_a_cluster_without_workers_is_waited_for_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shipgen.dask_cluster._PATIENCE", 0.5)
+    told: list[str] = []
+    with (
+        distributed.LocalCluster(processes=False, n_workers=0, dashboard_address=":0") as cluster,
+        connect(cluster.scheduler_address, warn=told.append) as client,
+    ):
+        assert len(told) == 1
+        assert f"no worker of {cluster.scheduler_address} has come in 0.5 s" in told[0]
+        cluster.scale(1)
+        assert client.submit(sum, [1, 2]).result(timeout=30) == 3
+
+
 @pytest.mark.parametrize(("module", "where"), [("distributed", "local"), ("dask_jobqueue", "slurm")])
 def test_without_dask_the_extra_is_named(
     inside: Run, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, module: str, where: str
