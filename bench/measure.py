@@ -153,12 +153,13 @@ class Measurement:
         }
 
 
-def measure(stages: Sequence[Stage], repeat: int, least: float = LEAST) -> list[Measurement]:
+def measure(stages: Sequence[Stage], repeat: int, least: float | None = None) -> list[Measurement]:
     """Run all `stages` in turn, once to warm up and `repeat` times measured.
 
     In turn, so that whatever else the machine does meets all of them alike. What takes less than `least`
-    seconds runs again until that is reached, and counts with its mean.
+    seconds (`LEAST`) runs again until that is reached, and counts with its mean.
     """
+    least = LEAST if least is None else least
     found = [Measurement(stage.name, stage.threads, stage.muons) for stage in stages]
     for stage in stages:
         _once(stage)

@@ -69,7 +69,7 @@ file.Close()
 print(time.perf_counter() - wall, time.process_time() - core)
 """
 
-#: ROOT's writing in C++, muon by muon: a TTree of the layout's branches, and an RNTuple of them.
+#: ROOT's writing in C++, muon by muon; for one of the two functions below.
 _FILL_IN_CPP = """
 import sys, time
 import numpy as np
@@ -77,13 +77,20 @@ import ROOT
 ROOT.gROOT.SetBatch(True)
 names, tree, setting = sys.argv[1].split(), sys.argv[2], int(sys.argv[3])
 k = len(names)
-ROOT.gInterpreter.Declare('''
+ROOT.gInterpreter.Declare(sys.argv[4])
+columns = np.ascontiguousarray(np.load("columns.npy"))
+n = columns.shape[1]
+ROOT.fill(columns[:, :1000].copy(), 1000, k, names, tree, setting)
+wall, core = time.perf_counter(), time.process_time()
+ROOT.fill(columns, n, k, names, tree, setting)
+print(time.perf_counter() - wall, time.process_time() - core)
+"""
+
+#: A TTree of the layout's branches.
+_FILL_TREE = """
 #pragma cling optimize(3)
-#include <ROOT/RNTupleModel.hxx>
-#include <ROOT/RNTupleWriter.hxx>
-#include <ROOT/RNTupleWriteOptions.hxx>
-using Names = std::vector<std::string>;
-void fill_tree(const float* columns, long n, int k, Names names, const char* title, int setting) {
+void fill(const float* columns, long n, int k, std::vector<std::string> names, const char* title,
+          int setting) {
    TFile file("fill.root", "recreate", "", setting);
    TTree tree(title, title);
    std::vector<float> values(k);
@@ -94,7 +101,16 @@ void fill_tree(const float* columns, long n, int k, Names names, const char* tit
    }
    tree.Write();
 }
-void fill_ntuple(const float* columns, long n, int k, Names names, const char* title, int setting) {
+"""
+
+#: An RNTuple of them.
+_FILL_NTUPLE = """
+#pragma cling optimize(3)
+#include <ROOT/RNTupleModel.hxx>
+#include <ROOT/RNTupleWriter.hxx>
+#include <ROOT/RNTupleWriteOptions.hxx>
+void fill(const float* columns, long n, int k, std::vector<std::string> names, const char* title,
+          int setting) {
    auto model = ROOT::RNTupleModel::Create();
    std::vector<std::shared_ptr<float>> values;
    for (auto& name : names) values.push_back(model->MakeField<float>(name));
@@ -106,14 +122,6 @@ void fill_ntuple(const float* columns, long n, int k, Names names, const char* t
       writer->Fill();
    }
 }
-''')
-columns = np.ascontiguousarray(np.load("columns.npy"))
-n = columns.shape[1]
-fill = getattr(ROOT, sys.argv[4])
-fill(columns[:, :1000].copy(), 1000, k, names, tree, setting)
-wall, core = time.perf_counter(), time.process_time()
-fill(columns, n, k, names, tree, setting)
-print(time.perf_counter() - wall, time.process_time() - core)
 """
 
 #: ROOT's numbers of compression algorithms; 100 x algorithm + level.
@@ -140,7 +148,7 @@ def roots_writers(columns: Columns, compression: str, folder: Path) -> list[Stag
         _programs(
             label, muons, [_FILL_IN_CPP], "fill.root", folder, names, "pythia8-Geant4", setting, function
         )
-        for label, function in (("TTree::Fill", "fill_tree"), ("ROOT's RNTuple", "fill_ntuple"))
+        for label, function in (("TTree::Fill", _FILL_TREE), ("ROOT's RNTuple", _FILL_NTUPLE))
     ]
 
 
