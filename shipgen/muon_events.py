@@ -39,6 +39,9 @@ _BLOCK = 4096
 #: An event of more muons than this would not fit into memory.
 _MOST = 1e7
 
+#: After so many muons in a row below the cut none are expected above it.
+_MOST_BELOW = 10_000_000
+
 #: What is passed of one muon: PDG code, px, py, pz, x, y, z, parent, tracking, energy, time, weight.
 Track: TypeAlias = "tuple[int, float, float, float, float, float, float, int, bool, float, float, float]"
 
@@ -273,11 +276,12 @@ class MuonEvents:
     def blocks(self) -> Iterator[Block]:
         """Yield all muons, in blocks; ask for the next one when all muons before it are counted in `read`."""
         self.open()
+        below = 0
         for chunk in self._plan:
             batch = self._make(chunk)
             x, y, z = self._positions(chunk, batch)
             above = self._above(batch)
-            weight = batch.weight * self.weight
+            weight = batch.weight.astype(np.float64) * self.weight
             columns = (batch.pdg, batch.px, batch.py, batch.pz, x, y, z, weight)
             for start in range(0, len(batch), _BLOCK):
                 part = slice(start, start + _BLOCK)
@@ -287,8 +291,15 @@ class MuonEvents:
                     rows[0][~above[part]] = 0
                 elif len(places) < drawn:
                     rows = np.ascontiguousarray(rows[:, places])
-                self._places = places
-                yield Block(rows, places, drawn)
+                below = 0 if rows.size else below + drawn
+                if below >= _MOST_BELOW:
+                    raise InputError(
+                        f"none of {_MOST_BELOW:g} muons in a row is above energy_cut = {self._cut:g} GeV: "
+                        "choose a lower one"
+                    )
+                if rows.size:
+                    self._places = places
+                    yield Block(rows, places, drawn)
                 self._drawn += drawn
                 self._passed = self.muons
         raise InputError(f"{LARGEST:g} muons have been read with seed {self.seed}: choose another seed")

@@ -119,7 +119,8 @@ class Plan:
         if pot is None or not (_is_number(pot) and pot > 0):
             raise InputError(f"pot = {pot!r} is not a finite number above zero")
         expected = pot * total
-        if expected > LARGEST:
+        # By more than the last bits of n / rate * rate.
+        if expected > LARGEST * (1 + 1e-12):
             raise InputError(f"{expected:.3g} muons are more than {LARGEST:g}: ask for less")
         if expected < 0.5:
             raise InputError(f"{pot:g} protons give {expected:.2g} muons on average: ask for more")

@@ -150,7 +150,8 @@ def test_weights_of_a_bundle_reach_the_tracks(tmp_path: Path, more: dict[str, fl
     scale = 25 * enhanced.rate if "pot_per_event" in more else 1.0
     momentum = np.sqrt(sum(getattr(batch, name).astype(float) ** 2 for name in ("px", "py", "pz")))
     passing = np.hypot(momentum, MUON_MASS) - MUON_MASS > more.get("energy_cut", 0)
-    np.testing.assert_allclose(tracks[:, WEIGHT], batch.weight[passing][:20_000] * scale, rtol=1e-12)
+    weights = batch.weight[passing][:20_000].astype(float)
+    np.testing.assert_allclose(tracks[:, WEIGHT], weights * scale, rtol=1e-12)
     assert np.unique(tracks[:, WEIGHT]).size > 1000
     found, expected = tracks[:, WEIGHT].sum(), source.muons.pot * enhanced.rate * passing.mean()
     # The weights of a third of the muons vary by half their mean.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shipgen.errors import InputError
-from shipgen.plan import CHUNK_SIZE, Plan
+from shipgen.plan import CHUNK_SIZE, LARGEST, Plan
 
 RATES = (1.5e-4, 1.6e-4, 6.5e-4, 5.4e-4)
 
@@ -18,6 +18,15 @@ def test_exact_total_is_exact(n: int) -> None:
     plan = Plan.make(RATES, n=n, seed=3, exact=True)
     assert sum(plan.size(index) for index in range(len(plan))) == plan.total == n
     assert plan.weight == 1.0
+
+
+def test_the_largest_number_is_planned_for_any_rates() -> None:
+    """As sources do, whose series is that long: n / rate * rate may be above n in the last bits."""
+    rate = 0.004549961541408508
+    assert LARGEST / rate * rate > LARGEST
+    assert Plan.make([rate], n=LARGEST, seed=1, exact=True).total == LARGEST
+    with pytest.raises(InputError, match="more than 1e"):
+        Plan.make([rate], n=LARGEST + 1e6, seed=1)
 
 
 def test_all_chunks_but_the_last_are_full() -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from ctypes import CDLL
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from fairroot_stand_in import FairGenerator, FairPrimaryGenerator
 
 from shipgen import MuonGenerator
 from shipgen.bundle import DEFAULT_BUNDLE
-from shipgen.errors import BundleError
+from shipgen.errors import BundleError, InputError
 from shipgen.fairship import muon_source
 from shipgen.muon_events import MuonEvents
 from shipgen.plan import CHUNK_SIZE, Plan
@@ -227,29 +228,59 @@ def test_errors_are_one_line(build: Path, bundle: Bundle, tmp_path: Path) -> Non
         assert done.stderr.count(b"\n") == 1
 
 
+def test_an_error_ends_the_series(draw: Draw, tmp_path: Path) -> None:
+    """As in Python, which does not go on with other muons."""
+    wild = write_test_bundle(tmp_path / "wild", muminus_offaxis={"weighted": True, "weight_factor": 1e38})
+    first, second = draw("errors", wild.path, 1, 2).decode().splitlines()
+    assert "muminus_offaxis.onnx made muons with a number that is not finite (seed 1, chunk 0)" in first
+    assert second == "no more muons after an error: make a new series"
+    muons, told = MuonEvents(wild, seed=1), []
+    for _ in range(2):
+        with pytest.raises((BundleError, InputError)) as caught:
+            muons.next_event(lambda *_: None)
+        told.append(str(caught.value))
+    assert "muons with a number that is not finite (seed 1, chunk 0)" in told[0]
+    assert told[1] == "no more muons after an error: make a new source"
+
+
+def test_a_cut_above_all_muons_is_told(draw: Draw, bundle: Bundle) -> None:
+    """It would be an event without an end."""
+    found = draw("errors", bundle.path, 1, 1, "energy_cut=1000").decode()
+    assert found == "none of 1e+07 muons in a row is above energy_cut = 1000 GeV: choose a lower one\n"
+
+
+def test_no_names_of_numpy_are_exported(build: Path) -> None:
+    """NumPy, loaded after the library, would call them in place of its own."""
+    assert not hasattr(CDLL(str(build / "lib" / "libShipgenMuons.so")), "random_poisson")
+
+
 SOURCE = """
 import json, sys
 import ROOT
 import onnxruntime  # its copy of ONNX Runtime beside that of the source
+ROOT.gInterpreter.Declare('#include "FairPrimaryGenerator.h"')
 ROOT.gSystem.Load({library!r})
-primary = ROOT.FairPrimaryGenerator()
-source = ROOT.shipgen_muons.MuonSource({bundle!r})
-ROOT.SetOwnership(source, False)
-source.SetSeed(1)
-source.SetPotPerEvent(2000)
-source.SetEnergyCut(15)
-primary.AddGenerator(source)
-primary.Init()
-done = primary.Run(1000)
-told = [json.loads(str(text) or "null") for text in (source.GetFileSummary(), source.GetProvenance())]
-print(json.dumps([done, source.ClassName(), told, list(primary.Counts()), list(primary.Tracks())]))
+results = []
+for bundle in {bundles!r}:
+    primary = ROOT.FairPrimaryGenerator()
+    source = ROOT.shipgen_muons.MuonSource(bundle)
+    ROOT.SetOwnership(source, False)
+    source.SetSeed(1)
+    source.SetPotPerEvent(2000)
+    source.SetEnergyCut(15)
+    primary.AddGenerator(source)
+    primary.Init()
+    done = primary.Run(1000)
+    told = [json.loads(str(text) or "null") for text in (source.GetFileSummary(), source.GetProvenance())]
+    results.append([done, source.ClassName(), told, list(primary.Counts()), list(primary.Tracks())])
+print(json.dumps(results))
 """
 
 
-def run_source(build: Path, bundle: object, **variables: str) -> tuple[list[Any], str]:
+def run_sources(build: Path, *bundles: object, **variables: str) -> tuple[list[Any], str]:
     """Run the generator for FairRoot in PyROOT, under the stand-in; return what it prints and tells."""
     library = build / "lib" / "libShipgenMuonsStandIn.so"
-    text = SOURCE.format(library=str(library), bundle=str(bundle))
+    text = SOURCE.format(library=str(library), bundles=list(map(str, bundles)))
     headers = (SOURCES / "shipgen" / "plugin" / "include", SOURCES / "tests" / "plugin" / "stand_in")
     variables["ROOT_INCLUDE_PATH"] = ":".join(map(str, headers))
     done = run(sys.executable, "-W", "ignore", "-c", text, **variables)
@@ -260,7 +291,7 @@ def run_source(build: Path, bundle: object, **variables: str) -> tuple[list[Any]
 
 @needs_root
 def test_the_generator_passes_the_tracks_that_python_passes(build: Path, bundle: Bundle) -> None:
-    (events, name, found, counts, tracks), error = run_source(build, bundle.path)
+    ((events, name, found, counts, tracks),), error = run_sources(build, bundle.path)
     assert (events, name) == (1000, "shipgen_muons::MuonSource")
     facts = f"bundle test {bundle.sha256[:12]}, seed 1, 0.0015 muons per proton on target"
     assert error == f"[info] shipgen: {facts}\n"
@@ -278,44 +309,15 @@ def test_the_generator_passes_the_tracks_that_python_passes(build: Path, bundle:
 
 
 @needs_root
-@pytest.mark.parametrize(
-    ("bundle_path", "variables", "message"),
-    [
-        ("/nowhere", {}, "[error] shipgen: /nowhere is no bundle"),
-        (
-            DEFAULT_BUNDLE,
-            {"SHIPGEN_ONNXRUNTIME": "/nowhere.so"},
-            "[error] shipgen: running networks needs ONNX Runtime",
-        ),
-    ],
-)
-def test_what_is_missing_ends_the_run_without_a_crash(
-    build: Path, bundle_path: object, variables: dict[str, str], message: str
-) -> None:
-    (events, _, _, counts, tracks), error = run_source(build, bundle_path, **variables)
-    assert (events, counts, tracks) == (0, [0], [])
-    assert error.startswith(message)
-    assert error.count("\n") == 1
+def test_what_is_missing_ends_the_run_without_a_crash(build: Path) -> None:
+    """A bundle, and ONNX Runtime: one line each."""
+    sources, errors = run_sources(build, "/nowhere", DEFAULT_BUNDLE, SHIPGEN_ONNXRUNTIME="/nowhere.so")
+    for events, _, _, counts, tracks in sources:
+        assert (events, counts, tracks) == (0, [0], [])
+    bundle, runtime = errors.splitlines()
+    assert bundle.startswith("[error] shipgen: /nowhere is no bundle")
+    assert runtime.startswith("[error] shipgen: running networks needs ONNX Runtime")
 
-
-CONSUMER = """
-cmake_minimum_required(VERSION 3.20)
-project(consumer LANGUAGES CXX)
-find_package(ShipgenMuons 0.1 REQUIRED COMPONENTS core)
-add_executable(consumer main.cpp)
-target_link_libraries(consumer PRIVATE ShipgenMuons::core)
-"""
-
-CONSUMER_MAIN = """
-#include <shipgen_muons/MuonEvents.h>
-#include <iostream>
-int main() {
-  shipgen_muons::Options options;
-  options.seed = 1;
-  shipgen_muons::MuonEvents events(options);
-  std::cout << events.NextEvent().size() << " " << events.GetBundle().Path() << std::endl;
-}
-"""
 
 INSTALLED = """
 import ROOT
@@ -337,12 +339,11 @@ def test_installed(build: Path, tmp_path: Path) -> None:
     run(tool("cmake"), "--install", build)
     prefix = build.parent / "installed"
     bundle = str(prefix / "share" / "shipgen_muons" / "default")
-    (tmp_path / "CMakeLists.txt").write_text(CONSUMER)
-    (tmp_path / "main.cpp").write_text(CONSUMER_MAIN)
+    consumer = SOURCES / "tests" / "plugin" / "consumer"
     ninja = ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}")
-    run(tool("cmake"), "-S", tmp_path, "-B", tmp_path / "build", *ninja, f"-DCMAKE_PREFIX_PATH={prefix}")
-    run(tool("cmake"), "--build", tmp_path / "build")
-    assert run(tmp_path / "build" / "consumer").stdout.decode().split() == ["1", bundle]
+    run(tool("cmake"), "-S", consumer, "-B", tmp_path, *ninja, f"-DCMAKE_PREFIX_PATH={prefix}")
+    run(tool("cmake"), "--build", tmp_path)
+    assert run(tmp_path / "consumer").stdout.decode().split() == ["1", bundle]
     if find_spec("ROOT") is None:
         return
     done = run(sys.executable, "-W", "ignore", "-c", INSTALLED, LD_LIBRARY_PATH=str(prefix / "lib"))

@@ -1,10 +1,14 @@
 // Draws what Python draws, for comparison; everything goes to stdout.
-//   draw_muons latents SEED CHUNK PURPOSE COUNT                  float32 normals of a stream
-//   draw_muons plan SEED N|-POT EXACT RATE...                    total, weight; then the category of each
-//   muon, uint8 draw_muons muons BUNDLE SEED N|-POT EXACT                    int32 pdg, float32 x y z px py
-//   pz weight, each muon draw_muons events BUNDLE SEED COUNT [OPTION=VALUE]...        a line with the POT;
-//   then of each event its number of
-//                                                                tracks and 8 numbers of each, all float64
+//   draw_muons latents SEED CHUNK PURPOSE COUNT
+//     float32 normals of a stream
+//   draw_muons plan SEED N|-POT EXACT RATE...
+//     total, weight, float64; then the category of each muon, uint8
+//   draw_muons muons BUNDLE SEED N|-POT EXACT
+//     of each muon int32 pdg, float32 x y z px py pz weight
+//   draw_muons events BUNDLE SEED COUNT [OPTION=VALUE]...
+//     a line with the POT; then of each event its number of tracks and 8 numbers of each, all float64
+//   draw_muons errors BUNDLE SEED COUNT [OPTION=VALUE]...
+//     what the events throw, a line each
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -12,6 +16,7 @@
 #include <vector>
 
 #include "Streams.h"
+#include "shipgen_muons/Error.h"
 #include "shipgen_muons/MuonEvents.h"
 #include "shipgen_muons/MuonSeries.h"
 
@@ -81,12 +86,16 @@ void SetOption(Options& options, const std::string& word) {
     throw std::invalid_argument(word);
 }
 
-void PutEvents(const std::vector<std::string>& words) {
+Options ReadOptions(const std::vector<std::string>& words) {
   Options options;
   options.bundle = words.at(1);
   options.seed = static_cast<std::int64_t>(Whole(words.at(2)));
   for (std::size_t i = 4; i < words.size(); ++i) SetOption(options, words[i]);
-  MuonEvents events(options);
+  return options;
+}
+
+void PutEvents(const std::vector<std::string>& words) {
+  MuonEvents events(ReadOptions(words));
   std::vector<double> numbers;
   for (std::uint64_t event = 0; event < Whole(words.at(3)); ++event) {
     const std::vector<Track>& tracks = events.NextEvent();
@@ -97,6 +106,17 @@ void PutEvents(const std::vector<std::string>& words) {
   }
   std::printf("%.17g\n", events.Pot());
   Put(numbers);
+}
+
+void PutErrors(const std::vector<std::string>& words) {
+  MuonEvents events(ReadOptions(words));
+  for (std::uint64_t event = 0; event < Whole(words.at(3)); ++event) {
+    try {
+      events.NextEvent();
+    } catch (const Error& error) {
+      std::printf("%s\n", error.what());
+    }
+  }
 }
 
 }  // namespace
@@ -113,6 +133,8 @@ int main(int count, char** arguments) {
       PutMuons(words);
     else if (what == "events")
       PutEvents(words);
+    else if (what == "errors")
+      PutErrors(words);
     else
       throw std::invalid_argument(what);
   } catch (const std::exception& error) {

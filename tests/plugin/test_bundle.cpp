@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -93,6 +94,18 @@ void TestFaults() {
           "muplus_onaxis.onnx makes no weights, against bundle.json");
   refused("\"weighted\": false", "\"weighted\": 1", "'weighted' of muplus_onaxis is neither true nor false");
   refused("{", "[", "bundle.json cannot be used: ");
+  refused("\"rate\": ", "\"rate\": NaN, \"was\": ", "bundle.json cannot be used: ");
+  refused("\"rate\": ", "\"rate\": 1e999, \"was\": ", "bundle.json cannot be used: ");
+
+  const fs::path index = fs::path(Changed(folder, "{", "{")) / "bundle.json";
+  for (const std::uintmax_t size : {fs::file_size(index) - 10, fs::file_size(index) / 2, std::uintmax_t{0}}) {
+    fs::resize_file(index, size);
+    CHECK_THROWS(BundleError, "bundle.json cannot be used: ", Bundle::Open(index.parent_path().string()));
+  }
+
+  const std::string no_file = Changed(folder, "\"file\": \"muplus_onaxis.onnx\"", "\"file\": \"folder\"");
+  fs::create_directory(fs::path(no_file) / "folder");
+  CHECK_THROWS(BundleError, "folder cannot be read: Is a directory", Bundle::Open(no_file));
 
   const fs::path network = fs::path(Changed(folder, "{", "{")) / "muminus_offaxis.onnx";
   std::string bytes = Read(network);

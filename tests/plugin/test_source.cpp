@@ -116,6 +116,9 @@ void TestNothingIsThrown() {
   Broken primary;
   CHECK(source.Init() && !source.ReadEvent(&primary));
   CHECK(errors.Own().find("\n[error] shipgen: no more room\n") != std::string::npos);
+  // The muons of that event are lost: it does not go on with others.
+  FairPrimaryGenerator good;
+  CHECK(!source.Init() && !source.ReadEvent(&good) && good.Tracks().empty());
 }
 
 }  // namespace

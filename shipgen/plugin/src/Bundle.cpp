@@ -81,7 +81,13 @@ fs::path Folder(const std::string& given) {
 std::string ReadFile(const fs::path& path, const std::string& what) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::string bytes;
+  try {
+    bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  } catch (const std::ios_base::failure&) {
+    // The buffer throws what it cannot read, such as a folder.
+    file.setstate(std::ios::badbit);
+  }
   if (!file.good() && !file.eof()) throw BundleError(what + " cannot be read: " + std::strerror(errno));
   return bytes;
 }

@@ -1,7 +1,9 @@
 #include "shipgen_muons/MuonEvents.h"
 
 #include <cstdio>
+#include <locale>
 #include <random>
+#include <sstream>
 
 #include "Streams.h"
 #include "shipgen_muons/Error.h"
@@ -17,18 +19,17 @@ constexpr double kMostInEvent = 1e7;
 
 constexpr double kTwoPi = 6.283185307179586;
 
-std::string Text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
+/// A number with so many digits, and a point whatever the locale.
+std::string Text(double value, int digits = 6) {
+  std::ostringstream text;
+  text.imbue(std::locale::classic());
+  text.precision(digits);
+  text << value;
+  return text.str();
 }
 
 /// A number in full precision.
-std::string Exact(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.17g", value);
-  return text;
-}
+std::string Exact(double value) { return Text(value, 17); }
 
 /// A text as JSON has it.
 std::string Quoted(const std::string& text) {
@@ -200,6 +201,11 @@ void MuonEvents::Displace(Track& track) {
 void MuonEvents::ThrowExhausted() const {
   throw InputError("1e+15 muons have been read with seed " + std::to_string(Seed()) +
                    ": choose another seed");
+}
+
+void MuonEvents::ThrowNoneAbove() const {
+  throw InputError("none of " + Text(static_cast<double>(kMostBelow)) +
+                   " muons in a row is above energy_cut = " + Text(energy_cut_) + " GeV: choose a lower one");
 }
 
 }  // namespace shipgen_muons

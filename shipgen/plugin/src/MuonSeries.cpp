@@ -84,6 +84,9 @@ bool MuonSeries::StartChunk() {
 }
 
 void MuonSeries::Refill(Reader& reader) {
+  // The latents of a batch that failed are spent: what came next would not be this seed's muons.
+  if (failed_) throw InputError("no more muons after an error: make a new series");
+  failed_ = true;
   Batches& batches = *reader.batches;
   const Network& network = *batches.network;
   const auto count = static_cast<std::size_t>(std::min(reader.left, kBatchSize));
@@ -95,6 +98,7 @@ void MuonSeries::Refill(Reader& reader) {
                       std::to_string(chunk_) + "): use another bundle, or train again");
   }
   batches.Collect(count, weight_);
+  failed_ = false;
   reader.left -= static_cast<std::int64_t>(count);
   reader.next = batches.muons.data();
   reader.end = reader.next + count;

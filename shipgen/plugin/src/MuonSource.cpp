@@ -47,7 +47,8 @@ void MuonSource::Open() {
 }
 
 Bool_t MuonSource::Init() {
-  failed_ = false;
+  // Options may be mended; a run that failed stays failed.
+  if (!events_) failed_ = false;
   return Guarded([this] { Open(); });
 }
 

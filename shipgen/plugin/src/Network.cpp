@@ -178,12 +178,12 @@ void NetworkRun::operator()(std::size_t count) {
 }
 
 void NetworkRun::CheckNumbers(std::size_t count) const {
-  if (AnyNotFinite(features_.data(), count * network_.Features())) {
+  const bool weighted = !weights_.empty();
+  if (AnyNotFinite(features_.data(), count * network_.Features()) ||
+      (weighted && AnyNotFinite(weights_.data(), count))) {
     throw BundleError("the network " + network_.Path() + " made muons with a number that is not finite");
   }
-  if (weights_.empty()) return;
-  const float least = *std::min_element(weights_.data(), weights_.data() + count);
-  if (AnyNotFinite(weights_.data(), count) || !(least > 0)) {
+  if (weighted && !(*std::min_element(weights_.data(), weights_.data() + count) > 0)) {
     throw BundleError("the network " + network_.Path() + " made muons with a weight that is not above zero");
   }
 }

@@ -18,8 +18,6 @@ class FairGenerator : public TNamed {
  protected:
   FairGenerator(const FairGenerator&) = default;
   FairGenerator& operator=(const FairGenerator&) = default;
-
-  ClassDefOverride(FairGenerator, 1);
 };
 
 #endif

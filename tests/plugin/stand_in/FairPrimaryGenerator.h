@@ -49,8 +49,6 @@ class FairPrimaryGenerator : public TNamed {
   TObjArray fList;
   std::vector<int> fCounts;
   std::vector<double> fTracks;
-
-  ClassDefOverride(FairPrimaryGenerator, 1);
 };
 
 #endif

@@ -18,6 +18,9 @@ namespace shipgen_muons {
 /// For options: what it is without the option.
 inline constexpr int kNotGiven = -1;
 
+/// After so many muons in a row below the cut none are expected above it.
+inline constexpr std::int64_t kMostBelow = 10000000;
+
 /// What an event is; the same options as `shipgen.fairship.muon_source` has.
 struct Options {
   std::string bundle;             ///< folder; empty: the default bundle
@@ -48,7 +51,8 @@ class MuonEvents {
   ///
   /// \param add_track  called with a `const Track&`
   /// \throws BundleError  a network fails, or makes a number that is not finite
-  /// \throws InputError   1e15 muons have been read
+  /// \throws InputError   1e15 muons have been read, 1e7 in a row were below the cut, or an earlier call
+  /// threw
   template <class AddTrack>
   void NextEvent(AddTrack&& add_track) {
     const bool all_count = counts_ != nullptr;
@@ -58,6 +62,9 @@ class MuonEvents {
       if (passes) {
         add_track(static_cast<const Track&>(track));
         ++muons_;
+        below_ = 0;
+      } else if (!all_count && ++below_ >= kMostBelow) {
+        ThrowNoneAbove();
       }
       // Where events have a number of protons, muons that do not pass the cut keep their places.
       if (passes || all_count) --left;
@@ -114,6 +121,7 @@ class MuonEvents {
   std::int64_t DrawCount();
   void Displace(Track& track);
   [[noreturn]] void ThrowExhausted() const;
+  [[noreturn]] void ThrowNoneAbove() const;
 
   Bundle bundle_;
   MuonSeries series_;
@@ -125,6 +133,7 @@ class MuonEvents {
   std::unique_ptr<Counts> counts_;  ///< numbers of muons of the events, where these are drawn
   std::vector<Track> tracks_;
   std::int64_t events_ = 0, muons_ = 0, drawn_ = 0;
+  std::int64_t below_ = 0;  ///< muons in a row that did not pass
 };
 
 }  // namespace shipgen_muons

@@ -36,6 +36,7 @@ class MuonSeries {
   /// Put the next muon into `muon`; false, with `muon` as it was, when the plan has no more.
   ///
   /// \throws BundleError  a network fails, or makes a number that is not finite or a weight not above zero
+  /// \throws InputError   an earlier call threw
   bool Next(Muon& muon) {
     if (place_ == size_ && !StartChunk()) return false;
     Reader& reader = readers_[labels_[place_]];
@@ -70,6 +71,7 @@ class MuonSeries {
 
   Plan plan_;
   float weight_;
+  bool failed_ = false;
   std::int64_t chunk_ = -1;
   std::size_t place_ = 0, size_ = 0;
   std::vector<std::uint8_t> labels_;
