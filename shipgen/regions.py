@@ -241,11 +241,21 @@ class _Reader:
         raise self._wrong_at(node, "a condition is wanted here, such as p > 50")
 
     def _compared(self, node: ast.Compare, *, positive: bool) -> _Comparison | _Joined:
-        sides = [self._number(each) for each in (node.left, *node.comparators)]
+        sides: list[Number] = []
+        named: list[bool] = []
+        for each in (node.left, *node.comparators):
+            before = len(self.names)
+            sides.append(self._number(each))
+            named.append(len(self.names) > before)
         found: list[_Comparison | _Joined] = []
-        for left, operator, right in zip(sides, node.ops, sides[1:], strict=False):
+        for place, operator in enumerate(node.ops):
+            left, right = sides[place : place + 2]
             if type(operator) not in _COMPARISONS:
                 raise self._wrong_at(node, f"compare by one of {', '.join(_COMPARISONS.values())}")
+            if not any(named[place : place + 2]):
+                raise self._wrong_at(
+                    node, "this is the same for all muons: compare a quantity, such as p > 50"
+                )
             sign = _COMPARISONS[type(operator)]
             made = _Comparison(left, sign if positive else _OPPOSITE[sign], right, len(self.comparisons))
             self.comparisons.append(made)

@@ -12,7 +12,10 @@ from synthetic import synthetic_category, synthetic_sample
 
 from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
+from shipgen_export.enhance.adapt import learn
+from shipgen_export.enhance.enhance import maker
 from shipgen_export.enhance.latent import study
+from shipgen_export.enhance.targets import Around
 from shipgen_export.export import export
 from shipgen_export.models.conditions import ConditionedNormalisation, Conditions, conditioned
 from shipgen_export.models.gan import Gan
@@ -126,3 +129,25 @@ def test_a_network_follows_its_conditions(steered: Bundle) -> None:
         on_p = effects.effects[:, effects.quantities.index("p")]
         assert on_p[4] > 0.5
         assert on_p[4] > 2 * on_p[:4].max()
+
+
+def test_muons_around_a_condition_are_made_by_it(steered: Bundle) -> None:
+    """Far more of them than else, with weights that make them plain ones again."""
+    entry, network = steered.entries[2], steered.networks[2]
+    make = maker(entry, network, steered.target_start)
+    known = make(np.random.default_rng(1).standard_normal((20_000, 5)))
+    middle, spread = float(np.quantile(known["p"], 0.8)), float(known["p"].std() / 10)
+    target = Around({"p": middle}, {"p": spread})
+    random = np.random.default_rng(2)
+    proposal = learn(make, 5, target, random, share=0.9, components=4, muons=10_000).proposal
+    assert proposal is not None
+    # The latent that is the condition is among the directions.
+    assert np.abs(proposal.basis[4]).max() > 0.5
+    x, weights = proposal(np.random.default_rng(3).standard_normal((40_000, 6)))
+    p = make(x)["p"]
+    near = np.abs(p - middle) < 5 * spread
+    plain = float((np.abs(known["p"] - middle) < 5 * spread).mean())
+    # So small a network lets other latents decide as well.
+    assert near.mean() > 2.5 * plain
+    assert p[near].mean() == pytest.approx(middle, abs=0.5 * spread)
+    assert (weights * near).mean() == pytest.approx(plain, abs=0.02)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +17,8 @@ from shipgen.errors import BundleError, InputError
 from shipgen.generator import MuonGenerator
 from shipgen.quantities import QUANTITIES, Quantities
 from shipgen.regions import Expression
-from shipgen_export.enhance.enhance import Enhanced, enhance
+from shipgen_export.enhance import adapt
+from shipgen_export.enhance.enhance import Enhanced, enhance, maker
 from shipgen_export.enhance.graph import build_enhanced_graph
 from shipgen_export.enhance.mixture import Mixture, fit, log_sum
 from shipgen_export.enhance.proposal import Proposal
@@ -21,7 +26,6 @@ from shipgen_export.enhance.region_file import read_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from subprocess import CompletedProcess
 
 #: Holds one in a thousand of the default bundle's muons.
@@ -132,6 +136,9 @@ def test_fit_finds_the_components() -> None:
     # The density is one: its integral over a grid is.
     grid = np.stack(np.meshgrid(*[np.arange(-6, 6, 0.05)] * 2), -1).reshape(-1, 2)
     assert np.exp(true.with_wide(1.5, 0.2).log_density(grid)).sum() * 0.05**2 == pytest.approx(1, abs=1e-3)
+    # One that is wide enough for what lies far out.
+    least = true.evened(0.5).with_wide(1.0, 0.1, least=1.0).covariances[-1]
+    assert np.linalg.eigvalsh(least).min() == pytest.approx(1)
     assert log_sum(np.array([[-2000.0, -np.inf], [-2000.0, -np.inf]])) == pytest.approx(
         [-2000 + np.log(2), -np.inf]
     )
@@ -163,10 +170,14 @@ def _made(source: Bundle, n: float, seed: int) -> tuple[Quantities, np.ndarray]:
 
 def _chi2(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> tuple[float, int]:
     """Return chi2 of weighted histograms in bins of equal content, and their number."""
-    edges = np.unique(np.quantile(other[0], np.linspace(0, 1, 21)))
+    # Of at most some 50,000 of them, which is enough for edges.
+    edges = np.unique(np.quantile(other[0][:: 1 + len(other[0]) // 50_000], np.linspace(0, 1, 21)))
     edges[0], edges[-1] = -np.inf, np.inf
-    sums = [np.histogram(values, edges, weights=weights)[0] for values, weights in (one, other)]
-    squares = [np.histogram(values, edges, weights=weights**2)[0] for values, weights in (one, other)]
+    sums, squares = [], []
+    for values, weights in (one, other):
+        place = np.searchsorted(edges, values, side="right") - 1
+        sums.append(np.bincount(place, weights, len(edges) - 1))
+        squares.append(np.bincount(place, weights**2, len(edges) - 1))
     return float(np.sum((sums[0] - sums[1]) ** 2 / (squares[0] + squares[1]))), len(edges) - 1
 
 
@@ -265,6 +276,10 @@ def test_a_category_without_the_region_stays_plain(bundle: Bundle, tmp_path: Pat
         ("px > 5", "no muon of bundle test is in the region 'px > 5'"),
         ("pt < 100", "all muons of bundle test are in the region 'pt < 100'"),
         ("sqrt(-p) > 0", "no muon"),
+        (
+            "charge > 0",
+            "all of muplus_onaxis, muplus_offaxis and nothing else: `shipgen produce --category mup",
+        ),
     ],
 )
 def test_no_muon_or_all_of_them(text: str, message: str, bundle: Bundle, tmp_path: Path) -> None:
@@ -281,12 +296,9 @@ def test_options_out_of_range(bundle: Bundle, tmp_path: Path) -> None:
 
 def test_a_rare_region_is_found(plain: Bundle) -> None:
     """Three in a million, which no 20,000 plain muons show: found in rounds, its share without bias."""
-    from shipgen_export.enhance.adapt import learn
-    from shipgen_export.enhance.enhance import maker
-
     entry, network = plain.entries[2], plain.networks[2]
     target = read_region("pt > 2.4 and p > 80")
-    found = learn(
+    found = adapt.learn(
         maker(entry, network, plain.target_start),
         network.latent_size,
         target,
@@ -307,6 +319,87 @@ def test_a_rare_region_is_found(plain: Bundle) -> None:
     assert found.proposal is not None
     drawn = maker(entry, network, plain.target_start)(found.proposal.draw(5000, random))
     assert target.importance(drawn).mean() > 0.2
+
+
+def test_weights_do_not_grow_far_out(enhanced: Enhanced) -> None:
+    """Muons of transverse momenta that one in 1e8 has are no heavier than the region's mean."""
+    for entry, row in zip(enhanced.bundle.entries, enhanced.gain.rows, strict=False):
+        stated = Proposal.from_json(entry.details["proposal"])
+        mean = row.plain / row.enhanced
+        # Latent 2 is the rank of pT; the others are as they are in the region, and plain.
+        x = np.zeros((5, stated.latent_size))
+        x[:, 2] = np.linspace(4.5, 6.5, 5)
+        assert stated.weights(x).max() < 5 * mean, entry.category.name
+
+
+def test_a_search_may_end_with_its_last_round(plain: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose muons count like the others."""
+    monkeypatch.setattr(adapt, "_ROUNDS", 2)
+    entry, network = plain.entries[2], plain.networks[2]
+    make = maker(entry, network, plain.target_start)
+    options = {"share": 0.5, "components": 2, "muons": 3000}
+    found = adapt.learn(make, 7, read_region("pt > 2.2"), np.random.default_rng(1), **options)
+    assert found.drawn == 9000
+    assert found.proposal is not None
+
+
+def test_kinematics_that_are_not_reached_are_told(bundle: Bundle, tmp_path: Path) -> None:
+    """Half of the muons are plain ones here, and lie in a wide region anyway."""
+    (tmp_path / "r.toml").write_text("[around]\np = [30, 4]\n")
+    region = read_region(str(tmp_path / "r.toml"))
+    for share, right in ((0.1, False), (0.99, True)):
+        options = {"share": share, "components": 8, "muons": 10_000, "measured": 20_000}
+        made = enhance(region, tmp_path / "made", bundle=bundle, force=True, **options)  # type: ignore[arg-type]
+        told = list(made.gain.lines())
+        assert any("; asked for 30 +- 4" in line for line in told)
+        assert any("not what was asked for" in line for line in told) != right
+
+
+def test_a_table_may_cover_all_muons(bundle: Bundle, tmp_path: Path) -> None:
+    """All are wanted, some more: statistics of what is counted with the table's weights are gained."""
+    header = "p_min,p_max,pt_min,pt_max,weight\n"
+    (tmp_path / "all.csv").write_text(f"{header}0,48,0,9,1\n48,99,0,9,200\n")
+    region = read_region(str(tmp_path / "all.csv"))
+    made = enhance(region, tmp_path / "made", bundle=bundle, muons=4000, measured=40_000)
+    for row, entry in zip(made.gain.rows, made.bundle.entries, strict=False):
+        assert entry.weighted
+        assert row.plain == row.enhanced == 1
+        assert row.gain > 3
+        assert row.weight == pytest.approx(1, abs=4 * row.error)
+    # The effective number of muons, each times its table's weight, against as many plain ones.
+    spread = []
+    for source in (made.bundle, bundle):
+        batch = next(iter(MuonGenerator(source, n=100_000, seed=1, exact=True)))
+        values = region.importance(Quantities.of_batch(batch, source.target_start)) * batch.weight
+        spread.append(values.std() / values.mean())
+    assert made.gain.rows[-1].gain == pytest.approx((1 + spread[1] ** 2) / (1 + spread[0] ** 2), rel=0.1)
+    (tmp_path / "even.csv").write_text(f"{header}0,99,0,9,7\n")
+    with pytest.raises(InputError, match=r"all muons of bundle test are in the region 'table even\.csv'"):
+        enhance(read_region(str(tmp_path / "even.csv")), tmp_path / "none", bundle=bundle, muons=4000)
+
+
+def test_macros_compare_and_draw(bundle: Bundle, tmp_path: Path) -> None:
+    enhance(read_region("px > 0.9"), tmp_path / "b2", bundle=bundle, muons=5000, measured=2000)
+    macros = Path(__file__).parents[1] / "macros"
+
+    def run(name: str, *arguments: object) -> str:
+        command = [sys.executable, macros / name, *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    told = run("compare_enhanced.py", "b2", "px > 0.9", 40_000, 100_000, bundle.path)
+    lines = {line.split()[0]: line for line in told.splitlines()[1:]}
+    assert set(QUANTITIES) <= set(lines)
+    for name in QUANTITIES:
+        inside, outside = (
+            (float(chi2), int(bins)) for chi2, bins in re.findall(r"([\d.]+) /\s+(\d+)", lines[name])
+        )
+        assert all(chi2 < bins + 6 * (2 * bins) ** 0.5 for chi2, bins in (inside, outside))
+    assert abs(float(lines["together:"].split()[-2])) < 5
+    assert abs(float(lines["rate"].split()[-2])) < 5
+    run("plot_enhanced.py", "b2", "gain.png", 20_000, bundle.path)
+    assert (tmp_path / "gain.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_command(shipgen: Callable[..., CompletedProcess[str]], bundle: Bundle, tmp_path: Path) -> None:

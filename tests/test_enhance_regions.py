@@ -14,10 +14,12 @@ from shipgen.errors import InputError
 from shipgen.generator import MuonGenerator
 from shipgen.produce import produce
 from shipgen.quantities import Quantities
+from shipgen.selection import Selection
 from shipgen_export.enhance.adapt import learn
 from shipgen_export.enhance.enhance import maker
 from shipgen_export.enhance.region_file import read_region
-from shipgen_export.enhance.targets import Around, Examples, Inside, Table
+from shipgen_export.enhance.tables import Distribution, Table
+from shipgen_export.enhance.targets import Around, Examples, Inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +178,33 @@ def test_table_is_drawn_from_as_it_says(plain: Bundle, tmp_path: Path) -> None:
     assert got / got.sum() == pytest.approx(wanted / wanted.sum(), abs=0.1)
 
 
+def test_distribution_is_what_is_made(plain: Bundle, tmp_path: Path) -> None:
+    """Muons fill the bins as they are asked to, whatever plain ones do; weights are the ratio of the two."""
+    edges = "p_edges = [20, 40, 60, 80, 100]\npt_edges = [0.2, 0.8, 1.4]\n"
+    wanted = np.array([[1, 1], [2, 1], [1, 1], [1, 2]])
+    (tmp_path / "r.toml").write_text(f"[distribution]\n{edges}weights = {wanted.tolist()}\n")
+    target = read_region(str(tmp_path / "r.toml"))
+    assert isinstance(target, Distribution)
+    assert target.text == "distribution of r.toml"
+    make = maker(plain.entries[0], plain.networks[0], plain.target_start)
+    found = learn(make, 5, target, np.random.default_rng(1), share=0.99, components=8, muons=30_000)
+    assert found.proposal is not None
+    x, weights = found.proposal(np.random.default_rng(2).standard_normal((100_000, 6)))
+    q, known = make(x), make(np.random.default_rng(3).standard_normal((100_000, 5)))
+    drawn, there = (
+        np.histogram2d(each["p"], each["pt"], [target.p_edges, target.pt_edges])[0] for each in (q, known)
+    )
+    assert drawn / drawn.sum() == pytest.approx(wanted / wanted.sum(), rel=0.5)
+    # Plain muons differ from it by far.
+    assert np.ptp(np.log(there / wanted)) > np.log(50)
+    back = np.histogram2d(q["p"], q["pt"], [target.p_edges, target.pt_edges], weights=weights)[0]
+    assert back == pytest.approx(there, abs=5 * np.sqrt(there).max())
+    (tmp_path / "t.csv").write_text(CSV)
+    (tmp_path / "r.toml").write_text("distribution = 't.csv'\n")
+    again = read_region(str(tmp_path / "r.toml"))
+    assert (type(again), again.text) == (Distribution, "distribution of table t.csv")
+
+
 def test_muons_around_given_kinematics_spread_as_asked(plain: Bundle, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("[around]\np = [50, 2]\npT = [1.2, 0.05]\n")
     target = read_region(str(tmp_path / "r.toml"))
@@ -235,6 +264,14 @@ def test_muons_like_examples(plain: Bundle, tmp_path: Path) -> None:
     )
 
 
+def test_examples_of_a_smeared_beam_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    """Of which category they are is not known."""
+    made = MuonGenerator(bundle, n=1000, seed=1, workers=1, selection=Selection(paint_beam=5.0))
+    produce(made, tmp_path / "m.root")
+    with pytest.raises(InputError, match=r"smeared beam.*produced without --smear-beam"):
+        read_region(str(tmp_path / "m.root"))
+
+
 def test_examples_that_make_no_region(tmp_path: Path) -> None:
     names = ("x", "y", "z", "px", "py", "pz", "pdg")
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
@@ -255,3 +292,6 @@ def test_examples_that_make_no_region(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="give a radius"):
         region.scaled(q)
+    np.savez(tmp_path / "a.npz", **{name: np.repeat(values, 9) for name, values in one.items()})
+    with pytest.raises(InputError, match="are the same muon: give a radius"):
+        read_region(str(tmp_path / "a.npz")).scaled(q)

@@ -106,7 +106,7 @@ def test_distance_is_in_units_of_the_spread() -> None:
     nowhere = Expression.parse("sqrt(-p) > 1")
     assert np.isinf(nowhere.distance(MUONS, nowhere.scales(MUONS))).all()
     assert not nowhere.holds(MUONS).any()
-    assert Expression.parse("1 > 2").scales(MUONS) == (1.0,)
+    assert Expression.parse("r - r > 2").scales(MUONS) == (1.0,)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,9 @@ def test_distance_is_in_units_of_the_spread() -> None:
         ("p > True", "True is no number"),
         ("p > 'a'", "'a' is no number"),
         ("p > 1j", "no number"),
+        ("1 > 2", "character 1 .*the same for all muons"),
+        ("p > 1 and 2 < pi", "character 11.*the same for all muons"),
+        ("1 < 2 < p", "the same for all muons"),
         ("p > 1" + "0" * 400, "too large"),
         ("p[0] > 1", "only numbers"),
         ("p.real > 1", "only numbers"),

@@ -186,8 +186,10 @@ def test_options_of_produce(
     assert "nothing was done" in again.stdout
     other = shipgen(*common, "--category", "muplus_offaxis", "--resume")
     assert "nothing was done" not in other.stdout
-    wrong = shipgen(*common, "--category", "muplus", "--force")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (3, 1)
+    for names, message in (("muplus", "no category 'muplus'"), (",", "--category names none")):
+        wrong = shipgen(*common, "--category", names, "--force")
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (3, 1)
+        assert message in wrong.stderr
     words = " ".join(Selection(OFF_AXIS, 0.25, 0.8).words())
     assert words == (
         "--category muplus_offaxis --category muminus_offaxis --charge-fraction 0.25 --smear-beam 0.8"

@@ -40,8 +40,9 @@ _FIRST = 2
 #: Share of a round's draws that comes from its mixture.
 _SEARCH = 0.8
 
-#: The wide component: its share of the mixture and how many times as wide as the whole it is.
-_WIDE_SHARE, _WIDTH = 0.15, 2.0
+#: The wide component: its share of the mixture and how many times as wide as the whole it is; and the share
+#: of one no narrower than plain latents are. Beyond narrower ones, far out, weights would grow.
+_WIDE_SHARE, _WIDTH, _TAIL_SHARE = 0.1, 2.0, 0.05
 
 #: A direction matters when so many of the region's muons leave it if their latent is drawn anew along it;
 #: how many muons that is tried with, and how many directions a proposal changes at most.
@@ -173,7 +174,7 @@ def learn(
     share : float
         Of the muons that shall be drawn from the mixture.
     components : int
-        Of the mixture, at most, the wide one not counted.
+        Of the mixture, at most, the wide ones not counted.
     muons : int
         Looked at in each round.
     """
@@ -182,6 +183,34 @@ def learn(
     values = make(points)
     target = target.scaled(values)
     pool.add(points, values, target, None)
+    target = _search(pool, make, target, random, components=min(_FIRST, components), muons=muons)
+    weights = pool.weights()
+    inside = weights * (pool.importance > 0)
+    n = len(inside)
+    if not np.ptp(pool.importance) > 0:
+        # None is in the region, or all are and none is wanted more than another.
+        return Learned(float(inside.any()), 0.0, n, target, None)
+    judge = _Judge(make, target, 0.0)
+    wanted = weights * pool.importance
+    proposal = _propose(pool.points, wanted, judge, random, share=share, components=components)
+    if (pool.importance > 0).all():
+        return Learned(1.0, 0.0, n, target, proposal)
+    return Learned(float(inside.mean()), float(inside.std()) / n**0.5, n, target, proposal)
+
+
+def _search(
+    pool: _Pool,
+    make: Callable[[Float64], Quantities],
+    target: Target,
+    random: np.random.Generator,
+    *,
+    components: int,
+    muons: int,
+) -> Target:
+    """Add rounds of `muons` to the pool until enough of them are wanted; return the target as adapted to all.
+
+    Ends also where some rounds in turn have come no nearer to a region without muons.
+    """
     nearest, idle = np.inf, 0
     for _ in range(_ROUNDS):
         weights = pool.weights()
@@ -200,21 +229,14 @@ def learn(
         level = 0.0 if there >= _NEAREST else _level(pool.distance, weights)
         wanted = wanted if there >= _NEAREST else weights * (pool.distance <= level)
         judge = _Judge(make, target, level)
-        proposal = _propose(
-            pool.points, wanted, judge, random, share=_SEARCH, components=min(_FIRST, components)
-        )
+        proposal = _propose(pool.points, wanted, judge, random, share=_SEARCH, components=components)
         points = proposal.draw(muons, random)
         pool.add(points, make(points), target, proposal)
-    weights = pool.weights()
-    inside = weights * (pool.importance > 0)
-    n = len(inside)
-    if not inside.any() or (pool.importance > 0).all():
-        return Learned(float(inside.any()), 0.0, n, target, None)
-    judge = _Judge(make, target, 0.0)
-    proposal = _propose(
-        pool.points, weights * pool.importance, judge, random, share=share, components=components
-    )
-    return Learned(float(inside.mean()), float(inside.std()) / n**0.5, n, target, proposal)
+    else:
+        # The last round has not been looked at.
+        target = target.refined(pool.values(target.names), pool.weights())
+        pool.judge(target)
+    return target
 
 
 def _plenty(pool: _Pool, muons: int) -> bool:
@@ -260,7 +282,7 @@ def _propose(
         best = (likelihood, count)
     mixture = fit(here, np.ones(len(here)), best[1], random).evened(_EVENED)
     if not judge.exact:
-        mixture = mixture.with_wide(_WIDTH, _WIDE_SHARE)
+        mixture = mixture.with_wide(_WIDTH, _WIDE_SHARE).with_wide(1.0, _TAIL_SHARE, least=1.0)
     return Proposal(share, basis, mixture)
 
 

@@ -106,7 +106,7 @@ def enhance(
         Share of the muons of each category that is drawn from the proposal; the others are plain ones, and no
         muon has a weight above 1 / (1 - share).
     components : int
-        Normal distributions of each proposal, at most; one wide one comes with them.
+        Normal distributions of each proposal, at most; two wide ones come with them.
     muons : int
         Looked at in each round of learning.
     measured : int
@@ -121,9 +121,9 @@ def enhance(
     Raises
     ------
     InputError
-        An option is out of range, or the region has no muon, or all.
+        An option is out of range, the bundle is enhanced already, or the region has no muon, or all.
     BundleError
-        The bundle is enhanced already.
+        A network's operators are too old to build on.
     """
     check_output(output, force=force, index=INDEX)
     if not 0 < share <= LARGEST_SHARE:
@@ -201,6 +201,14 @@ def _check_found(bundle: Bundle, region: Target, learned: Sequence[Learned]) -> 
         raise InputError(
             f"no muon of bundle {bundle.name} is in the region {region.text!r}: {drawn:,} were looked at, "
             f"drawn ever nearer to it; {_UNITS} and limits, or widen it"
+        )
+    inside = [
+        entry.category.name for entry, found in zip(bundle.entries, learned, strict=True) if found.share
+    ]
+    if len(inside) < len(learned):
+        raise InputError(
+            f"the region {region.text!r} is all of {', '.join(inside)} and nothing else: `shipgen produce "
+            f"--category {','.join(inside)}` makes these alone, or narrow it"
         )
     raise InputError(
         f"all muons of bundle {bundle.name} are in the region {region.text!r} ({drawn:,} were looked at): "

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shipgen.quantities import Quantities
+from shipgen_export.enhance.targets import Around
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from shipgen.bundle import Bundle
     from shipgen.columns import Float64
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Muons a category that the gain is measured with, and latents a call.
 MUONS, _SLICE = 400_000, 16_384
+
+#: How far mean and spread may be from what was asked for, in units of the spread, before that is said.
+_OFF = 0.2
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,10 @@ class Row:
     plain, enhanced : float
         Share of the generated muons that is in the region.
     gain : float
-        Effective number of muons in the region, (sum w)^2 / sum w^2, over that of as many plain muons; 0
-        without any.
+        Effective number of muons in the region, (sum w f)^2 / sum (w f)^2, over that of as many plain
+        muons; 0 without any. f is how much a muon is wanted: 1 in a region, or its bin's weight in a table.
     largest : float
-        Largest weight in the region over the mean there.
+        Largest w f in the region over the mean there.
     outside : float
         Effective number of muons outside, over that of as many plain muons.
     weight, error : float
@@ -67,11 +71,14 @@ class Gain:
         Muons a category that they were measured with.
     kinematics : dict of str to (float, float)
         Mean and standard deviation of the quantities that muons were asked for around, among those near.
+    asked : dict of str to (float, float)
+        Value and spread that they were asked for with.
     """
 
     rows: tuple[Row, ...]
     muons: int
     kinematics: dict[str, tuple[float, float]]
+    asked: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
         """Yield them as a table."""
@@ -81,17 +88,28 @@ class Gain:
         )
         for row in self.rows:
             more = f"{row.enhanced / row.plain:6.0f}" if row.plain else f"{'':6}"
+            outside = f"{row.outside:12.2f}" if row.plain < 1 else f"{'':12}"
             yield (
                 f"  {row.name:16} {row.plain:10.3e} {row.enhanced:7.2%} {more} {row.gain:9.1f} "
-                f"{row.largest:10.1f} {row.outside:12.2f} {row.weight:9.4f} +- {row.error:.4f}"
+                f"{row.largest:10.1f} {outside} {row.weight:9.4f} +- {row.error:.4f}"
             )
         yield (
             f"  measured with {self.muons:,} muons a category; ESS is (sum w)^2 / sum w^2 against as many "
             "plain muons;"
         )
-        yield "  largest w: largest weight in the region over the mean there"
+        yield "  largest w: largest weight in the region over the mean there; with a table's, their product"
         for name, (mean, spread) in self.kinematics.items():
-            yield f"  {name} of the muons in the region: mean {mean:.5g}, standard deviation {spread:.4g}"
+            line = f"  {name} of the muons in the region: mean {mean:.5g}, standard deviation {spread:.4g}"
+            if name not in self.asked:
+                yield line
+                continue
+            middle, wanted = self.asked[name]
+            yield f"{line}; asked for {middle:g} +- {wanted:g}"
+            if abs(mean - middle) > _OFF * wanted or abs(spread / wanted - 1) > _OFF:
+                yield (
+                    f"  that is not what was asked for: too many latents decide {name}; try more "
+                    "--components, a larger --share, or networks with conditions"
+                )
 
 
 def measure_gain(
@@ -115,54 +133,63 @@ def measure_gain(
     for entry, network, found in zip(bundle.entries, bundle.networks, learned, strict=True):
         random = np.random.default_rng(np.random.SeedSequence((*seed, entry.category.number)))
         count = min(muons, 40_000_000 // network.latent_size)
-        inside, weights = [], []
+        wanted, weights = [], []
         for first in range(0, count, _SLICE):
             latent = random.standard_normal(network.latent_shape(min(_SLICE, count - first)), np.float32)
             columns = network.columns(latent)
             features, weight = columns[: network.features], columns[network.features :]
             values = Quantities.of_features(entry.category, features, bundle.target_start)
-            inside.append(found.target.importance(values) > 0)
+            wanted.append(found.target.importance(values))
             for name in found.target.names:
                 # All categories alike: spreads are as asked for in each.
-                near.setdefault(name, []).append(values[name][inside[-1]])
+                near.setdefault(name, []).append(values[name][wanted[-1] > 0])
             weights.append(weight[0].astype(np.float64) if network.weighted else np.ones(features.shape[1]))
-        parts.append((entry.rate / bundle.rate, found.share, np.concatenate(inside), np.concatenate(weights)))
+        parts.append((entry.rate / bundle.rate, found.share, np.concatenate(wanted), np.concatenate(weights)))
     rows = [
         _row(entry.category.name, [(1.0, *part[1:])])
         for entry, part in zip(bundle.entries, parts, strict=True)
     ]
     joined = {name: np.concatenate(values) for name, values in near.items()}
     kinematics = {name: (float(v.mean()), float(v.std())) for name, v in joined.items() if len(v)}
-    return Gain((*rows, _row("together", parts)), muons, kinematics)
+    target = learned[0].target
+    asked = {}
+    if isinstance(target, Around):
+        asked = {name: (target.middle[name], target.spread[name]) for name in target.names}
+    return Gain((*rows, _row("together", parts)), muons, kinematics, asked)
 
 
 def _row(name: str, parts: Sequence[tuple[float, float, Float64, Float64]]) -> Row:
-    """Return the figures of some categories: shares of the muons and of the region, what was made of each."""
+    """Return the figures of some categories.
 
-    def mean(power: int, chosen: bool | None = None) -> float:
-        """Return the mean of a power of the weights, counting those outside or inside alone if `chosen`."""
-        return sum(
-            share * float(np.mean(weights**power * (True if chosen is None else inside == chosen)))
-            for share, _, inside, weights in parts
-        )
+    Each part has the category's share of the muons, the region's share of its plain muons, and of the muons
+    made how much each is wanted and its weight.
+    """
+
+    def mean(of: Callable[[Float64, Float64], Float64]) -> float:
+        """Return the mean over the muons made of a function of how much they are wanted and their weights."""
+        return sum(share * float(np.mean(of(wanted, weights))) for share, _, wanted, weights in parts)
 
     plain = sum(part[0] * part[1] for part in parts)
-    first, second = mean(1, True), mean(2, True)
-    outside = mean(1, False) ** 2 / mean(2, False) / (1 - plain) if mean(2, False) > 0 and plain < 1 else 0.0
-    enhanced = mean(0, True)
-    largest = max((float(w[inside].max(initial=0.0)) for _, _, inside, w in parts), default=0.0)
+    inside, heavy = mean(lambda f, w: w * (f > 0)), mean(lambda f, w: w * f)
+    squares = mean(lambda f, w: (w * f) ** 2)
+    # What as many plain muons would be worth: their share, less where they are wanted unequally.
+    even = heavy**2 / mean(lambda f, w: w * f**2) / inside if inside > 0 else 1.0
+    left = mean(lambda f, w: w * (f == 0)) ** 2
+    left_squares = mean(lambda f, w: w**2 * (f == 0))
+    enhanced = mean(lambda f, w: np.where(f > 0, 1.0, 0.0 * w))
+    largest = max((float((f * w).max(initial=0.0)) for _, _, f, w in parts), default=0.0)
     n = min(len(part[2]) for part in parts)
     variance = sum(share * float(np.var(w)) for share, _, _, w in parts)
-    share_variance = sum(share * float(np.var(w * inside)) for share, _, inside, w in parts)
+    share_variance = sum(share * float(np.var(w * (f > 0))) for share, _, f, w in parts)
     return Row(
         name,
         plain,
         enhanced,
-        first**2 / second / plain if second > 0 and plain > 0 else 0.0,
-        largest * enhanced / first if first > 0 else 0.0,
-        outside,
-        mean(1),
+        heavy**2 / squares / (plain * even) if squares > 0 and plain > 0 else 0.0,
+        largest * enhanced / heavy if heavy > 0 else 0.0,
+        left / left_squares / (1 - plain) if left_squares > 0 and plain < 1 else 0.0,
+        mean(lambda f, w: w),  # noqa: ARG005
         (variance / n) ** 0.5,
-        first,
+        inside,
         (share_variance / n) ** 0.5,
     )

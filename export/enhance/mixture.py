@@ -83,15 +83,18 @@ class Mixture:
         """Covariance of each component, float64[K, d, d]."""
         return np.asarray(self.factors @ self.factors.transpose(0, 2, 1))
 
-    def with_wide(self, factor: float, share: float) -> Mixture:
-        """Return a mixture with one more component, `factor` times as wide as all others together."""
+    def with_wide(self, factor: float, share: float, least: float = LEAST_WIDTH) -> Mixture:
+        """Return a mixture with one more component, `factor` times as wide as all others together.
+
+        In no direction is its standard deviation below `least`.
+        """
         mean = self.fractions @ self.means
         away = self.means - mean
         covariance = np.tensordot(self.fractions, self.covariances, 1) + (away.T * self.fractions) @ away
         return Mixture(
             np.concatenate([self.fractions * (1 - share), [share]]),
             np.concatenate([self.means, mean[None]]),
-            np.concatenate([self.factors, factor * _factor(covariance)[None]]),
+            np.concatenate([self.factors, _factor(factor**2 * covariance, least)[None]]),
         )
 
     def evened(self, share: float) -> Mixture:
@@ -204,10 +207,10 @@ def _covariance(points: Float64, weights: Float64, mean: Float64, other: Float64
     return (1 - share) * ((away * weights[:, None]).T @ away) + share * other
 
 
-def _factor(covariance: Float64) -> Float64:
-    """Return the lower triangular factor, no direction narrower than `LEAST_WIDTH`."""
+def _factor(covariance: Float64, least: float = LEAST_WIDTH) -> Float64:
+    """Return the lower triangular factor, no direction narrower than `least`."""
     values, vectors = np.linalg.eigh(covariance)
-    mended = (vectors * np.maximum(values, LEAST_WIDTH**2)) @ vectors.T
+    mended = (vectors * np.maximum(values, least**2)) @ vectors.T
     return np.asarray(np.linalg.cholesky((mended + mended.T) / 2))
 
 

@@ -16,7 +16,8 @@ from shipgen.errors import InputError
 from shipgen.quantities import DISCRETE, QUANTITIES
 from shipgen.regions import Expression
 from shipgen.rootfile import open_root, readable
-from shipgen_export.enhance.targets import Around, Examples, Inside, Table
+from shipgen_export.enhance.tables import Distribution, Table
+from shipgen_export.enhance.targets import Around, Examples, Inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from shipgen_export.enhance.targets import Target
 
 #: Keys of a region file and what each gives.
-KINDS = ("expression", "table", "examples", "around")
+KINDS = ("expression", "table", "distribution", "examples", "around")
 
 #: Columns of a table in CSV.
 _COLUMNS = ("p_min", "p_max", "pt_min", "pt_max", "weight")
@@ -104,20 +105,20 @@ def _from_keys(path: Path, content: dict[str, Any]) -> Target:
     value = content[kind]
     if kind == "around":
         return _around(path, value)
-    if kind == "table" and isinstance(value, dict):
-        return _keyed_table(path, value)
+    if kind in {"table", "distribution"} and isinstance(value, dict):
+        return _as(kind, _table(f"{kind} of {path.name}", value))
     if not isinstance(value, str):
         raise InputError(f"{path}: {kind} must be text, not {value!r}")
     if kind == "expression":
         return Inside(Expression.parse(value))
     name, _, inner = value.partition(".root:")
     file = path.parent / (f"{name}.root" if inner else value)
-    if kind == "table" and inner:
-        return _root_table(file, inner)
+    if kind in {"table", "distribution"} and inner:
+        return _as(kind, _root_table(file, inner))
     if not _is_file(file):
         raise InputError(f"the file {file} that {path.name} names does not exist")
-    if kind == "table":
-        return _npz_table(file) if file.suffix == ".npz" else _csv_table(file)
+    if kind in {"table", "distribution"}:
+        return _as(kind, _npz_table(file) if file.suffix == ".npz" else _csv_table(file))
     return _examples(file, **{key: _example_key(path, key, content[key]) for key in content if key != kind})
 
 
@@ -188,8 +189,12 @@ def _npz(path: Path) -> Target:
     return _npz_table(path) if is_table else _examples(path)
 
 
-def _keyed_table(path: Path, content: dict[str, Any]) -> Table:
-    return _table(f"table of {path.name}", content)
+def _as(kind: str, table: Table) -> Table:
+    """Return a table as it is, or as the distribution that muons shall have."""
+    if kind == "table":
+        return table
+    text = table.text if table.text.startswith(kind) else f"distribution of {table.text}"
+    return Distribution(table.p_edges, table.pt_edges, table.weights, text)
 
 
 def _table(text: str, content: Any) -> Table:
@@ -260,6 +265,12 @@ def _produced_muons(path: Path) -> dict[str, Float64]:
 
     names = ("x", "y", "z", "px", "py", "pz", "pdg")
     with open_muons(path) as muons:
+        chosen = muons.provenance.get("selection") or {}
+        if chosen.get("smear_beam_cm") or chosen.get("paint_beam_cm"):
+            raise InputError(
+                f"{path} was produced with a smeared beam, so that on-axis muons are not known: give muons "
+                "produced without --smear-beam and --paint-beam"
+            )
         parts = list(muons.columns(names))
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 

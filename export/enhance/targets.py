@@ -57,21 +57,23 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True)
-class _Fixed:
+class Fixed:
     """A target that does not adapt."""
 
     exact: ClassVar[bool] = False
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Nothing is asked for."""
         return ()
 
     def refined(self, values: Values, weights: Float64) -> Any:  # noqa: ARG002
+        """Return itself."""
         return self
 
 
 @dataclass(frozen=True)
-class Inside(_Fixed):
+class Inside(Fixed):
     """The muons for which an expression holds."""
 
     expression: Expression
@@ -96,72 +98,7 @@ class Inside(_Fixed):
 
 
 @dataclass(frozen=True, eq=False)
-class Table(_Fixed):
-    """Weights in bins of p and pT, 0 outside of them.
-
-    Attributes
-    ----------
-    p_edges, pt_edges : float64[m + 1], float64[n + 1]
-        Increasing, GeV.
-    weights : float64[m, n]
-        Not negative, some above zero.
-    text : str
-        Where they came from.
-    """
-
-    p_edges: Float64
-    pt_edges: Float64
-    weights: Float64
-    text: str = "table"
-    scales: tuple[float, float] = (1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` unless edges and weights fit."""
-        for name, edges in (("p", self.p_edges), ("pt", self.pt_edges)):
-            if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or np.isinf(edges).all():
-                raise InputError(f"{self.text}: the edges of {name} are not increasing numbers")
-        if self.weights.shape != (len(self.p_edges) - 1, len(self.pt_edges) - 1):
-            raise InputError(
-                f"{self.text}: {self.weights.shape} weights do not fit {len(self.p_edges)} edges of p and "
-                f"{len(self.pt_edges)} of pt"
-            )
-        if not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
-            raise InputError(f"{self.text}: a weight is negative or not finite")
-        if not self.weights.any():
-            raise InputError(f"{self.text}: all weights are 0, so that nothing is asked for")
-
-    def scaled(self, values: Values) -> Table:
-        """Return it with the spreads of p and pT."""
-        p, pt = (float(np.std(values[name])) for name in ("p", "pt"))
-        return replace(self, scales=(p or 1.0, pt or 1.0))
-
-    def importance(self, values: Values) -> Float64:
-        """Return the weight of each muon's bin."""
-        i = np.searchsorted(self.p_edges, values["p"], side="right") - 1
-        j = np.searchsorted(self.pt_edges, values["pt"], side="right") - 1
-        m, n = self.weights.shape
-        inside = (i >= 0) & (i < m) & (j >= 0) & (j < n)
-        return np.where(inside, self.weights[np.clip(i, 0, m - 1), np.clip(j, 0, n - 1)], 0.0)
-
-    def distance(self, values: Values) -> Float64:
-        """Return the way to the nearest bin of weight, in units of the spreads of p and pT."""
-        found = np.full(len(values["p"]), np.inf)
-        for i, j in np.argwhere(self.weights > 0):
-            away = (
-                _outside(values["p"], self.p_edges[i : i + 2]) / self.scales[0],
-                _outside(values["pt"], self.pt_edges[j : j + 2]) / self.scales[1],
-            )
-            np.minimum(found, np.hypot(*away), out=found)
-        return np.where(self.importance(values) > 0, 0.0, np.maximum(found, np.finfo(float).tiny))
-
-
-def _outside(values: Float64, ends: Float64) -> Float64:
-    """Return how far values are outside of two ends."""
-    return np.asarray(np.maximum(np.maximum(ends[0] - values, values - ends[1]), 0.0))
-
-
-@dataclass(frozen=True, eq=False)
-class Examples(_Fixed):
+class Examples(Fixed):
     """The neighbourhood of example muons.
 
     Muons are compared in some quantities, each in units of its spread among plain muons of the category;
@@ -212,7 +149,10 @@ class Examples(_Fixed):
                 f"{self.text}: a single example of a category has a neighbourhood of no size: give a radius"
             )
         near = tree.query(points, min(self.neighbours, len(points) - 1) + 1)[0][:, -1]
-        return tree, spread, float(np.median(near))
+        radius = float(np.median(near))
+        if not radius > 0:
+            raise InputError(f"{self.text}: most examples of a category are the same muon: give a radius")
+        return tree, spread, radius
 
     def _compared(self, category: int) -> tuple[str, ...]:
         return self.quantities or CATEGORIES[category - 1].features

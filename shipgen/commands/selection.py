@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shipgen.categories import CATEGORY_NAMES
+from shipgen.errors import InputError
 from shipgen.selection import Selection
 
 if TYPE_CHECKING:
@@ -49,5 +51,7 @@ def take_selection(options: dict[str, Any]) -> Selection:
     """Take the options out of a command's values."""
     given = options.pop("categories")
     names = tuple(name.strip() for text in given for name in text.split(",") if name.strip())
+    if given and not names:
+        raise InputError(f"--category names none: choose from {', '.join(CATEGORY_NAMES)}")
     values = {name: options.pop(name) for name in ("charge_fraction", "smear_beam", "paint_beam")}
     return Selection(categories=names, **values)
