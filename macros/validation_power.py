@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measure how often the tests of `shipgen validate` fail for equal samples, and what they find in wrong ones.
 
-Usage: validation_power.py PREPARED -o RESULT.json [--protons 10000] [--pairs 20] [--wrong] [--forms fast]
+Usage: validation_power.py PREPARED -o RESULT.json [--protons 10000] [--pairs 20] [--wrong [WORD]]
+       [--forms fast]
 
 PREPARED is a prepared sample of `shipgen simulate`. Its protons are dealt out, in an order that --seed
 shuffles, into disjoint pairs of samples of so many protons. With --wrong the first of each pair is distorted,
-in five ways; without, tests should fail as often as their level says.
+in five ways or those with WORD in their name; without, tests should fail as often as their level says.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +23,9 @@ from shipgen_export.sample import PreparedSample
 from shipgen_export.training.figure_of_merit import FORMS, Muons
 from shipgen_export.validation.compare import Result, validate
 from shipgen_export.validation.samples import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Levels at which failing tests are counted.
 LEVELS = (0.05, 0.01)
@@ -103,22 +108,25 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--protons", type=int, nargs="+", default=[10_000])
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--wrong", action="store_true")
+    parser.add_argument("--wrong", nargs="?", const="", metavar="WORD")
     parser.add_argument("--forms", nargs="*", default=[], choices=list(FORMS))
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     prepared = PreparedSample.open(options.prepared)
     number = int(sum(source["pot"] for source in prepared.index["sources"]))
     order = np.random.default_rng(options.seed).permutation(number)
+    chosen: dict[str, Callable[[dict[str, Muons]], None] | None] = {"equal": None}
+    if options.wrong is not None:
+        chosen = {name: distort for name, distort in WRONG.items() if options.wrong in name}
     found: dict[str, list[list[dict[str, object]]]] = defaultdict(list)
     for protons in options.protons:
         for pair in range(min(options.pairs, number // (2 * protons))):
             sides = []
             for half in (2 * pair, 2 * pair + 1):
-                chosen = np.zeros(number, bool)
-                chosen[order[half * protons : (half + 1) * protons]] = True
-                sides.append(read(prepared, chosen))
-            for name, distort in WRONG.items() if options.wrong else (("equal", None),):
+                dealt = np.zeros(number, bool)
+                dealt[order[half * protons : (half + 1) * protons]] = True
+                sides.append(read(prepared, dealt))
+            for name, distort in chosen.items():
                 made = {
                     key: Muons(one.features.copy(), one.weights, one.group) for key, one in sides[0].items()
                 }

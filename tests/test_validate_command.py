@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from muon_files import PROTON, muon_columns, write_cbmsim, write_training
 from synthetic import synthetic_sample
 
+from shipgen.commands.validate import command
 from shipgen.convert import convert
 from shipgen.errors import InputError
 from shipgen.generator import MuonGenerator
@@ -33,7 +35,10 @@ CHOICE = Choice(limit=2000, produced=5000, seed=1)
 
 
 def test_command(
-    shipgen: Callable[..., subprocess.CompletedProcess[str]], bundle: Bundle, tmp_path: Path
+    shipgen: Callable[..., subprocess.CompletedProcess[str]],
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     synthetic_sample(tmp_path / "prepared", muons=400)
     arguments = (
@@ -58,9 +63,10 @@ def test_command(
     assert numbers["rates_of_bundle"]["rows"][0]["category"] == "muplus_onaxis"
     assert all(abs(row["pull"]) < 4 for row in numbers["rates_of_bundle"]["rows"])
     assert (tmp_path / "report" / "report.html").is_file()
-    again = shipgen(*arguments)
-    assert again.returncode == 3
-    assert "exists" in again.stderr
+    monkeypatch.chdir(tmp_path)
+    again = CliRunner().invoke(command, [*map(str, arguments[1:])])
+    assert isinstance(again.exception, InputError)
+    assert "exists" in str(again.exception)
 
 
 @pytest.mark.parametrize("layout", [*OUTPUT_LAYOUTS, "npz"])

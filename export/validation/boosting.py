@@ -195,8 +195,11 @@ class _Tree:
         best, found = -np.inf, None
         for feature, (index, values) in enumerate(zip(node.index, node.values, strict=True)):
             gain = self._gains(index)
-            np.copyto(gain, -np.inf, where=values[1:] <= values[:-1] + _EQUAL)
             last = int(np.argmax(gain))
+            if values[last + 1] <= values[last] + _EQUAL:
+                # Only now it matters which neighbours are equal: it is rare, and takes long to see for all.
+                np.copyto(gain, -np.inf, where=values[1:] <= values[:-1] + _EQUAL)
+                last = int(np.argmax(gain))
             if gain[last] > best:
                 threshold = float(values[last]) / 2 + float(values[last + 1]) / 2
                 best, found = gain[last], (feature, last, threshold)

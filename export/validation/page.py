@@ -36,6 +36,9 @@ AUC: area under the ROC curve of a classifier on muons it was not trained on; 0.
 A test fails where p is below {level:g} over the number of tests. With many muons small differences fail: look
  at ratios and at muons moved for how much they matter.""".replace("\n ", " ")
 
+#: Of facts that have one.
+_UNITS = {"energy_cut": " GeV", "target_start": " cm"}
+
 #: Rows of failed tests on the page; all are in the JSON.
 _SHOWN = 40
 
@@ -76,7 +79,7 @@ class Page:
         for side in ("generated", "reference"):
             facts = numbers[side]
             about = ", ".join(
-                f"{key.replace('_', ' ')} {plain_value(value)}"
+                f"{key.replace('_', ' ')} {plain_value(value)}{_UNITS.get(key, '')}"
                 for key, value in facts.items()
                 if key not in {"kind", "name", "notes", "dropped", "sources"} and value is not None
             )
@@ -186,8 +189,8 @@ class Page:
         ]
         heads = [
             "",
-            "generated",
-            "reference",
+            "muons, generated",
+            "muons, reference",
             f"generated, {rates['unit']}",
             f"reference, {rates['unit']}",
             "ratio",

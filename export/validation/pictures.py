@@ -33,6 +33,8 @@ _FEWEST = 10
 _RED = "C3"
 #: Of all pictures: inches, and dots an inch. The page shows them less than a foot wide.
 _WIDTH, _DPI = 13.0, 110
+#: Of the labels of vertical axes, in widths of the axes.
+_LABEL_AT = -0.155
 _DISTRIBUTIONS = (
     ": share of the muons a bin, ratio, and pulls of the bins of the test (about equal content, errors by "
     "proton where protons are known). Red: the bin with the largest pull."
@@ -158,7 +160,9 @@ def _distributions(found: Mapping[str, Comparison], shown: Mapping[str, Shown], 
         lower.set(ylabel=_RATIO, xlabel="", ylim=(0.5, 1.5), yticks=(0.75, 1, 1.25))
         lower.tick_params(labelbottom=False)
         _pulls(lowest, found.get(name), name, upper.get_xlim())
-        figure.align_ylabels([upper, lower, lowest])
+        for axes in (upper, lower, lowest):
+            # Looking for where labels have room takes a sixth of the time.
+            axes.yaxis.set_label_coords(_LABEL_AT, 0.5)
     return figure
 
 

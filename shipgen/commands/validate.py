@@ -21,7 +21,7 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
     "--muons", type=COUNT, default=10**6, show_default=True, help="Produced where a bundle is given."
 )
 @click.option(
-    "--limit", type=COUNT, default=250_000, show_default=True, help="Most muons a category, drawn fairly."
+    "--limit", type=COUNT, default=200_000, show_default=True, help="Most muons a category, drawn fairly."
 )
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option(
