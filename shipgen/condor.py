@@ -102,6 +102,8 @@ def write_dag(
         raise InputError("shards at an address are not merged into one file: say --list")
     if remote and steps.reference:
         raise InputError("validate reads files on disk, not at an address: leave out --reference")
+    if steps.reference and not steps.reference.exists():
+        raise InputError(f"the reference {steps.reference} does not exist: make it before its jobs")
     for line in lines:
         if "\n" in line or not re.match(r"\s*[+\w.]+\s*=", line):
             raise InputError(f"{line!r} is no line of a submit description: write 'KEY = VALUE'")

@@ -151,6 +151,7 @@ def test_outputs_at_an_address(inside: Run, bundle: Bundle, tmp_path: Path) -> N
         (("--shards", 20, "--n", 10), 3, "ask for fewer shards"),
         (("--shards", 2, "--n", 10, "--line", "queue 5"), 3, "no line of a submit description"),
         (("--shards", 2, "--n", 10, "--bundle", "nowhere"), 4, "nowhere is no bundle"),
+        (("--shards", 2, "--n", 10, "--reference", "none.root"), 3, "reference none.root does not exist"),
         (("--n", 10), 2, "--shards"),
     ],
 )

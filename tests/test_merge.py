@@ -71,6 +71,13 @@ def test_a_missing_shard(inside: Run, tmp_path: Path, shards: list[Path]) -> Non
     assert "out_shard1of3.root does not exist" in refused(inside, tmp_path, shards)
 
 
+def test_a_quoted_glob(inside: Run, shards: list[Path]) -> None:
+    assert inside("merge", "list.txt", "--list", shards[0].parent / "out_shard*of3.root").returncode == 0
+    done = inside("merge", "all.root", "none*.root")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "none*.root" in done.stderr
+
+
 def test_a_doubled_shard(inside: Run, tmp_path: Path, shards: list[Path]) -> None:
     again = shutil.copy(shards[1], tmp_path / "copy.root")
     told = refused(inside, tmp_path, [*shards, again])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from muon_files import muon_columns, write_training
 
-from shipgen.errors import InputError
+from shipgen.errors import InputError, MissingExtraError
 from shipgen.generator import MuonGenerator
 from shipgen.produce import produce
 from shipgen_export.validation.plot import plot
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -36,6 +37,19 @@ def test_command(shipgen: Callable[..., subprocess.CompletedProcess[str]], tmp_p
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "figure.pdf"
     assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_without_matplotlib_the_extra_is_named() -> None:
+    program = "import sys; sys.modules['matplotlib'] = None; from shipgen.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "plot", "muons.root", "-o", "figure.png"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (MissingExtraError.exit_code, 1)
+    assert "extra 'plot'" in done.stderr
 
 
 def test_refused(tmp_path: Path) -> None:

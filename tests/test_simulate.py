@@ -268,7 +268,7 @@ def test_a_stopped_run_goes_on(columns: Columns, tmp_path: Path, how: signal.Sig
             time.sleep(0.02)
         workers = children(process.pid)
         (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert gone(workers)
     assert not (folder / "a.root").exists()
     if how == signal.SIGINT:
@@ -284,7 +284,7 @@ def test_a_stopped_run_goes_on(columns: Columns, tmp_path: Path, how: signal.Sig
         block.write_bytes(block.read_bytes()[:5000])
     # The seed is that of the unfinished work.
     with start(folder, *amount, "--cores", str(cores)) as process:
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=150)
     assert (process.returncode, errors) == (0, "")
     assert "seed 7" in out
     taken = f"{BLOCK} protons taken from an interrupted run"
@@ -307,7 +307,7 @@ def test_a_run_stopped_before_its_first_block_leaves_nothing(tmp_path: Path, how
         cwd=tmp_path,
         start_new_session=True,
     ) as process:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(workers := children(process.pid)) < 3 and time.monotonic() < until:
             time.sleep(0.05)
         # In the middle of their start, the moment with most to clean up.

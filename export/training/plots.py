@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from shipgen.columns import Array, Float64
 
-__all__ = ["BLUE", "GREY", "Figure", "draw_overlay", "draw_pair", "fill", "hist"]
+__all__ = ["BLUE", "GREY", "Figure", "LogNorm", "MaxNLocator", "draw_overlay", "draw_pair", "fill", "hist"]
 
 #: Colours of generated and of real muons.
 BLUE, GREY = "C0", "0.75"

@@ -69,7 +69,7 @@ def _by_histograms(
         import sklearn.ensemble
         from threadpoolctl import threadpool_limits
     except ImportError as error:
-        raise MissingExtraError("the figure of merit", "scikit-learn", "train") from error
+        raise MissingExtraError("the figure of merit", "scikit-learn", "validate") from error
     codes = [np.empty(each.shape, np.float32) for each in (fitted, applied)]
     for number in range(fitted.shape[1]):
         borders = bin_borders(fitted[:, number], weights)

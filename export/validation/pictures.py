@@ -7,9 +7,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
-from shipgen_export.training.plots import BLUE, Figure, draw_overlay, draw_pair, fill, hist
+from shipgen_export.training.plots import BLUE, Figure, MaxNLocator, draw_overlay, draw_pair, fill, hist
 from shipgen_export.validation.binning import SHOWN, SHOWN_2D
 from shipgen_export.validation.quantities import LABELS, category_titles, label
 from shipgen_export.validation.rate_pictures import draw_rates

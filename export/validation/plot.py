@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import LogNorm
 
 from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
 from shipgen.files import check_output, complete_file
 from shipgen.progress import progress
-from shipgen_export.training.plots import Figure, draw_overlay
+from shipgen_export.training.plots import Figure, LogNorm, draw_overlay
 from shipgen_export.validation.pictures import make_histogram
 from shipgen_export.validation.quantities import TOGETHER, category_titles, label, quantities, shown_range
 from shipgen_export.validation.samples import Choice, open_sample

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
-from shipgen_export.training.plots import BLUE, Figure
+from shipgen_export.training.plots import BLUE, Figure, MaxNLocator
 from shipgen_export.validation.quantities import TOGETHER, category_titles, label, plain
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from shipgen_export.validation.stores import FOLDS
 try:
     from scipy import stats
 except ImportError as error:
-    raise MissingExtraError("validation", "scipy", "train") from error
+    raise MissingExtraError("validation", "scipy", "validate") from error
 
 if TYPE_CHECKING:
     from shipgen.columns import Float64, Int64

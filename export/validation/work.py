@@ -38,6 +38,6 @@ def _run(task: Task) -> Any:
     try:
         from threadpoolctl import threadpool_limits
     except ImportError as error:
-        raise MissingExtraError("validation", "threadpoolctl", "train") from error
+        raise MissingExtraError("validation", "threadpoolctl", "validate") from error
     with threadpool_limits(1):
         return task.run()

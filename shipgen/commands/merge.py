@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from glob import has_magic
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shipgen.commands.options import PATH
 from shipgen.rootfile import is_remote
+
+if TYPE_CHECKING:
+    from shipgen.rootfile import Location
+
+
+def _expand(name: str) -> list[Location]:
+    """Return what a name stands for: itself, or the files that match it where it is a quoted pattern."""
+    if is_remote(name):
+        return [name]
+    if not has_magic(name) or Path(name).exists():
+        return [Path(name)]
+    from shipgen_export.reading.inputs import expand
+
+    return expand([Path(name)])
 
 
 @click.command("merge")
@@ -26,16 +42,16 @@ from shipgen.rootfile import is_remote
 def command(output: Path, files: tuple[str, ...], *, as_list: bool, check: bool, force: bool) -> None:
     """Merge the FILEs of a production, shards or the files of --max-per-file, into OUT.
 
-    FILE is a ROOT file, its root:// address, or a manifest. All of the production has to be there, each part
-    once and whole; else what is wrong is said and nothing is made. The muons and their order are those of a
-    run that was not split.
+    FILE is a ROOT file, its root:// address, a quoted glob, or a manifest. All of the production has to be
+    there, each part once and whole; else what is wrong is said and nothing is made. The muons and their order
+    are those of a run that was not split.
     """
     from shipgen.merge import merge, write_list
     from shipgen.provenance import command_line
 
     if check and not as_list:
         raise click.UsageError("--check goes with --list: hashes are always compared where muons are copied")
-    locations = [name if is_remote(name) else Path(name) for name in files]
+    locations = [location for name in files for location in _expand(name)]
     if as_list:
         manifest = write_list(output, locations, check=check, force=force)
     else:
