@@ -29,7 +29,6 @@ from shipgen_export.sample import PreparedSample
 from shipgen_export.training.figure_of_merit import FORMS, Muons, derived, figure_of_merit, thin
 from shipgen_export.training.mapped import material_edges
 from shipgen_export.training.uncertainty import quantities
-from shipgen_export.validation.statistics import pearson, spearman
 from shipgen_export.workers import in_order
 
 #: Form of the figure of merit -> muons of each kind to learn on, and to be applied to.
@@ -142,6 +141,22 @@ def compare_shares(
         ratio = mean / value if value else np.nan
         found[name] = {"real": value, "ratio": ratio, "error": float(np.hypot(error, own) / value)}
     return found
+
+
+def pearson(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted correlation matrix of columns, float64[d, n] -> float64[d, d]."""
+    covariance = np.cov(columns, aweights=weights)
+    sigma = np.sqrt(np.diag(covariance))
+    return covariance / np.outer(sigma, sigma)
+
+
+def spearman(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted correlation matrix of the columns' ranks, each the middle of its muon's weight."""
+    ranks = np.empty_like(columns)
+    for values, rank in zip(columns, ranks, strict=True):
+        order = np.argsort(values, kind="stable")
+        rank[order] = np.cumsum(weights[order]) - weights[order] / 2
+    return pearson(ranks, weights)
 
 
 def compare_correlations(real: Muons, maker: Maker) -> dict[str, float]:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import spearmanr
 
 from shipgen_export.simulate import simulate
 
@@ -37,6 +41,19 @@ def test_plot_simulation(tmp_path: Path) -> None:
     assert pictures == [f"simulation_{name}.png" for name in ("charge", "paths", "spectra", "z")]
     for name in pictures:
         check_picture(tmp_path / name)
+
+
+def test_correlations_of_bundle_figures() -> None:
+    """Weights count as that many equal muons, for ranks as for values."""
+    macro = runpy.run_path(str(ROOT / "macros" / "bundle_figures.py"))
+    rng = np.random.default_rng(1)
+    columns = rng.normal(size=(3, 500))
+    columns[1] += columns[0] ** 3
+    weights = rng.integers(1, 4, 500).astype(float)
+    repeated = np.repeat(columns, weights.astype(int), axis=1)
+    np.testing.assert_allclose(macro["pearson"](columns, weights), np.corrcoef(repeated), atol=1e-12)
+    expected = spearmanr(repeated.T).statistic
+    np.testing.assert_allclose(macro["spearman"](columns, weights), expected, atol=1e-5)
 
 
 def test_the_readmes_python_examples_run(bundle: Bundle, tmp_path: Path) -> None:
