@@ -12,8 +12,8 @@ import click
 
 from shipgen.cli import run_command
 from shipgen.commands.options import COUNT, PATH
-from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
-from shipgen.writers import DEFAULT_COMPRESSION
+from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
+from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 _HELP = {
     "throughput": "Each stage alone and on all cores at once, all together, and with the ROOT file written.",
@@ -68,8 +68,8 @@ def _benchmark(
     target: Path | None,
     **amounts: Any,
 ) -> None:
-    from shipgen.files import complete_file, write_json
-    from shipgen.writers import parse_compression
+    from shipgen.files.outputs import complete_file, write_json
+    from shipgen.files.tree_writer import parse_compression
     from shipgen_bench.measure import circumstances
     from shipgen_bench.throughput import open_bundle, record, run, table, working_folder
 

@@ -18,7 +18,7 @@ from shipgen.provenance import versions
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from shipgen.bundle import Bundle
+    from shipgen.bundle.bundle import Bundle
 
 #: Of the records that ``--json`` writes.
 FORMAT = "shipgen-bench 2"

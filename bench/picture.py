@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, MissingExtraError
-from shipgen.files import complete_file, read_json
+from shipgen.files.outputs import complete_file, read_json
 from shipgen_bench.stages import PARTS
 from shipgen_bench.throughput import stages_of
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.bundle import Bundle, NetworkFacts, write_bundle
-from shipgen.categories import CATEGORIES
+from shipgen.bundle.bundle import Bundle, NetworkFacts, write_bundle
 from shipgen.errors import MissingExtraError
+from shipgen.muons.categories import CATEGORIES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shipgen.categories import Category
-    from shipgen.columns import Float32
+    from shipgen.muons.categories import Category
+    from shipgen.muons.columns import Float32
 
 #: Centre and half-width of each feature, cm and GeV.
 _CENTRE = {"x": 0.0, "y": 0.0, "z": -7000.0, "px": 0.0, "py": 0.0, "pz": 60.0}

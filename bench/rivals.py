@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.errors import OutputError
-from shipgen.layouts import MUONBACK
+from shipgen.files.layouts import MUONBACK
 from shipgen_bench.measure import Run, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from shipgen.columns import Columns
+    from shipgen.muons.columns import Columns
 
 #: The published way, first half: Keras predicts, a loop collects the muons, NumPy stores them.
 _KERAS = """

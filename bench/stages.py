@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen.chunks import BATCH_SIZE, ChunkMaker, draw_latents
-from shipgen.cluster_file import ClusterFile
-from shipgen.clusters import ClusterEncoder
-from shipgen.generator import MuonGenerator
-from shipgen.plan import CHUNK_SIZE
-from shipgen.produce import produce
-from shipgen.streams import LATENT, stream
-from shipgen.writers import parse_compression
+from shipgen.files.cluster_file import ClusterFile
+from shipgen.files.clusters import ClusterEncoder
+from shipgen.files.tree_writer import parse_compression
+from shipgen.generate.chunks import BATCH_SIZE, ChunkMaker, draw_latents
+from shipgen.generate.generator import MuonGenerator
+from shipgen.generate.streams import LATENT, stream
+from shipgen.muons.columns import CHUNK_SIZE
+from shipgen.production.produce import produce
 from shipgen_bench.measure import Stage, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shipgen.bundle import Bundle
-    from shipgen.layouts import Layout
+    from shipgen.bundle.bundle import Bundle
+    from shipgen.files.layouts import Layout
 
 #: Chunks that are mixed at a time, and that the writers write to a file.
 CHUNKS = 8
@@ -48,7 +48,7 @@ class Stages:
     layout : Layout
         Of the test files.
     compression : str
-        As for `shipgen.produce.produce`.
+        As for `shipgen.production.produce.produce`.
     """
 
     def __init__(

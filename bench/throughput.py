@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.bundle import Bundle
+from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
-from shipgen.files import read_json
+from shipgen.files.outputs import read_json
 from shipgen_bench.measure import measure, memory
 from shipgen_bench.reference import REFERENCES, write_reference
 from shipgen_bench.rivals import has, published_way, roots_writers
@@ -21,8 +21,8 @@ from shipgen_bench.stages import CHUNKS, PARTS, Stages
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from shipgen.columns import Columns
-    from shipgen.layouts import Layout
+    from shipgen.files.layouts import Layout
+    from shipgen.muons.columns import Columns
     from shipgen_bench.measure import Measurement, Stage
     from shipgen_bench.reference import Reference
 

@@ -52,8 +52,8 @@ def in_order(
     cores : int
         Processes.
     dask, jobs
-        Workers of a Dask cluster in place of processes, as for `shipgen.dask_cluster.connect`; a task that
-        loses its worker runs again.
+        Workers of a Dask cluster in place of processes, as for `shipgen.production.dask_cluster.connect`;
+        a task that loses its worker runs again.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def in_order(
         A worker died or failed, naming the task.
     """
     if dask is not None:
-        from shipgen import dask_cluster
+        from shipgen.production import dask_cluster
 
         with (
             dask_cluster.connect(dask, jobs) as client,

@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from shipgen.bundle import Bundle
-from shipgen.categories import CATEGORIES, category_by_name
-from shipgen.chunks import BATCH_SIZE
-from shipgen.files import complete_file, write_json
+from shipgen.bundle.bundle import Bundle
+from shipgen.files.outputs import complete_file, write_json
+from shipgen.generate.chunks import BATCH_SIZE
+from shipgen.muons.categories import CATEGORIES, category_by_name
 from shipgen.progress import progress
-from shipgen_export.sample import PreparedSample
-from shipgen_export.training.figure_of_merit import FORMS, Muons, derived, figure_of_merit, thin
-from shipgen_export.training.mapped import material_edges
-from shipgen_export.training.uncertainty import quantities
+from shipgen_export.merit.figure_of_merit import FORMS, Muons, derived, figure_of_merit, thin
+from shipgen_export.sample.sample import PreparedSample
+from shipgen_export.training.map_training import material_edges
+from shipgen_export.training.spread import quantities
 from shipgen_export.workers import in_order
 
 #: Form of the figure of merit -> muons of each kind to learn on, and to be applied to.

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen import MuonGenerator
-from shipgen.quantities import DISCRETE, QUANTITIES, Quantities
-from shipgen.regions import Expression
+from shipgen.muons.quantities import DISCRETE, QUANTITIES, Quantities
+from shipgen.muons.regions import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,11 +23,11 @@ import mplhep
 import numpy as np
 import uproot
 
-from shipgen.categories import MUON_MASS
-from shipgen_export.simulation.muon_range import MuonRange
-from shipgen_export.simulation.nuclei import CrossSections
-from shipgen_export.simulation.pythia import start_cascade
-from shipgen_export.simulation.tally import parent_name
+from shipgen.muons.categories import MUON_MASS
+from shipgen_export.simulation.muon_counts import parent_name
+from shipgen_export.simulation.physics.muon_range import MuonRange
+from shipgen_export.simulation.physics.nuclei import CrossSections
+from shipgen_export.simulation.physics.pythia import start_cascade
 from shipgen_export.simulation.target import Target, read_target
 
 mpl.use("Agg")

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen_export.sample import PreparedSample
-from shipgen_export.training.figure_of_merit import FORMS, Muons
+from shipgen_export.merit.figure_of_merit import FORMS, Muons
+from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.validation.compare import Result, validate
-from shipgen_export.validation.samples import Sample
+from shipgen_export.validation.samples.samples import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,13 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shipgen.batch import Batch
-    from shipgen.bundle import Bundle
-    from shipgen.generator import MuonGenerator
+    from shipgen.bundle.bundle import Bundle
+    from shipgen.generate.generator import MuonGenerator
+    from shipgen.muons.batch import Batch
 
 __all__ = ["Batch", "Bundle", "MuonGenerator", "__version__"]
 
-_HOMES = {"Batch": "shipgen.batch", "Bundle": "shipgen.bundle", "MuonGenerator": "shipgen.generator"}
+_HOMES = {
+    "Batch": "shipgen.muons.batch",
+    "Bundle": "shipgen.bundle.bundle",
+    "MuonGenerator": "shipgen.generate.generator",
+}
 
 
 def __getattr__(name: str) -> Any:

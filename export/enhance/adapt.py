@@ -20,9 +20,9 @@ from shipgen_export.enhance.proposal import Proposal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shipgen.columns import Float64
-    from shipgen.quantities import Quantities
-    from shipgen_export.enhance.targets import Target
+    from shipgen.muons.columns import Float64
+    from shipgen.muons.quantities import Quantities
+    from shipgen_export.enhance.regions.targets import Target
 
 #: Most rounds, how many without coming nearer to the region end the search, and what counts as nearer.
 _ROUNDS, _PATIENCE, _NEARER = 20, 3, 0.01

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.bundle import INDEX, Bundle, NetworkFacts, write_bundle
+from shipgen.bundle.bundle import INDEX, Bundle, NetworkFacts, write_bundle
 from shipgen.errors import InputError
-from shipgen.files import check_output, complete_folder
+from shipgen.files.outputs import check_output, complete_folder
+from shipgen.muons.quantities import Quantities
 from shipgen.progress import progress
 from shipgen.provenance import versions
-from shipgen.quantities import Quantities
 from shipgen_export.enhance.adapt import Learned, learn
 from shipgen_export.enhance.gain import MUONS as MEASURED
 from shipgen_export.enhance.gain import Gain, measure_gain
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from shipgen.bundle import Entry
-    from shipgen.columns import Float64
-    from shipgen.network import Network
-    from shipgen_export.enhance.targets import Target
+    from shipgen.bundle.bundle import Entry
+    from shipgen.bundle.network import Network
+    from shipgen.muons.columns import Float64
+    from shipgen_export.enhance.regions.targets import Target
 
 #: Muons looked at in a round of learning, for networks with small latents.
 MUONS = 200_000
@@ -97,7 +97,7 @@ def enhance(
     Parameters
     ----------
     region : Target
-        See `shipgen_export.enhance.region_file.read_region`.
+        See `shipgen_export.enhance.regions.region_file.read_region`.
     output : Path
         Bundle to write.
     bundle : Bundle

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen.quantities import Quantities
-from shipgen_export.enhance.targets import Around
+from shipgen.muons.quantities import Quantities
+from shipgen_export.enhance.regions.targets import Around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from shipgen.bundle import Bundle
-    from shipgen.columns import Float64
+    from shipgen.bundle.bundle import Bundle
+    from shipgen.muons.columns import Float64
     from shipgen_export.enhance.adapt import Learned
 
 #: Muons a category that the gain is measured with, and latents a call.

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.bundle.network import INPUT
 from shipgen.errors import BundleError, MissingExtraError
-from shipgen.network import INPUT
 from shipgen_export.silence import silenced
 
 if TYPE_CHECKING:
-    from shipgen.columns import Float64
+    from shipgen.muons.columns import Float64
     from shipgen_export.enhance.proposal import Proposal
 
 #: Name of the second output.

@@ -12,7 +12,7 @@ from shipgen.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen.columns import Float64
+    from shipgen.muons.columns import Float64
 
 _LOG_2PI = float(np.log(2 * np.pi))
 

@@ -18,7 +18,7 @@ from shipgen.errors import InputError
 from shipgen_export.enhance.mixture import Mixture
 
 if TYPE_CHECKING:
-    from shipgen.columns import Float64
+    from shipgen.muons.columns import Float64
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.bundle.network import INPUT, OUTPUT
 from shipgen.errors import BundleError, ShipgenError
-from shipgen.network import INPUT, OUTPUT
 from shipgen_export.graphs.keras2 import ACTIVATIONS
 from shipgen_export.graphs.student_graph import student_reference
 from shipgen_export.models.dense import MappedNetwork
 
 if TYPE_CHECKING:
-    from shipgen.categories import Category
-    from shipgen.columns import Float32, Float64
-    from shipgen_export.models.muon_map import MuonMap
-    from shipgen_export.transforms import Normalisation
+    from shipgen.muons.categories import Category
+    from shipgen.muons.columns import Float32, Float64
+    from shipgen_export.maps.muon_map import MuonMap
+    from shipgen_export.sample.transforms import Normalisation
 
 #: Largest difference allowed, in units of a feature's range in the training sample, or of the muon's own
 #: distance from the middle of it where that is larger.

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from shipgen.columns import Array, Float64
+    from shipgen.muons.columns import Array, Float64
 
 #: The activations that can be imported and exported.
 ACTIVATIONS: dict[str, Callable[[Float64], Float64]] = {

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError, MissingExtraError
-from shipgen.files import sha256
+from shipgen.files.outputs import sha256
 from shipgen_export.graphs.keras2 import ACTIVATIONS, Keras2Generator, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from shipgen.columns import Array
+    from shipgen.muons.columns import Array
 
 #: More numbers than any network of the source has (24 million); bounds the memory a file can claim.
 _MOST_PARAMETERS = 100_000_000

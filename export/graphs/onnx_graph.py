@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.bundle.network import INPUT, OUTPUT
 from shipgen.errors import MissingExtraError, ShipgenError
-from shipgen.network import INPUT, OUTPUT
 from shipgen_export.backend import tf
 from shipgen_export.silence import silenced
 
 if TYPE_CHECKING:
-    from shipgen.columns import Float64
-    from shipgen_export.transforms import Normalisation
+    from shipgen.muons.columns import Float64
+    from shipgen_export.sample.transforms import Normalisation
 
 OPSET = 18
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.bundle import INDEX, Bundle, NetworkFacts, write_bundle
-from shipgen.categories import Category, category_by_name
+from shipgen.bundle.bundle import INDEX, Bundle, NetworkFacts, write_bundle
 from shipgen.errors import BundleError, InputError
-from shipgen.files import check_output, complete_folder, read_json
-from shipgen.layouts import TARGET_START_2018
+from shipgen.files.layouts import TARGET_START_2018
+from shipgen.files.outputs import check_output, complete_folder, read_json
+from shipgen.muons.categories import Category, category_by_name
 from shipgen.provenance import versions
 from shipgen_export.graphs.keras2_file import read_keras2
-from shipgen_export.sample import INDEX as PREPARED
-from shipgen_export.sample import PreparedSample
-from shipgen_export.transforms import BROADENED, Normalisation
+from shipgen_export.sample.sample import INDEX as PREPARED
+from shipgen_export.sample.sample import PreparedSample
+from shipgen_export.sample.transforms import BROADENED, Normalisation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,8 +68,8 @@ def read_ranges(path: Path, category: Category) -> Ranges:
 
         with minimum and maximum of each feature in cm and GeV. Off-axis categories also need
         ``"broadened": {"x": {"mean": m, "range": [low, high]}, "y": ...}``: mean and second range of the
-        scaled values (`shipgen_export.transforms`); the second range follows from the first where it is left
-        out. Span and start of the target are those above where they are left out.
+        scaled values (`shipgen_export.sample.transforms`); the second range follows from the first where
+        it is left out. Span and start of the target are those above where they are left out.
     category : Category
         Which one.
 

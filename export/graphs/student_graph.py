@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.bundle.network import INPUT, OUTPUT
 from shipgen.errors import MissingExtraError
-from shipgen.network import INPUT, OUTPUT
 from shipgen_export.graphs.onnx_graph import OPSET
-from shipgen_export.models.coordinates import LEAST, MEDIAN_SQUARE, STRAIGHT, Cylinder
+from shipgen_export.maps.coordinates import LEAST, MEDIAN_SQUARE, STRAIGHT, Cylinder
+from shipgen_export.maps.marginals import LIMIT
 from shipgen_export.models.distill import SLOPE
-from shipgen_export.models.marginals import LIMIT
 from shipgen_export.silence import silenced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen.columns import Float32, Float64
-    from shipgen_export.models.muon_map import MuonMap
+    from shipgen.muons.columns import Float32, Float64
+    from shipgen_export.maps.muon_map import MuonMap
 
 #: Squared radii below this, which no muon ever has, would be divided by.
 _LEAST_SQUARE = 1e-30

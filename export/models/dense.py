@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from shipgen_export.models.coordinates import Shape
+    from shipgen_export.maps.coordinates import Shape
 
 
 def make_dense(sizes: Sequence[int], random: np.random.Generator, *, last: float = 1.0) -> list[Any]:

@@ -20,7 +20,7 @@ from shipgen_export.models.settings import StudentConfig
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from shipgen_export.models.coordinates import Shape
+    from shipgen_export.maps.coordinates import Shape
 
 __all__ = ["Student", "StudentConfig", "build_generator"]
 

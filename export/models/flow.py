@@ -1,6 +1,6 @@
 """An autoregressive flow of rational-quadratic splines: a density of muons, trained by maximum likelihood.
 
-It works on coordinates made normal one by one (`shipgen_export.models.marginals`): the first is what its
+It works on coordinates made normal one by one (`shipgen_export.maps.marginals`): the first is what its
 latent is, each further one its latent through a spline that a small network makes of those before it.
 """
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen_export.backend import keras, tf
+from shipgen_export.maps.marginals import LIMIT
 from shipgen_export.models.dense import MappedNetwork, apply_dense, make_dense
-from shipgen_export.models.marginals import LIMIT
 from shipgen_export.models.settings import FlowConfig
 from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
 
 if TYPE_CHECKING:
-    from shipgen_export.models.coordinates import Shape
+    from shipgen_export.maps.coordinates import Shape
 
 __all__ = ["Density", "Flow", "FlowConfig", "build_generator"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from shipgen.errors import InputError
-from shipgen.quantities import DISCRETE, QUANTITIES
+from shipgen.muons.quantities import DISCRETE, QUANTITIES
 
 #: More would need more muons than there are to tell what each of them leaves to the next.
 _MOST_CONDITIONS = 4

@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen_export.reading.readers import read_steps
-from shipgen_export.reading.sources import NO_PRIMARY, USABLE_PRIMARY, Dropped, finite_sum, usable_weights
+from shipgen_export.reading.formats.readers import read_steps
+from shipgen_export.reading.formats.sources import (
+    NO_PRIMARY,
+    USABLE_PRIMARY,
+    Dropped,
+    finite_sum,
+    usable_weights,
+)
 
 if TYPE_CHECKING:
-    from shipgen.columns import Columns, Float64
-    from shipgen_export.reading.sources import Source
+    from shipgen.muons.columns import Columns, Float64
+    from shipgen_export.reading.formats.sources import Source
 
 #: What the user can ask for.
 AUTO, ORIGIN, PRIMARY = "auto", "origin", "primary"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.categories import CATEGORIES
-from shipgen.files import sha256
-from shipgen_export.sample import CategoryWriter
+from shipgen.files.outputs import sha256
+from shipgen.muons.categories import CATEGORIES
+from shipgen_export.sample.sample import CategoryWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from shipgen.categories import Category
-    from shipgen.columns import Float32, Float64, Int64
-    from shipgen_export.reading.pieces import Piece
+    from shipgen.muons.categories import Category
+    from shipgen.muons.columns import Float32, Float64, Int64
+    from shipgen_export.reading.read_file import Piece
 
 BEAM_FILE = "beam.npy"
 #: Beam positions that are kept.

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.layouts import TARGET_START_2018
+from shipgen.files.layouts import TARGET_START_2018
 from shipgen.provenance import versions, without_folders
 from shipgen_export.reading.beam import CASES, ORIGIN, PRIMARY, TAKEN
-from shipgen_export.reading.sources import enumerated, labels
+from shipgen_export.reading.formats.sources import enumerated, labels
 from shipgen_export.reading.weights import meaning, settle_pot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from shipgen_export.reading.beam import Look
+    from shipgen_export.reading.formats.sources import Dropped, Source
     from shipgen_export.reading.gather import Share
-    from shipgen_export.reading.pieces import Piece
-    from shipgen_export.reading.sources import Dropped, Source
+    from shipgen_export.reading.read_file import Piece
 
 #: A muon that carries more of its category's weight than this is reported.
 LARGE_SHARE = 0.01

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
-from shipgen_export.reading.sources import enumerated, labels
+from shipgen_export.reading.formats.sources import enumerated, labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen_export.reading.sources import Source
+    from shipgen_export.reading.formats.sources import Source
 
 #: What a file's weights stand for.
 PER_POT = "per POT"

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen.categories import MUON_MASS
-from shipgen.layouts import TRAINING
-from shipgen_export.simulation.cascade import Cascade
-from shipgen_export.simulation.conversion import photon_conversions
-from shipgen_export.simulation.decays import decays_in_flight, muon_pairs
-from shipgen_export.simulation.heavy_flavour import DECAY_SETTINGS, heavy_flavour_muons
-from shipgen_export.simulation.muon_range import MuonRange
-from shipgen_export.simulation.muons import Muons
-from shipgen_export.simulation.pythia import LARGEST_SEED, start_cascade
+from shipgen.files.layouts import TRAINING
+from shipgen.muons.categories import MUON_MASS
+from shipgen_export.simulation.particles import Muons
+from shipgen_export.simulation.physics.cascade import Cascade
+from shipgen_export.simulation.physics.conversion import photon_conversions
+from shipgen_export.simulation.physics.decays import decays_in_flight, muon_pairs
+from shipgen_export.simulation.physics.heavy_flavour import DECAY_SETTINGS, heavy_flavour_muons
+from shipgen_export.simulation.physics.muon_range import MuonRange
+from shipgen_export.simulation.physics.pythia import LARGEST_SEED, start_cascade
 
 if TYPE_CHECKING:
-    from shipgen.columns import Array, Float64
+    from shipgen.muons.columns import Array, Float64
     from shipgen_export.simulation.target import Target
 
 #: Protons whose parents are held before they are turned into muons: bounds the memory.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files import complete_file
+from shipgen.files.outputs import complete_file
 from shipgen_export.simulation.block import Block
 
 if TYPE_CHECKING:

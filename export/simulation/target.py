@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from shipgen.columns import Float64, Int64
+    from shipgen.muons.columns import Float64, Int64
 
 #: Flights at more than 78 degrees to the beam are not followed.
 _SMALLEST_COSINE = 0.2

@@ -16,16 +16,16 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.progress import progress
-from shipgen_export.training.checkpoints import Checkpoints, check_finite
-from shipgen_export.training.merits import rows_since_best
+from shipgen_export.merit.merits import rows_since_best
+from shipgen_export.training.run.checkpoints import Checkpoints, check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from shipgen.columns import Float32, Float64
-    from shipgen_export.sample import CategorySample
-    from shipgen_export.training.category_folder import CategoryFolder, State
-    from shipgen_export.training.evaluate import Evaluation
+    from shipgen.muons.columns import Float32, Float64
+    from shipgen_export.merit.evaluate import Evaluation
+    from shipgen_export.sample.sample import CategorySample
+    from shipgen_export.training.run.category_folder import CategoryFolder, State
 
 #: Steps in one call of TensorFlow and in one drawing of muons. Part of what makes a run reproducible.
 BLOCK = 100

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shipgen.files import complete_file, write_json
+from shipgen.files.outputs import complete_file, write_json
 from shipgen_export.tuning.study import run_name, state
 
 if TYPE_CHECKING:

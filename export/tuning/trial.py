@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError, ShipgenError
+from shipgen_export.merit.evaluate import FIGURES, MEASURES
 from shipgen_export.models.kinds import model_by_name
-from shipgen_export.sample import PreparedSample
-from shipgen_export.train import train
-from shipgen_export.training.category_folder import CategoryFolder, read_table
-from shipgen_export.training.evaluate import FIGURES, MEASURES
+from shipgen_export.sample.sample import PreparedSample
+from shipgen_export.training.run.category_folder import CategoryFolder, read_table
+from shipgen_export.training.train import train
 from shipgen_export.tuning.space import Choices, Range, suggest
 from shipgen_export.tuning.study import finished, import_optuna, open_study, run_name
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen_export.validation.binning import features_of
-from shipgen_export.validation.findings import Test
-from shipgen_export.validation.quantities import LABELS, TOGETHER, plain
-from shipgen_export.validation.statistics import (
+from shipgen_export.validation.counting.binning import features_of
+from shipgen_export.validation.counting.compared_quantities import LABELS, TOGETHER, plain
+from shipgen_export.validation.counting.findings import Test
+from shipgen_export.validation.counting.statistics import (
     Comparison,
     compare,
     correlation_p,
@@ -20,9 +20,9 @@ from shipgen_export.validation.statistics import (
 )
 
 if TYPE_CHECKING:
-    from shipgen.columns import Float64
-    from shipgen_export.validation.samples import Sample
-    from shipgen_export.validation.tally import Tally
+    from shipgen.muons.columns import Float64
+    from shipgen_export.validation.counting.tally import Tally
+    from shipgen_export.validation.samples.samples import Sample
 
 #: Effective muons of a tail below which it is no test.
 _FEWEST_IN_TAIL = 25

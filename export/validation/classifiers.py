@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.categories import CATEGORIES
-from shipgen_export.training.figure_of_merit import FORMS, Muons, merit_of, thin
-from shipgen_export.validation.boosting import classify
-from shipgen_export.validation.quantities import TOGETHER
+from shipgen.muons.categories import CATEGORIES
+from shipgen_export.merit.boosting import classify
+from shipgen_export.merit.figure_of_merit import FORMS, Muons, merit_of, thin
+from shipgen_export.validation.counting.compared_quantities import TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shipgen.columns import Float64
-    from shipgen_export.training.figure_of_merit import FigureOfMerit
+    from shipgen.muons.columns import Float64
+    from shipgen_export.merit.figure_of_merit import FigureOfMerit
 
     Draws = Mapping[str, Muons]
 

@@ -7,32 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.categories import CATEGORIES
 from shipgen.errors import InputError
+from shipgen.muons.categories import CATEGORIES
 from shipgen.progress import progress
-from shipgen_export.training.figure_of_merit import FORMS
+from shipgen_export.merit.figure_of_merit import FORMS
 from shipgen_export.validation import classifiers
-from shipgen_export.validation.binning import choose
 from shipgen_export.validation.category import CategoryResult, compare_category
-from shipgen_export.validation.findings import Test, significant
+from shipgen_export.validation.counting.binning import choose
+from shipgen_export.validation.counting.compared_quantities import LABELS, Region, plain, quantities, tails
+from shipgen_export.validation.counting.findings import Test, significant
+from shipgen_export.validation.counting.statistics import one_sided
+from shipgen_export.validation.counting.tally import Tally, count
 from shipgen_export.validation.neighbours import neighbours
-from shipgen_export.validation.quantities import LABELS, Region, plain, quantities, tails
 from shipgen_export.validation.rates import Totals, against_bundle, charge_ratios, compare_rates
-from shipgen_export.validation.statistics import one_sided
-from shipgen_export.validation.tally import Tally, count
 from shipgen_export.validation.work import results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from shipgen.bundle import Bundle
-    from shipgen.columns import Float64
-    from shipgen_export.training.figure_of_merit import Muons
-    from shipgen_export.validation.binning import Binning
+    from shipgen.bundle.bundle import Bundle
+    from shipgen.muons.columns import Float64
+    from shipgen_export.merit.figure_of_merit import Muons
     from shipgen_export.validation.classifiers import Merit
-    from shipgen_export.validation.samples import Sample
-    from shipgen_export.validation.stores import Source
-    from shipgen_export.validation.tally import Ranges
+    from shipgen_export.validation.counting.binning import Binning
+    from shipgen_export.validation.counting.tally import Ranges
+    from shipgen_export.validation.samples.samples import Sample
+    from shipgen_export.validation.samples.stores import Source
 
 #: Largest factor between typical lengths or momenta of two samples in the same units.
 _SAME_UNIT = 20.0

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen_export.training.figure_of_merit import Muons, thin
-from shipgen_export.validation.findings import Test
-from shipgen_export.validation.protons import effective
-from shipgen_export.validation.statistics import one_sided
+from shipgen_export.merit.figure_of_merit import Muons, thin
+from shipgen_export.validation.counting.findings import Test
+from shipgen_export.validation.counting.protons import effective
+from shipgen_export.validation.counting.statistics import one_sided
 
 if TYPE_CHECKING:
-    from shipgen.columns import Float32, Float64
+    from shipgen.muons.columns import Float32, Float64
 
 #: Muons in each set, and muons whose neighbours are looked for.
 _MUONS, _ASKED = 50_000, 10_000

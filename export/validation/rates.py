@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.categories import CATEGORIES
-from shipgen_export.validation.binning import CHARGES, STEEP
-from shipgen_export.validation.findings import Test
-from shipgen_export.validation.quantities import LABELS, TOGETHER, plain
-from shipgen_export.validation.statistics import chi2_p, compare_ratios, two_sided
+from shipgen.muons.categories import CATEGORIES
+from shipgen_export.validation.counting.binning import CHARGES, STEEP
+from shipgen_export.validation.counting.compared_quantities import LABELS, TOGETHER, plain
+from shipgen_export.validation.counting.findings import Test
+from shipgen_export.validation.counting.statistics import chi2_p, compare_ratios, two_sided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen.bundle import Bundle
-    from shipgen.columns import Float64
-    from shipgen_export.validation.samples import Sample
-    from shipgen_export.validation.tally import Tally
+    from shipgen.bundle.bundle import Bundle
+    from shipgen.muons.columns import Float64
+    from shipgen_export.validation.counting.tally import Tally
+    from shipgen_export.validation.samples.samples import Sample
 
 #: What charge ratios are taken of: categories of positive and negative muons, as places in `CATEGORIES`.
 _CHARGES = {"on axis": ((0,), (1,)), "off axis": ((2,), (3,)), TOGETHER: ((0, 2), (1, 3))}

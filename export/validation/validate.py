@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shipgen.bundle import Bundle
+from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
-from shipgen.files import check_output
+from shipgen.files.outputs import check_output
 from shipgen_export.validation.compare import validate
-from shipgen_export.validation.report import INDEX, PAGE, write_report
-from shipgen_export.validation.samples import Choice, open_sample
-from shipgen_export.validation.thresholds import check_forms, check_limits, raise_beyond, table
+from shipgen_export.validation.report.report import INDEX, PAGE, write_report
+from shipgen_export.validation.report.thresholds import check_forms, check_limits, raise_beyond, table
+from shipgen_export.validation.samples.samples import Choice, open_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from shipgen_export.validation.samples import Sample
+    from shipgen_export.validation.samples.samples import Sample
 
 
 def validate_paths(

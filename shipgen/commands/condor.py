@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
-from shipgen.commands.selection import selection_options, take_selection
-from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
-from shipgen.writers import DEFAULT_COMPRESSION
+from shipgen.commands.selection_options import selection_options, take_selection
+from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
+from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 
 @click.command("condor")
@@ -64,9 +64,9 @@ def command(
     """
     if (n is None) == (pot is None):
         raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
-    from shipgen.condor import INDEX, Steps, write_dag
-    from shipgen.request import Request
-    from shipgen.streams import draw_seed
+    from shipgen.generate.streams import draw_seed
+    from shipgen.production.condor import INDEX, Steps, write_dag
+    from shipgen.production.request import Request
 
     request = Request(
         output,

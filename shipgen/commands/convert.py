@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from shipgen.commands.options import PATH
-from shipgen.convert import CONVERSIONS
 from shipgen.errors import InputError
-from shipgen.writers import DEFAULT_COMPRESSION
+from shipgen.files.convert import CONVERSIONS
+from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 
 @click.command("convert")
@@ -34,7 +34,7 @@ def command(
 
     npz, hdf5 and parquet have the columns px py pz x y z pdg w: GeV, cm, z = 0 where the target starts.
     """
-    from shipgen.convert import convert
+    from shipgen.files.convert import convert
 
     names = dict(_split(field) for field in fields)
     muons = convert(file, output, layout, names=names, compression=compression, force=force)

@@ -13,8 +13,8 @@ from shipgen.commands.options import PATH
 @click.argument("path", type=PATH, required=False, metavar="[FILE|BUNDLE]")
 def command(path: Path | None) -> None:
     """Say what a bundle, ROOT file, prepared sample or run is; the default bundle if none is given."""
-    from shipgen.bundle import DEFAULT_BUNDLE
-    from shipgen.describe import describe
+    from shipgen.bundle.bundle import DEFAULT_BUNDLE
+    from shipgen.describe.describe import describe
 
     for line in describe(path or DEFAULT_BUNDLE):
         click.echo(line)

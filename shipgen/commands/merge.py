@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from shipgen.commands.options import PATH
-from shipgen.rootfile import is_remote
+from shipgen.files.rootfile import is_remote
 
 if TYPE_CHECKING:
-    from shipgen.rootfile import Location
+    from shipgen.files.rootfile import Location
 
 
 def _expand(name: str) -> list[Location]:
@@ -21,7 +21,7 @@ def _expand(name: str) -> list[Location]:
         return [name]
     if not has_magic(name) or Path(name).exists():
         return [Path(name)]
-    from shipgen_export.reading.inputs import expand
+    from shipgen.files.inputs import expand
 
     return expand([Path(name)])
 
@@ -46,7 +46,7 @@ def command(output: Path, files: tuple[str, ...], *, as_list: bool, check: bool,
     there, each part once and whole; else what is wrong is said and nothing is made. The muons and their order
     are those of a run that was not split.
     """
-    from shipgen.merge import merge, write_list
+    from shipgen.production.merge import merge, write_list
     from shipgen.provenance import command_line
 
     if check and not as_list:

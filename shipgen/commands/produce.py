@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
-from shipgen.commands.selection import selection_options, take_selection
-from shipgen.layouts import MUONBACK, OUTPUT_LAYOUTS
-from shipgen.rootfile import base_name, is_remote
-from shipgen.writers import DEFAULT_COMPRESSION
+from shipgen.commands.selection_options import selection_options, take_selection
+from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
+from shipgen.files.rootfile import base_name, is_remote
+from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 if TYPE_CHECKING:
-    from shipgen.request import Made, Request
+    from shipgen.production.request import Made, Request
 
 
 @click.command("produce")
@@ -61,9 +61,9 @@ def command(
     """
     if (n is None) == (pot is None):
         raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
+    from shipgen.generate.shards import Shard
+    from shipgen.production.request import Request, carry_out
     from shipgen.provenance import command_line
-    from shipgen.request import Request, carry_out
-    from shipgen.shards import Shard
 
     bundle, selection = options.pop("bundle"), take_selection(options)
     request = Request(
@@ -91,7 +91,7 @@ def _warn(text: str) -> None:
 
 def _produce_on(where: str, request: Request, shards: int | None, jobs: int | None) -> None:
     """Produce on a Dask cluster and print what was made."""
-    from shipgen.dask_produce import produce_on
+    from shipgen.production.dask_produce import produce_on
 
     done = produce_on(where, request, shards=shards, jobs=jobs, warn=_warn)
     manifest, plan = done.manifest, done.generator.plan

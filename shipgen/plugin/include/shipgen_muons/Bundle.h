@@ -11,7 +11,7 @@ namespace shipgen_muons {
 
 class Network;
 
-/// One of the four muon categories (`shipgen.categories`).
+/// One of the four muon categories (`shipgen.muons.categories`).
 struct Category {
   int number;        ///< 1 to 4
   const char* name;  ///< `muplus_onaxis` and so on

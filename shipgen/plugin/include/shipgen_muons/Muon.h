@@ -6,7 +6,7 @@
 
 namespace shipgen_muons {
 
-/// One muon of a series, with the numbers of `shipgen.batch.Batch`.
+/// One muon of a series, with the numbers of `shipgen.muons.batch.Batch`.
 struct Muon {
   std::int32_t pdg = 0;       ///< PDG code: 13 is the negative muon, -13 the positive one
   float x = 0, y = 0, z = 0;  ///< where it starts, cm, z in the frame of the bundle (`Bundle::TargetStart`)

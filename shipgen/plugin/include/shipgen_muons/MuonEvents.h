@@ -35,7 +35,7 @@ struct Options {
   double target_z = 0;               ///< where the target starts in the geometry, cm
 };
 
-/// An endless series of events: those of `shipgen.muon_events.MuonEvents` with the same bundle, seed and
+/// An endless series of events: those of `shipgen.generate.events.MuonEvents` with the same bundle, seed and
 /// options.
 class MuonEvents {
  public:

@@ -13,7 +13,7 @@ inline constexpr std::int64_t kChunkSize = std::int64_t{1} << 18;
 /// More muons than anybody can store; a plan has no more.
 inline constexpr double kMostMuons = 1e15;
 
-/// What `shipgen.plan.Plan` is in Python: the same totals, sizes and categories for the same numbers.
+/// What `shipgen.generate.plan.Plan` is in Python: the same totals, sizes and categories for the same numbers.
 class Plan {
  public:
   /// Plan `muons`, a whole number.

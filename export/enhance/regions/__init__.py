@@ -1,0 +1,1 @@
+"""What an enhanced bundle makes more of: expressions, tables, examples."""

@@ -1,0 +1,1 @@
+"""Studies of latent spaces: what `shipgen latent` does."""

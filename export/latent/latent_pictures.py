@@ -1,0 +1,117 @@
+"""Pictures of a latent space: heat maps over two of its dimensions, and the effect of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.muons.quantities import QUANTITIES
+from shipgen_export.plots import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from shipgen.muons.columns import Float64
+    from shipgen_export.enhance.proposal import Proposal
+    from shipgen_export.latent.dimensions import Study
+
+#: Panels in a row.
+_COLUMNS = 4
+
+#: Quantity -> how pictures call it.
+_NAMES = {"pt": r"$p_\mathrm{T}$", "px": "$p_x$", "py": "$p_y$", "pz": "$p_z$", "dphi": r"$|\Delta\varphi|$"}
+
+#: Standard deviations at which a proposal's components are drawn.
+_CONTOUR = 2.0
+
+
+def _label(name: str) -> str:
+    unit = QUANTITIES[name].unit
+    return f"{_NAMES.get(name, name)} [{unit}]" if unit else _NAMES.get(name, name)
+
+
+def draw_maps(study: Study, title: str) -> Figure:
+    """Return heat maps over the two dimensions: means of quantities, change, region, classifier."""
+    panels: list[tuple[str, Float64, dict[str, Any]]] = [
+        (f"mean {_label(name)}", values, {"cmap": "viridis"}) for name, values in study.maps.items()
+    ]
+    panels.append(("change by a step of one", study.change, {"cmap": "cividis", "norm": "log"}))
+    if study.region is not None:
+        shown = np.ma.masked_equal(study.region, 0)
+        panels.append(("share in the region", shown, {"cmap": "inferno", "vmin": 0, "vmax": 1}))
+    if study.classifier is not None:
+        panels.append(
+            ("classifier (1: simulated)", study.classifier, {"cmap": "RdBu_r", "vmin": 0.3, "vmax": 0.7})
+        )
+    rows = -(-len(panels) // _COLUMNS)
+    figure = Figure(figsize=(4.1 * _COLUMNS, 3.5 * rows + 0.8), dpi=80, layout="constrained")
+    figure.suptitle(title, fontsize="large")
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for ax in axes[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (name, values, style) in zip(axes, panels, strict=False):
+        _map(ax, study, values, name, style)
+        figure.colorbar(ax.images[0], ax=ax)
+        if name.startswith("change") and study.dead.any():
+            _hatch(ax, study)
+        if name.startswith("share") and study.proposal is not None:
+            _components(ax, study, study.proposal)
+    return figure
+
+
+def _map(ax: Axes, study: Study, values: Float64, name: str, style: dict[str, Any]) -> None:
+    """Draw one heat map with the circle that 99 % of all latents are inside of."""
+    ends = study.edges[0], study.edges[-1]
+    ax.imshow(
+        values.T, origin="lower", extent=(*ends, *ends), aspect="equal", interpolation="nearest", **style
+    )
+    angle = np.linspace(0, 2 * np.pi, 100)
+    radius = (2 * np.log(100)) ** 0.5
+    ax.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.6", linewidth=0.8, linestyle=":")
+    ax.set_title(name, fontsize="medium")
+    ax.set(
+        xlabel=f"latent {study.dimensions[0]}", ylabel=f"latent {study.dimensions[1]}", xlim=ends, ylim=ends
+    )
+
+
+def _hatch(ax: Axes, study: Study) -> None:
+    """Hatch the cells in which nothing happens."""
+    middles = (study.edges[:-1] + study.edges[1:]) / 2
+    ax.contourf(
+        middles, middles, study.dead.T.astype(float), levels=[0.5, 1.5], hatches=["///"], colors="none"
+    )
+
+
+def _components(ax: Axes, study: Study, proposal: Proposal) -> None:
+    """Draw the proposal's components, projected to the plane, at two standard deviations."""
+    plane = np.zeros((2, proposal.latent_size))
+    plane[[0, 1], list(study.dimensions)] = 1
+    # In directions that the mixture does not change, latents are standard normal.
+    rest = plane - plane @ proposal.basis @ proposal.basis.T
+    angle = np.linspace(0, 2 * np.pi, 60)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    for mean, covariance in zip(proposal.mixture.means, proposal.mixture.covariances, strict=True):
+        across = plane @ proposal.basis
+        seen = across @ covariance @ across.T + rest @ rest.T
+        outline = (across @ mean)[:, None] + _CONTOUR * np.linalg.cholesky(seen + 1e-9 * np.eye(2)) @ circle
+        ax.plot(*outline, color="c", linewidth=0.9)
+
+
+def draw_effects(study: Study, title: str) -> Figure:
+    """Return the table of the latents' effects as a picture."""
+    size, count = study.effects.shape
+    figure = Figure(figsize=(1.6 + 0.75 * count, 1.6 + 0.3 * min(size, 40)), dpi=90, layout="constrained")
+    ax = figure.subplots()
+    ax.imshow(study.effects, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    ax.set_xticks(range(count), [_NAMES.get(name, name) for name in study.quantities])
+    if size <= 40:
+        ax.set_yticks(range(size), [f"latent {k}" for k in range(size)])
+        for (row, column), value in np.ndenumerate(study.effects):
+            if value >= 0.005:
+                colour = "w" if value > 0.6 else "k"
+                ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    else:
+        ax.set_ylabel("latent")
+    ax.set_title(f"{title}: share of variance that is lost without it", fontsize="medium")
+    return figure

@@ -1,0 +1,1 @@
+"""Coordinates and normalisations: features to normal numbers and back."""

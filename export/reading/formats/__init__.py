@@ -1,0 +1,1 @@
+"""The kinds of files of simulated muons, a reader each."""

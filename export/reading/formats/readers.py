@@ -1,0 +1,166 @@
+"""Opening and reading files of simulated muons, whatever kind they are.
+
+A kind is an entry of `KINDS`: the tree and branches that mark it, how its header is read, how a step of the
+tree becomes columns. `open_source` finds the kind by looking into the file; `read_steps` reads any kind.
+"""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.errors import InputError
+from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
+from shipgen.files.rootfile import base_name, is_remote, open_root, readable
+from shipgen.muons.categories import FEATURE_UNITS
+from shipgen.provenance import read_objects
+from shipgen_export.reading.formats.cbmsim import CBMSIM, CBMSIM_PLANE
+from shipgen_export.reading.formats.flat import CONVERTED, FLAT, FLAT_ORIGIN
+from shipgen_export.reading.formats.sources import MERGED, FileKind, Header, Source, Step, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shipgen.files.rootfile import Location
+
+#: How much of a tree is read at once, uncompressed.
+STEP = "64 MB"
+
+_TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
+
+
+def _training_header(file: Any) -> Header:
+    """Read the provenance; weights mean nothing without its ``pot``."""
+    written = read_objects(file, PROVENANCE_KEY)
+    if len(written) > 1:
+        raise InputError(MERGED.format(len(written)))
+    provenance = written[0] if written else None
+    if provenance is None:
+        raise InputError(
+            f"no object {PROVENANCE_KEY} says how the muons were made: simulate again with `shipgen simulate`"
+        )
+    if provenance.get("kind") != TRAINING_SAMPLE.name:
+        raise InputError(
+            f"its provenance says {provenance.get('kind')!r}, not {TRAINING_SAMPLE.name!r}: "
+            "give an output of `shipgen simulate`"
+        )
+    pot = number(provenance, "pot")
+    if pot is None or pot <= 0:
+        raise InputError(f"the provenance gives {provenance.get('pot')!r} protons on target: simulate again")
+    return Header(pot, number(provenance, "energy_cut"), number(provenance, "target_start"), provenance)
+
+
+def _training_step(arrays: Any, first: int) -> Step:  # noqa: ARG001 - protons are numbered in the file
+    columns = {name: np.asarray(arrays[name]) for name in ("pdg", *FEATURE_UNITS, "weight")}
+    columns["group"] = np.asarray(arrays["proton"]).astype(np.int64)
+    return Step(columns, entries=len(arrays))
+
+
+#: Files of `shipgen simulate`; ``kind`` in their provenance is its name.
+TRAINING_SAMPLE = FileKind(
+    name=KIND_TRAINING,
+    title="a sample of `shipgen simulate`",
+    tree=TRAINING.tree,
+    branches=("pdg", *FEATURE_UNITS, "weight", "proton"),
+    header=_training_header,
+    step=_training_step,
+    group="proton",
+    per_pot=True,
+    unsmeared=True,
+)
+
+#: Every kind of file that can be read; of kinds with the same tree the first with all its branches is taken.
+KINDS = (TRAINING_SAMPLE, CBMSIM_PLANE, CBMSIM, FLAT_ORIGIN, FLAT, CONVERTED)
+
+
+def open_source(path: Location) -> Source:
+    """Look into a file: find its kind, check its branches, read its header.
+
+    Raises
+    ------
+    InputError
+        The file is missing, no ROOT file, damaged, of no known kind, or lacks a branch or its provenance.
+    """
+    with open_root(path) as file:
+        with readable(path):
+            kind = _recognise(path, file)
+            entries = int(file[kind.tree].num_entries)
+            identity = _identity(path, file)
+        try:
+            with readable(path):
+                header = kind.header(file)
+            json.dumps(header.provenance, allow_nan=False)
+        except InputError as error:
+            text = str(error)
+            raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+        except ValueError as error:
+            raise InputError(f"{path}: a number in its provenance is NaN or infinite") from error
+    return Source(path, kind, entries, header, identity)
+
+
+def _identity(path: Location, file: Any) -> dict[str, Any]:
+    """Return what tells the file from others without reading it all; a folder's name tells nothing."""
+    changed = None if is_remote(path) else Path(path).stat().st_mtime_ns
+    return {
+        "name": base_name(path),
+        "bytes": int(file.file.source.num_bytes),
+        "changed": changed,
+        "uuid": str(file.file.uuid),
+    }
+
+
+def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
+    """Read a source from its first entry to its last in steps.
+
+    Parameters
+    ----------
+    source : Source
+        From `open_source`.
+    step : int or str
+        Entries, or uncompressed size such as ``"64 MB"``: what is in memory at a time.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    first = 0
+    with open_root(source.path) as file, readable(source.path):
+        tree = file[source.kind.tree]
+        there = tree.keys(full_paths=False)
+        branches = [*source.kind.branches, *(name for name in source.kind.optional if name in there)]
+        for arrays in tree.iterate(branches, step_size=step, library="ak"):
+            result = source.kind.step(arrays, first)
+            yield result
+            first += result.entries
+
+
+def _recognise(path: Location, file: Any) -> FileKind:
+    """Find the kind whose tree and branches are all there."""
+    classes = file.classnames(cycle=False)
+    trees = [name for name, class_name in classes.items() if class_name in _TREE_CLASSES]
+    kinds = [kind for kind in KINDS if kind.tree in trees]
+    if not kinds:
+        other = [name for name, class_name in classes.items() if "RNTuple" in class_name]
+        there = ", ".join(trees + [f"{name} (an RNTuple)" for name in other]) or "none"
+        expected = " or ".join(f"{kind.tree} ({kind.title})" for kind in KINDS)
+        raise InputError(f"{path} has no tree that can be read: it has {there}; expected {expected}")
+    missing = {}
+    for kind in kinds:
+        names = file[kind.tree].keys(full_paths=False)
+        missing[kind.name] = [branch for branch in kind.branches if branch not in names]
+        if not missing[kind.name]:
+            return kind
+    fewest = min(len(names) for names in missing.values())
+    nearest = [kind for kind in kinds if len(missing[kind.name]) == fewest]
+    lacking = list(dict.fromkeys(missing[kind.name][0] for kind in nearest))
+    close = get_close_matches(lacking[0], file[nearest[0].tree].keys(full_paths=False), n=3)
+    hint = f"nearest: {', '.join(close)}" if close else "nothing there has a similar name"
+    raise InputError(
+        f"{path}: tree {nearest[0].tree} has no branch {' or '.join(lacking)} ({hint}); needed for "
+        f"{' or '.join(kind.title for kind in nearest)}"
+    )

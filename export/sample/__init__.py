@@ -1,0 +1,1 @@
+"""The prepared training sample."""

@@ -1,0 +1,1 @@
+"""The physics of the simulation: cascade, decays, conversions, heavy flavours, range."""

@@ -1,0 +1,231 @@
+"""The project's own way of training: flows as teachers, a small student of their mean, a bundle.
+
+``OUT/teacher-1`` and so on are runs of flows, the first on the whole sample, the others on bootstrap samples
+of its protons; ``OUT/student`` is the run that learns from them, ``OUT/bundle`` what is exported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shipgen.errors import InputError
+from shipgen.files.outputs import complete_file, read_json, write_json
+from shipgen.muons.categories import CATEGORIES, category_by_name
+from shipgen.progress import progress
+from shipgen_export.models.kinds import model_by_name
+from shipgen_export.models.settings import StudentConfig
+from shipgen_export.sample.sample import PreparedSample
+from shipgen_export.training.export import check_sample, export
+from shipgen_export.training.map_training import Teachers, mapped
+from shipgen_export.training.run.category_folder import LAST
+from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.spread import uncertainty
+from shipgen_export.training.train import Trained, check_category, train
+from shipgen_export.workers import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shipgen.bundle.bundle import Bundle
+
+#: Steps of a teacher and of the student.
+TEACHER_STEPS, STUDENT_STEPS = 6_000, 40_000
+TEACHERS = 3
+
+#: A short training is spared most of the teachers' answers: each pair is looked at so often at least.
+_LOOKS, _FEWEST_PAIRS = 4, 100_000
+
+#: Between the seeds of teachers, so that those of neighbouring seeds of a whole training differ.
+_SEEDS_APART = 1_000_003
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to train."""
+
+    prepared: Path
+    output: Path
+    category: str
+    seed: int
+    steps: int
+    teacher: int | None
+    teachers: int
+    settings: dict[str, Any]
+
+    def __str__(self) -> str:
+        who = "the student" if self.teacher is None else f"teacher {self.teacher}"
+        return f"training {who} of {self.category}"
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return _student(self.output) if self.teacher is None else _teacher(self.output, self.teacher)
+
+
+def _teacher(output: Path, number: int) -> Path:
+    return output / f"teacher-{number}"
+
+
+def _student(output: Path) -> Path:
+    return output / "student"
+
+
+def train_best(
+    prepared: Path,
+    output: Path,
+    *,
+    seed: int = 1,
+    cores: int = 1,
+    teachers: int = TEACHERS,
+    teacher_steps: int = TEACHER_STEPS,
+    student_steps: int = STUDENT_STEPS,
+    flow: dict[str, Any] | None = None,
+    student: dict[str, Any] | None = None,
+    pot: float | None = None,
+    name: str | None = None,
+) -> Iterator[str | Bundle]:
+    """Train teachers and students of all four categories and export the students; go on with what is there.
+
+    Parameters
+    ----------
+    prepared : Path
+        A prepared sample.
+    output : Path
+        Folder, made or continued.
+    seed : int
+        Decides everything random.
+    cores : int
+        Worker processes, one network each. The networks do not depend on it.
+    teachers : int
+        Flows a category, two or more.
+    teacher_steps, student_steps : int
+        Steps of each.
+    flow, student : dict, optional
+        Values of the models' settings that differ from the defaults.
+    pot : float, optional
+        As for `export`.
+    name : str, optional
+        The bundle's; `output`'s name otherwise.
+
+    Yields
+    ------
+    str
+        A line for each network, and what was changed or left out of a category's muons.
+    Bundle
+        At last.
+
+    Raises
+    ------
+    InputError
+        The sample lacks a category, or does not say its POT or energy cut, or `output` holds runs of other
+        settings.
+    """
+    if teachers < 2:
+        raise InputError(
+            f"the spread of {teachers} teachers, the bundle's uncertainty, is not defined: take 2 or more"
+        )
+    sample = PreparedSample.open(prepared)
+    # What the bundle needs at the end, before hours of training.
+    check_sample(sample, pot)
+    for category in CATEGORIES:
+        check_category(sample, category.name)
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {output} cannot be made: {error.strerror}") from error
+
+    def task(category: str, number: int | None) -> Task:
+        taught = number is None
+        settings = {**((student if taught else flow) or {})}
+        if taught:
+            batch = settings.get("batch", StudentConfig().batch)
+            fewer = max(_FEWEST_PAIRS, student_steps * batch // _LOOKS)
+            settings.setdefault("pairs", min(StudentConfig().pairs, fewer))
+        else:
+            settings["bootstrap"] = number != 1
+        steps = student_steps if taught else teacher_steps
+        own_seed = seed if number is None else seed + (number - 1) * _SEEDS_APART
+        return Task(prepared, output, category, own_seed, steps, number, teachers, settings)
+
+    # The larger categories first: what is left at the end is short.
+    names = [category.name for category in sorted(CATEGORIES, key=lambda category: category.on_axis)]
+    rounds = (
+        [task(category, number) for category in names for number in range(1, teachers + 1)],
+        [task(category, None) for category in names],
+    )
+    yield (
+        f"{len(rounds[0])} flows of {teacher_steps:,} steps, then {len(names)} networks of {student_steps:,} "
+        f"steps that learn from them; {cores} at a time"
+    )
+    try:
+        with progress("training", sum(map(len, rounds)), "networks") as advance:
+            for tasks in rounds:
+                with in_order(_run, tasks, cores) as results:
+                    for one, trained in zip(tasks, results, strict=True):
+                        advance(1)
+                        yield f"{one.folder.name}: {trained.summary()}"
+                        if one.teacher == 1:
+                            yield from trained.notes
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"what was trained is kept in {output}: run the same command again to go on"
+        ) from None
+    bundle = output / "bundle"
+    yield export(
+        _student(output), bundle, pot=pot, name=name or output.absolute().name, force=bundle.exists()
+    )
+
+
+def _run(task: Task) -> Trained:
+    """Train one network, in a process of its own, which an interruption ends."""
+    try:
+        return _train(task)
+    except KeyboardInterrupt:
+        if multiprocessing.parent_process() is not None:
+            # All is saved; the pool would go on with the next task.
+            os._exit(1)
+        raise
+
+
+def _train(task: Task) -> Trained:
+    sample = PreparedSample.open(task.prepared)
+    taught = task.teacher is None
+    folders = [_teacher(task.output, number) for number in range(1, task.teachers + 1)]
+    (trained,) = train(
+        "distill" if taught else "flow",
+        sample,
+        task.folder,
+        categories=[task.category],
+        steps=task.steps,
+        seed=task.seed,
+        threads=1,
+        settings=task.settings,
+        pictures=taught and importlib.util.find_spec("matplotlib") is not None,
+        measured=taught,
+        teachers=folders if taught else (),
+    )
+    if taught:
+        _measure_uncertainty(task, sample, Teachers.open(folders, sample))
+    return trained
+
+
+def _measure_uncertainty(task: Task, sample: PreparedSample, teachers: Teachers) -> None:
+    """Compare the student with its teachers and keep what was found, unless it is there."""
+    category = category_by_name(task.category)
+    run = Run.open(task.folder)
+    folder = run.category(category)
+    muons = mapped(sample.load(task.category), folder)
+    kind = model_by_name(run.model)
+    student = kind.build(kind.settings(**run.index["config"]), muons.form.shape)
+    _, digest = folder.read_network(LAST, student)
+    if folder.uncertainty.is_file() and read_json(folder.uncertainty).get("sha256") == digest:
+        return
+    start = float(sample.index["target_start"])
+    found = uncertainty(muons, start, student, teachers.networks(category), task.seed)
+    with complete_file(folder.uncertainty, force=True) as part:
+        write_json(part, {"sha256": digest, **found})

@@ -1,0 +1,161 @@
+"""Training in coordinates made normal: a category's map, its training weights, and teachers of a student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.errors import InputError
+from shipgen.files.outputs import sha256
+from shipgen_export.maps.muon_map import MuonMap, tame, without_upstream
+from shipgen_export.models.kinds import model_by_name
+from shipgen_export.training.run.category_folder import LAST
+from shipgen_export.training.run.run_folder import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from shipgen.muons.categories import Category
+    from shipgen.muons.columns import Float64
+    from shipgen_export.sample.sample import CategorySample, PreparedSample
+    from shipgen_export.training.run.category_folder import CategoryFolder
+
+#: Streams of random numbers.
+_BOOTSTRAP = 3
+
+
+def material_edges(sample: PreparedSample) -> tuple[float, ...]:
+    """Return z where materials meet, cm, when all files of the sample state the same; else nothing."""
+    stated = []
+    for source in sample.index["sources"]:
+        target = (source.get("provenance") or {}).get("target")
+        edges = target.get("edges") if isinstance(target, dict) else None
+        stated.append(tuple(float(edge) for edge in edges) if edges else ())
+    return stated[0] if stated and len(set(stated)) == 1 else ()
+
+
+def with_map(muons: CategorySample, folder: CategoryFolder, sample: PreparedSample) -> CategorySample:
+    """Return the category's sample with its map, which is made once, then kept."""
+    if not folder.started:
+        folder.keep_map(MuonMap.fit(muons, sample.index["target_start"], material_edges(sample)).write)
+    # Read back, so that a run which goes on has what the first one had.
+    return mapped(muons, folder)
+
+
+def mapped(muons: CategorySample, folder: CategoryFolder) -> CategorySample:
+    """Return the category's sample, without what its map leaves out, with the map that is there."""
+    return replace(without_upstream(muons)[0], map=folder.read_map(muons.category))
+
+
+def training_weights(muons: CategorySample, seed: int, *, bootstrap: bool) -> Float64:
+    """Return the weights that muons of the part ``train`` are drawn by, float64[n].
+
+    Parameters
+    ----------
+    muons : CategorySample
+        The category's muons.
+    seed : int
+        Of the bootstrap sample.
+    bootstrap : bool
+        Count each proton as often as a Poisson number of mean 1 says: B. Efron, Ann. Statist. 7 (1979) 1.
+    """
+    weights, _ = tame(muons.part("train")[1])
+    if not bootstrap:
+        return weights
+    key = np.random.SeedSequence((seed, muons.category.number, _BOOTSTRAP))
+    protons, of_muon = np.unique(muons.group[muons.split == 0], return_inverse=True)
+    return np.asarray(weights * np.random.default_rng(key).poisson(1.0, len(protons))[of_muon])
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Flows of the same sample from different seeds, and the mean of what they make.
+
+    An autoregressive flow whose splines rise is the one map from normal latents to muons of its density and
+    order (H. Knothe, Michigan Math. J. 4 (1957) 39), so flows of one sample agree latent by latent but for
+    their errors, and the mean has smaller ones.
+    """
+
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def open(
+        cls, paths: Sequence[Path], sample: PreparedSample, categories: Sequence[Category] = ()
+    ) -> Teachers:
+        """Open run folders of flows; raise `InputError` when one is of another kind or sample.
+
+        Nor may one lack a flow of the `categories` that did all its steps.
+        """
+        if not paths:
+            raise InputError("a student needs teachers: give the run folder of a flow with --teacher RUN")
+        runs = tuple(Run.open(path) for path in paths)
+        for run in runs:
+            if run.model != "flow":
+                raise InputError(f"{run.path} is a run of {run.model}, not of a flow: it cannot teach")
+            run.check_sample(sample)
+            for category in categories:
+                if not run.category(category).weights.is_file():
+                    raise InputError(
+                        f"{run.path} has no flow of {category.name}: train it with `{run.command(category)}`"
+                    )
+                if unfinished := run.unfinished(category):
+                    raise InputError(f"a flow teaches when its training is finished: {unfinished}")
+        return cls(runs)
+
+    def runs_digests(self) -> list[str]:
+        """Return what identifies the teachers' settings, of all categories."""
+        return [sha256(run.path / "run.json") for run in self.runs]
+
+    def digests(self, category: Category) -> list[str]:
+        """Return what identifies the teachers of a category: hashes of their weights."""
+        return [sha256(run.category(category).weights) for run in self.runs]
+
+    def prepare(self, category: Category, folder: CategoryFolder) -> None:
+        """Give a student's folder the map of its teachers, the same for all, and note their weights.
+
+        Raises
+        ------
+        InputError
+            The teachers' maps differ, or a student which goes on had other teachers or another map.
+        """
+        maps = [run.category(category).checked_map() for run in self.runs]
+        digests = {sha256(file) for file in maps}
+        if len(digests) > 1:
+            raise InputError(
+                f"the teachers of {category.name} have different maps: train them all on the same sample "
+                "with the same version of shipgen"
+            )
+        weights = self.digests(category)
+        if not folder.started:
+            folder.keep_map(lambda part: part.write_bytes(maps[0].read_bytes()))
+            folder.write_state(replace(folder.state(), teachers=weights))
+        state = folder.state()
+        if state.teachers != weights or state.map_sha256 not in digests:
+            raise InputError(
+                f"{folder.path} learnt from other weights or another map than its teachers have now: bring "
+                f"the teachers back, or remove {folder.path} to train {category.name} again"
+            )
+
+    def networks(self, category: Category) -> list[Any]:
+        """Return each teacher's generator of a category, at the end of its training."""
+        made = []
+        for run in self.runs:
+            kind = model_by_name(run.model)
+            folder = run.category(category)
+            shape = folder.read_map(category).shape
+            generator = kind.build(kind.settings(**run.index["config"]), shape)
+            folder.read_network(LAST, generator)
+            made.append(generator)
+        return made
+
+    def mean(self, category: Category) -> Callable[[Any], Any]:
+        """Return the mean of the teachers' networks: latents -> normal numbers, float32[n, d] both."""
+        networks = [generator.network for generator in self.networks(category)]
+
+        def teach(latent: Any) -> Any:
+            return sum(network(latent) for network in networks) / len(networks)
+
+        return teach

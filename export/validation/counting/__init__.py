@@ -1,0 +1,1 @@
+"""What is counted of two samples and what tests make of it."""

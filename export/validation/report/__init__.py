@@ -1,0 +1,1 @@
+"""The report of a validation: page, tables, pictures, limits; and `shipgen plot`."""

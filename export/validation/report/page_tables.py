@@ -1,0 +1,180 @@
+"""Tables of the page: cells with colours, and those that every category has."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from shipgen_export.validation.counting.compared_quantities import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+#: Of the page; it prints without its menu, a category a page.
+STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:1.5em auto;padding:0 1em;color:#222}
+h1{font-size:1.6em;margin:0 0 .2em}
+h2{margin:1.8em 0 .4em;border-bottom:2px solid #ddd} h3{margin:1.2em 0 .3em}
+table{border-collapse:collapse;margin:.5em 0 1em;font-size:.92em}
+caption{text-align:left;color:#555;padding:.2em 0}
+th,td{padding:.22em .7em;text-align:right;border-bottom:1px solid #e4e4e4;white-space:pre}
+th{white-space:normal;vertical-align:bottom}
+th:first-child,td:first-child,.text{text-align:left} td.text{white-space:normal;overflow-wrap:anywhere}
+th{background:#f4f5f7} .bad{background:#fde2dd} .good{background:#e2f3e4}
+figure{margin:.6em 0 1.4em} img{max-width:100%;height:auto} figcaption,.note{color:#555;font-size:.92em}
+nav a{margin-right:1.2em} .scroll{overflow-x:auto}
+@media screen and (max-width:760px){figure{overflow-x:auto} img{max-width:none;width:900px}}
+@media print{body{max-width:none;margin:0;font-size:11px} nav{display:none} figure,table{break-inside:avoid}
+h2{break-before:page} h2.first{break-before:auto} .scroll{overflow:visible}}
+"""
+
+
+def tail_table(rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the table of tails and regions; `known` are the networks' relative uncertainties."""
+    cells = [
+        [
+            row["region"],
+            f"{row['generated']:.3e} ± {row['generated_error']:.0e}",
+            f"{row['reference']:.3e} ± {row['reference_error']:.0e}",
+            pm(row["ratio"], row["ratio_error"], 3),
+            pull_cell(f"{row['pull']:+.1f}", row["pull"]),
+            f"{row['muons'][0]:,}",
+            f"{row['muons'][1]:,}",
+            *([percent(known.get(row["region"]))] if known else []),
+        ]
+        for row in rows
+    ]
+    heads = ["share of the muons", "generated", "reference", "ratio", "pull", "muons gen.", "muons ref."]
+    return make_table([*heads, *["network uncertainty"] * bool(known)], cells, "Tails and regions")
+
+
+def uncertainty_table(
+    found: Mapping[str, Mapping[str, Mapping[str, float]]], titles: Mapping[str, str]
+) -> str:
+    """Return the table of the networks' relative uncertainties by category."""
+    names = list(dict.fromkeys(name for each in found.values() for name in each))
+    rows = [[name, *(percent(found[category].get(name)) for category in found)] for name in names]
+    caption = "Relative uncertainty: statistics of the training muons, and spread of networks, in quadrature"
+    return make_table(["", *(titles[category] for category in found)], rows, caption)
+
+
+def percent(known: Mapping[str, float] | None) -> str:
+    """Return a relative uncertainty in per cent, nothing where it is not known."""
+    return "" if known is None else f"{100 * known['all']:.2g} %"
+
+
+def coverage_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of ranges."""
+    cells = [
+        [
+            f"{plain(row['feature'])} [{row['unit']}]",
+            "{:.5g} to {:.5g}".format(*row["generated"]),
+            "{:.5g} to {:.5g}".format(*row["reference"]),
+            f"{row['generated_outside']:.1e} ({row['generated_outside_muons']:,})",
+            f"{row['expected_outside']:.1e}",
+            f"{row['reference_outside']:.1e}",
+        ]
+        for row in rows
+    ]
+    heads = [
+        "",
+        "range, generated",
+        "range, reference",
+        "generated outside (muons)",
+        "expected",
+        "reference outside",
+    ]
+    return make_table(heads, cells, "Coverage: share of the muons outside the other sample's range")
+
+
+def memory_line(found: Mapping[str, Any] | None) -> str:
+    """Return what the nearest neighbours say."""
+    if found is None:
+        return ""
+    ratio = found["distance_ratio"]
+    text = f"copies of reference muons: {found['copies']:.1e}"
+    if ratio is not None:
+        text += f"; distance to the nearest reference muon {ratio:.3f} of that of the reference's own muons"
+    if "nearer_to_training" in found:
+        share = pm(found["nearer_to_training"], found["nearer_to_training_error"], 3)
+        text += f"; share nearer to muons trained on than to others {share}, 0.5 without memory"
+    return f"<p>Nearest neighbours of {found['asked']:,} generated muons: {escaped(text)}.</p>"
+
+
+class Raw(str):
+    """HTML that is put in as it is."""
+
+    __slots__ = ()
+
+
+class Cell(str):
+    """A cell's text with a colour."""
+
+    colour: str
+
+
+def good_cell(text: str, *, good: bool) -> Cell:
+    """Return a green or a red cell."""
+    cell = Cell(text)
+    cell.colour = "good" if good else "bad"
+    return cell
+
+
+def pull_cell(text: str, pull: float | None) -> str:
+    """Return a cell that is red where the pull is 3 or more."""
+    return text if pull is None else good_cell(text, good=abs(pull) < 3)
+
+
+def p_cell(p: float) -> Cell:
+    """Return a cell with p, red below that of 3 standard errors."""
+    return good_cell(f"{p:.2g}", good=p > 0.0027)
+
+
+def make_table(
+    heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", texts: Sequence[int] = ()
+) -> str:
+    """Return a table; columns numbered in `texts` hold text that may wrap."""
+    top = "".join(
+        f'<th class="text">{escaped(head)}</th>' if place in texts else f"<th>{escaped(head)}</th>"
+        for place, head in enumerate(heads)
+    )
+    body = []
+    for row in rows:
+        cells = []
+        for place, value in enumerate(row):
+            classes = " ".join(
+                ["text"] * (place in texts) + ([value.colour] if isinstance(value, Cell) else [])
+            )
+            text = value if isinstance(value, Raw) else escaped(value)
+            cells.append(f'<td class="{classes}">{text}</td>' if classes else f"<td>{text}</td>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    title = f"<caption>{escaped(caption)}</caption>" if caption else ""
+    return f'<div class="scroll"><table>{title}<tr>{top}</tr>{"".join(body)}</table></div>'
+
+
+def escaped(value: object) -> str:
+    """Return text as HTML."""
+    return html.escape(str(value))
+
+
+def plain_value(value: object) -> str:
+    """Return a fact as text."""
+    return (
+        f"{value:.8g}"
+        if isinstance(value, float)
+        else ", ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+    )
+
+
+def formatted(value: float | None, form: str) -> str:
+    """Return a number, nothing for ``None``."""
+    return "" if value is None else format(value, form)
+
+
+def pm(value: float | None, error: float | None, digits: int = 4) -> str:
+    """Return a value with its error, as far as they are known."""
+    if value is None:
+        return ""
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error is not None else "")

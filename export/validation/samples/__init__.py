@@ -1,0 +1,1 @@
+"""The samples that are compared, whatever they come from."""

@@ -1,0 +1,329 @@
+"""The model bundle: a folder with ``bundle.json`` and one ONNX network a category.
+
+It is all that passes from training to generation. Reading it checks everything before the first muon:
+format and version, categories and rates, the networks' hashes, their inputs and outputs, a trial run.
+Networks are ONNX graphs without custom operators or outside data, loaded from the bytes whose hash was
+checked; nothing in a bundle is executed by Python.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from shipgen.bundle.network import Network
+from shipgen.errors import BundleError, InputError
+from shipgen.files.outputs import read_json, sha256, write_json
+from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, Category
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FORMAT = "shipgen-bundle"
+FORMAT_VERSION = 1
+INDEX = "bundle.json"
+
+#: What every number of a bundle is in.
+UNITS = {**FEATURE_UNITS, "rate": "muons per POT", "energy_cut": "GeV", "target_start": "cm"}
+
+#: The bundle that comes with the package.
+DEFAULT_BUNDLE = Path(__file__).parents[1] / "bundles" / "default"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One category of a bundle.
+
+    Attributes
+    ----------
+    category : Category
+        Which one.
+    rate : float
+        Muons per proton on target: the training sample's sum of weights per POT.
+    latent_size : int
+        Width of the network's input.
+    file : str
+        Name of the ONNX file in the bundle's folder.
+    sha256 : str
+        Hash of that file.
+    weighted : bool
+        Whether the network says a weight of each muon.
+    details : dict
+        What else ``bundle.json`` says of it: training range of each feature, training, figure of merit.
+    factor : float
+        What weights are multiplied by where `rate` is not the bundle's own: see `shipgen.generate.selection`.
+    """
+
+    category: Category
+    rate: float
+    latent_size: int
+    file: str
+    sha256: str
+    weighted: bool
+    details: dict[str, Any]
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Four networks with rates, units and provenance.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    name, label : str
+        What it is called and what it was trained on.
+    target_start : float
+        z of the target's start in the frame of the networks' z, cm.
+    energy_cut : float
+        The training sample's cut, GeV.
+    entries : tuple of Entry
+        One a category, in the order of `shipgen.muons.categories.CATEGORIES`.
+    sha256 : str
+        Hash of ``bundle.json``, which holds the networks' hashes: it identifies the bundle.
+    provenance : dict
+        How it was made.
+    """
+
+    path: Path
+    name: str
+    label: str
+    target_start: float
+    energy_cut: float
+    entries: tuple[Entry, ...]
+    sha256: str
+    provenance: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str | None = None) -> Self:
+        """Read the bundle at `path` and check all of it; ``None`` and ``"default"`` are the default bundle.
+
+        Raises
+        ------
+        BundleError
+            Anything is missing, damaged, of another version, or contradicts the categories.
+        """
+        folder = DEFAULT_BUNDLE if path is None else Path(path)
+        if folder == Path(DEFAULT_BUNDLE.name) and not folder.exists():
+            folder = DEFAULT_BUNDLE
+        if folder.name == INDEX:
+            folder = folder.parent
+        if not (folder / INDEX).is_file():
+            raise BundleError(
+                f"{folder} is no bundle (no {INDEX} in it): give a folder that `shipgen export` wrote"
+            )
+        try:
+            index = read_json(folder / INDEX)
+        except InputError as error:
+            raise BundleError(str(error)) from error
+        if index.get("format") != FORMAT or index.get("format_version") != FORMAT_VERSION:
+            raise BundleError(
+                f"{folder / INDEX} is {index.get('format')!r} version {index.get('format_version')!r}; "
+                f"this shipgen reads {FORMAT!r} version {FORMAT_VERSION}: export the networks again"
+            )
+        try:
+            _check_units(index["units"])
+            bundle = cls(
+                path=folder,
+                name=str(index["name"]),
+                label=str(index["label"]),
+                target_start=_finite(index["target_start"], "target_start"),
+                energy_cut=_finite(index["energy_cut"], "energy_cut"),
+                entries=tuple(_read_entry(category, index["categories"]) for category in CATEGORIES),
+                sha256=sha256(folder / INDEX),
+                provenance=dict(index["provenance"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{folder / INDEX} cannot be used: {_reason(error)}") from error
+        if not bundle.rate > 0:
+            raise BundleError(f"{folder / INDEX} cannot be used: its rates sum to {bundle.rate}")
+        if bundle.energy_cut < 0 or len({entry.file for entry in bundle.entries}) < len(CATEGORIES):
+            raise BundleError(f"{folder / INDEX} cannot be used: a negative cut, or a network used twice")
+        bundle.check_networks()
+        return bundle
+
+    @property
+    def rate(self) -> float:
+        """Muons per proton on target, all categories."""
+        return math.fsum(entry.rate for entry in self.entries)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any category's muons differ in weight."""
+        return any(entry.weighted or entry.factor != 1 for entry in self.entries)
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """The networks, ready to run on the CPU, in the order of the entries."""
+        return self._load("cpu")
+
+    def load_networks(self, device: str) -> tuple[Network, ...]:
+        """Return the networks, ready to run on `device`, in the order of the entries."""
+        return self.networks if device == "cpu" else self._load(device)
+
+    def _load(self, device: str) -> tuple[Network, ...]:
+        networks = tuple(
+            Network.load(
+                self.path / entry.file,
+                digest=entry.sha256,
+                latent_size=entry.latent_size,
+                features=len(entry.category.features),
+                device=device,
+            )
+            for entry in self.entries
+        )
+        for entry, network in zip(self.entries, networks, strict=True):
+            if network.weighted != entry.weighted:
+                what = "no weights" if entry.weighted else "weights"
+                raise BundleError(
+                    f"the network {network.path} makes {what}, against {INDEX}: export it again"
+                )
+        return networks
+
+    def check_networks(self) -> None:
+        """Load every network and let it make a few muons; raise `BundleError` if one cannot."""
+        for network in self.networks:
+            network.try_out()
+
+
+def _finite(value: Any, what: str) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{what} is {number}")
+    return number
+
+
+def _check_units(units: Mapping[str, Any]) -> None:
+    """Raise ValueError where a bundle counts in other units."""
+    for name, unit in UNITS.items():
+        if units[name] != unit:
+            raise ValueError(f"{name} is in {units[name]!r}, not in {unit!r}")
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Entry:
+    """Take the entry of `category` from ``bundle.json``'s list; raise ValueError, KeyError, TypeError."""
+    found = [item for item in content if item.get("name") == category.name]
+    if len(found) != 1:
+        raise ValueError(f"it has {len(found)} entries for category {category.name}, not 1")
+    item = dict(found[0])
+    stated = item.pop("number"), item.pop("pdg"), tuple(item.pop("features"))
+    if stated != (category.number, category.pdg, category.features):
+        raise ValueError(f"number, PDG code or features of {category.name} are not those of the category")
+    file = str(item.pop("file"))
+    if Path(file).name != file:
+        raise ValueError(f"the network of {category.name} lies outside the folder: {file}")
+    rate = _finite(item.pop("rate"), f"the rate of {category.name}")
+    latent_size = int(item.pop("latent_size"))
+    if rate < 0 or latent_size < 1:
+        raise ValueError(f"rate {rate} or latent size {latent_size} of {category.name} is out of range")
+    digest, weighted = str(item.pop("sha256")), item.pop("weighted", False)
+    if not isinstance(weighted, bool):
+        raise ValueError(f"'weighted' of {category.name} is neither true nor false")
+    return Entry(category, rate, latent_size, file, digest, weighted, details=item)
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What the training side knows of one network, for `write_bundle`.
+
+    Attributes
+    ----------
+    category : Category
+        Which one.
+    model : bytes
+        The serialised ONNX graph, as `shipgen.bundle.network` says: ``latent`` to ``muons``, in cm and GeV,
+        and to ``weight`` if they differ in weight.
+    latent_size : int
+        L.
+    rate : float
+        Muons per POT.
+    details : dict
+        Stored as they are: training range of each feature, training, figure of merit.
+    """
+
+    category: Category
+    model: bytes
+    latent_size: int
+    rate: float
+    details: dict[str, Any]
+
+
+def write_bundle(
+    folder: Path,
+    networks: Sequence[NetworkFacts],
+    *,
+    name: str,
+    label: str,
+    target_start: float,
+    energy_cut: float,
+    provenance: Mapping[str, Any],
+) -> Bundle:
+    """Write a bundle into the existing empty `folder` and read it back, which checks it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; make it with `shipgen.files.outputs.complete_folder`.
+    networks : sequence of NetworkFacts
+        One a category, all four.
+    name, label : str
+        What the bundle is called and what it was trained on, in a few words.
+    target_start : float
+        z of the target's start in the frame of the networks' z, cm.
+    energy_cut : float
+        The training sample's cut, GeV.
+    provenance : mapping
+        How it was made; plain JSON values.
+
+    Raises
+    ------
+    BundleError
+        What was written does not pass the checks of `Bundle.open`.
+    """
+    entries = []
+    for network in networks:
+        file = folder / f"{network.category.name}.onnx"
+        file.write_bytes(network.model)
+        loaded = Network.load(
+            file,
+            digest=sha256(file),
+            latent_size=network.latent_size,
+            features=len(network.category.features),
+        )
+        entries.append(
+            {
+                "name": network.category.name,
+                "number": network.category.number,
+                "pdg": network.category.pdg,
+                "features": list(network.category.features),
+                "rate": network.rate,
+                "latent_size": network.latent_size,
+                "file": file.name,
+                "sha256": sha256(file),
+                "weighted": loaded.weighted,
+                **network.details,
+            }
+        )
+    write_json(
+        folder / INDEX,
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "label": label,
+            "units": UNITS,
+            "target_start": target_start,
+            "energy_cut": energy_cut,
+            "categories": entries,
+            "provenance": dict(provenance),
+        },
+    )
+    return Bundle.open(folder)

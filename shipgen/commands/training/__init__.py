@@ -1,0 +1,1 @@
+"""The commands of the training side: they alone import `shipgen_export`."""

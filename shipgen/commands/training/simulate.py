@@ -1,0 +1,95 @@
+"""``shipgen simulate``: a training sample from Pythia 8."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shipgen_export.simulation.muon_counts import Sums
+    from shipgen_export.simulation.simulate import Report
+
+
+@click.command("simulate")
+@click.option("-o", "--output", type=PATH, required=True, metavar="SAMPLE.root", help="The file to write.")
+@click.option("--protons", type=COUNT, metavar="N", help="Protons on target to simulate.")
+@click.option("--muons", type=COUNT, metavar="N", help="Simulate until there are so many weighted muons.")
+@click.option("--seed", type=SEED, metavar="S", help="Drawn anew, and recorded, if not given.")
+@click.option("--cores", type=click.IntRange(1), metavar="C", help="Processes; all cores if not given.")
+@click.option("--dask", metavar="WHERE", help="On a Dask cluster: local, htcondor, slurm, or its address.")
+@click.option("--jobs", type=click.IntRange(1), metavar="J", help="With --dask: workers to start.")
+@click.option("--pmin", type=POSITIVE, default=10.0, show_default=True, metavar="GEV", help="Momentum cut.")
+@click.option("--target", type=PATH, metavar="FILE.toml", help="Slabs; SHiP's of 2018 if not given.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def command(
+    output: Path,
+    protons: int | None,
+    muons: int | None,
+    seed: int | None,
+    cores: int | None,
+    dask: str | None,
+    jobs: int | None,
+    pmin: float,
+    target: Path | None,
+    *,
+    force: bool,
+) -> None:
+    """Simulate a training sample: protons on SHiP's target with Pythia 8, muons with weights.
+
+    Say how much by --protons or --muons. The muons depend on seed, amount, cut and target alone. A run that
+    was interrupted goes on when the same command is run again. It is not the experiment's simulation: see
+    docs/simulation.md and the provenance in the file.
+    """
+    if (protons is None) == (muons is None):
+        raise click.UsageError("say how much: either --protons N or --muons N")
+    from shipgen.provenance import command_line
+    from shipgen_export.simulation.simulate import simulate
+
+    cores = cores or len(os.sched_getaffinity(0))
+    report = simulate(
+        output,
+        protons=protons,
+        muons=muons,
+        seed=seed,
+        cores=cores,
+        dask=dask,
+        jobs=jobs,
+        momentum_cut=pmin,
+        target=target,
+        force=force,
+        command=command_line(),
+    )
+    for line in _table(output, report, cores if dask is None else None):
+        click.echo(line)
+
+
+def _table(output: Path, report: Report, cores: int | None) -> Iterator[str]:
+    """Yield the figures of a sample."""
+    total = report.tally.all
+    yield f"{output}: {total.muons:,} muons of {report.protons:,} protons on target, seed {report.seed}"
+    yield f"  {total.weight:.4e} muons per proton, effective size {total.effective:,.0f}"
+    groups: list[tuple[str, dict[str, Sums]]] = [
+        ("category", report.tally.categories),
+        ("parent", report.tally.parents),
+    ]
+    for title, group in groups:
+        yield f"  {title:16} {'muons':>12} {'weight':>8} {'effective':>12}"
+        for name, sums in sorted(group.items(), key=lambda item: -item[1].weight):
+            yield f"  {name:16} {sums.muons:12,} {sums.weight / total.weight:8.3%} {sums.effective:12,.0f}"
+    if report.found:
+        yield f"  {report.found:,} protons taken from an interrupted run, {report.seconds:.0f} s for the rest"
+        return
+    if cores is None:
+        yield f"  {report.seconds:.0f} s on a Dask cluster"
+        return
+    # Each block is made by one process.
+    used = min(cores, report.blocks)
+    rate = total.muons / report.seconds / used
+    yield f"  {report.seconds:.0f} s on {used} core{'s'[: used > 1]}, {rate:,.0f} muons/s a core"

@@ -1,0 +1,1 @@
+"""What a bundle or a file is, in lines of text: `shipgen info`."""

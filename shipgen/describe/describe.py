@@ -1,0 +1,211 @@
+"""What a bundle, a ROOT file or a prepared sample is, in lines of text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from shipgen.bundle.bundle import INDEX, Bundle
+from shipgen.bundle.sample_notes import sample_notes
+from shipgen.describe.muon_files import describe_file, describe_provenance
+from shipgen.describe.prepared import describe_prepared
+from shipgen.errors import InputError
+from shipgen.files.outputs import read_json
+from shipgen.muons.categories import CATEGORIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Index of a prepared sample, of a run folder and of a report; the training side, which writes them, may not
+#: be installed.
+_PREPARED, _RUN, _REPORT = "prepared.json", "run.json", "report.json"
+
+#: In a folder of unfinished work.
+_WORK = "work.json"
+
+
+def describe(path: Path) -> Iterator[str]:
+    """Yield lines that say what `path` holds and how it was made.
+
+    Raises
+    ------
+    InputError
+        It does not exist or is nothing that shipgen reads or writes.
+    BundleError
+        It is a bundle that cannot be used.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give a ROOT file, a bundle, a prepared sample or a run")
+    if not path.is_dir():
+        yield from describe_file(path)
+    elif (path / INDEX).exists():
+        yield from describe_bundle(Bundle.open(path))
+    elif (path / _RUN).exists():
+        yield from _describe_run(path)
+    elif (path / _PREPARED).exists():
+        yield from describe_prepared(read_json(path / _PREPARED))
+    elif any((path / name / _RUN).exists() for name in _runs(path)):
+        yield from _describe_best(path)
+    elif (path / _REPORT).exists():
+        yield from _describe_report(path)
+    else:
+        unfinished = path.name.endswith(".work") and (path / _WORK).exists()
+        raise InputError(
+            f"{path} holds unfinished work: run the command that made it again, and it goes on"
+            if unfinished
+            else f"{path} is no bundle, prepared sample, run or report "
+            f"(no {INDEX}, {_PREPARED}, {_RUN} or {_REPORT})"
+        )
+
+
+def describe_bundle(bundle: Bundle) -> Iterator[str]:
+    """Yield a bundle's rates, networks, figures of merit and provenance."""
+    yield f"bundle {bundle.name}: {bundle.label}"
+    yield f"  {bundle.rate:.4e} muons per proton on target, energy cut {bundle.energy_cut:g} GeV"
+    yield f"  target starts at z = {bundle.target_start:g} cm, sha256 {bundle.sha256}"
+    merits = [entry.details.get("figure_of_merit") for entry in bundle.entries]
+    hard = [_part(merit, "hard") for merit in merits]
+    columns = ["AUC", "of simulated"] + ["hard AUC", "of simulated"] * any(hard)
+    titles = "".join(f" {column:>15}" for column in columns)
+    yield f"  {'category':16} {'muons/POT':>11} {'share':>7} {'latent':>7}{titles}"
+    for entry, merit, harder in zip(bundle.entries, merits, hard, strict=True):
+        found = [merit, _part(merit, "control"), harder, _part(harder, "control")][: len(columns)]
+        row = f"  {entry.category.name:16} {entry.rate:11.4e} {entry.rate / bundle.rate:7.2%}"
+        yield f"{row} {entry.latent_size:7}" + "".join(f" {_with_error(figure):>15}" for figure in found)
+    yield "  AUC: a classifier's power to tell generated from simulated muons, and simulated from simulated;"
+    yield "  0.5 is none, 1 is all" + "; the hard one has more trees and derived features" * any(hard)
+    yield from _proposals(bundle)
+    yield from _uncertainty(bundle)
+    for entry in bundle.entries:
+        facts = entry.details.get("coordinates")
+        for note in sample_notes(facts if isinstance(facts, dict) else {}):
+            yield f"  {entry.category.name}: {note}"
+    yield from describe_provenance(bundle.provenance)
+
+
+def _proposals(bundle: Bundle) -> Iterator[str]:
+    """Yield what muons an enhanced bundle makes more of, where one is."""
+    stated = {entry.category.name: entry.details.get("proposal") for entry in bundle.entries}
+    found = {name: proposal for name, proposal in stated.items() if isinstance(proposal, dict)}
+    for name, proposal in found.items():
+        share, inside = proposal.get("share"), proposal.get("share_of_region")
+        components = proposal.get("components")
+        if (
+            isinstance(share, float)
+            and share < 1
+            and isinstance(inside, float)
+            and isinstance(components, list)
+        ):
+            yield (
+                f"  {name}: {share:.0%} drawn by {len(components)} components towards "
+                f"{proposal.get('region')}, which holds {inside:.3g} of the plain muons; weights up to "
+                f"{1 / (1 - share):.3g}"
+            )
+
+
+def _uncertainty(bundle: Bundle) -> Iterator[str]:
+    """Yield how far networks are from their samples in some quantities, where that is stated."""
+    stated = [_part(entry.details.get("uncertainty"), "quantities") or {} for entry in bundle.entries]
+    names = list(dict.fromkeys(name for found in stated for name in found))
+    if not names:
+        return
+    head = f"  {'':26}" + "".join(f" {entry.category.name:>16}" for entry in bundle.entries)
+    # Bundles of old state all of the sample, and not what was learnt from.
+    known = any("train_error" in figures for found in stated for figures in found.values())
+    yield (
+        f"  networks over {'held-out muons' if known else 'their sample'}, minus 1, in per cent; "
+        "+- the errors of sample and network"
+    )
+    yield head
+    for name in names:
+        yield f"  {name:26}" + "".join(f" {_difference(found.get(name)):>16}" for found in stated)
+    if not known:
+        return
+    yield "  uncertainty of the networks from the number of protons they learnt from, in per cent"
+    yield head
+    for name in names:
+        yield f"  {name:26}" + "".join(f" {_own_error(found.get(name)):>16}" for found in stated)
+
+
+def _difference(figures: Any) -> str:
+    """Return a relative difference with its error, as far as it is stated."""
+    try:
+        sample = float(figures["sample"])
+        parts = [float(figures[name]) for name in ("error", "spread", "made_error")]
+        error = math.hypot(*parts, float(figures.get("train_error", 0))) / abs(sample)
+        return f"{100 * (float(figures['student']) / sample - 1):+.2f} +- {100 * error:.2f}"
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return "none"
+
+
+def _own_error(figures: Any) -> str:
+    """Return a quantity's relative uncertainty: that of the training muons, and the spread of teachers."""
+    try:
+        error = math.hypot(float(figures["train_error"]), float(figures["spread"]))
+        return f"{100 * error / abs(float(figures['train'])):.2f}"
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return "none"
+
+
+def _part(merit: Any, name: str) -> Any:
+    """Return a part of a figure of merit, ``None`` where it is not stated."""
+    return merit.get(name) if isinstance(merit, dict) else None
+
+
+def _with_error(merit: Any) -> str:
+    """Return an AUC with its error, as far as it is stated."""
+    try:
+        return f"{float(merit['auc']):.3f} +- {float(merit['auc_error']):.3f}"
+    except (KeyError, TypeError, ValueError):
+        return "not measured"
+
+
+def _describe_run(path: Path) -> Iterator[str]:
+    yield f"run folder; `shipgen export {path} -o BUNDLE` makes a bundle of it"
+    yield from describe_provenance(read_json(path / _RUN))
+    for category in CATEGORIES:
+        state, merit = (path / category.name / name for name in ("state.json", "figure_of_merit.json"))
+        if state.is_file():
+            auc = _with_error(read_json(merit) if merit.is_file() else None)
+            yield f"  {category.name:16} {read_json(state).get('steps'):10,} steps, AUC {auc}"
+        else:
+            yield f"  {category.name:16} not trained"
+
+
+def _runs(path: Path) -> list[str]:
+    """Return the names of the runs of `shipgen train best` in its folder."""
+    return [*sorted(entry.name for entry in path.glob("teacher-*")), "student"]
+
+
+def _describe_best(path: Path) -> Iterator[str]:
+    """Yield how far `shipgen train best` has come."""
+    bundle = path / "bundle"
+    if (bundle / INDEX).exists():
+        yield f"folder of `shipgen train best`, done: `shipgen info {bundle}` describes its bundle"
+    else:
+        yield "folder of `shipgen train best`, not finished: the same command again goes on"
+    for name in _runs(path):
+        steps = []
+        for category in CATEGORIES:
+            state = path / name / category.name / "state.json"
+            found = read_json(state).get("steps") if state.is_file() else None
+            steps.append(f"{category.name} {found:,}" if isinstance(found, int) else f"{category.name} none")
+        yield f"  {name:10} steps: {', '.join(steps)}"
+
+
+def _describe_report(path: Path) -> Iterator[str]:
+    """Yield what a report of `shipgen validate` compared and found."""
+    numbers = read_json(path / _REPORT)
+    try:
+        sides = [f"{numbers[side]['kind']} {numbers[side]['name']}" for side in ("generated", "reference")]
+        failed, tests = len(numbers["failed"]), len(numbers["tests"])
+        yield f"report of `shipgen validate`: {sides[0]} against {sides[1]}"
+        yield f"  {failed} of {tests} tests fail at level {numbers['level']:g}; see {path / 'report.html'}"
+        for test in numbers["failed"][:5]:
+            yield f"  {test['family']}, {test['category']}, {test['quantity']}: {test['text']}"
+        yield f"  command: {numbers['command']}"
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path / _REPORT} is no report of `shipgen validate`: {error} is missing"
+        ) from error

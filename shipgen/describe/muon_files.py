@@ -1,0 +1,122 @@
+"""What a file of muons is, in lines of text: ROOT files of any origin, and arrays of produced muons."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from shipgen.bundle.bundle import DEFAULT_BUNDLE
+from shipgen.bundle.bundle import INDEX as BUNDLE_INDEX
+from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY
+from shipgen.files.outputs import sha256
+from shipgen.files.rootfile import open_root, readable
+from shipgen.muons.categories import CATEGORIES
+from shipgen.provenance import read_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+#: Characters of an entry of the provenance that are shown; the file has all of it.
+_LONGEST = 240
+
+#: Entries of the provenance that the table of rates shows.
+_IN_TABLE = ("counts", "by_category")
+
+
+def describe_file(path: Path) -> Iterator[str]:
+    """Yield what a ROOT file or a file of arrays holds, its rates and how it was made.
+
+    Raises
+    ------
+    InputError
+        It is damaged or none of these.
+    """
+    # Reading arrays needs more modules than most want.
+    from shipgen.files.arrays import MAGIC
+
+    with readable(path), path.open("rb") as file:
+        kind = MAGIC.get(file.read(4))
+    if kind is None:
+        yield from _root(path)
+        return
+    from shipgen.files.convert import open_muons
+
+    with open_muons(path) as muons:
+        yield f"{kind} file {path}: {len(muons):,} muons"
+        yield from _summary(muons.summary, muons.provenance)
+    yield from describe_provenance(muons.provenance)
+
+
+def _root(path: Path) -> Iterator[str]:
+    with open_root(path) as file, readable(path):
+        found = read_objects(file, PROVENANCE_KEY)
+        provenance = (found[-1] if found else None) or {}
+        yield f"ROOT file {path}: {provenance.get('kind', 'not made by shipgen')}"
+        for name, kind in file.classnames(cycle=False).items():
+            if kind in {"TTree", "TNtuple"} or "RNTuple" in kind:
+                tree = file[name]
+                what = "fields" if "RNTuple" in kind else "branches"
+                short = "RNTuple" if "RNTuple" in kind else kind
+                yield f"  {short} {name}: {tree.num_entries:,} entries, {len(tree.keys())} {what}"
+            elif name not in {PROVENANCE_KEY, FILE_SUMMARY_KEY}:
+                yield f"  {kind} {name}"
+        if len(found) > 1:
+            yield f"  merged from {len(found)} files by hadd, whose POT differ: its weights have no meaning"
+        summaries = read_objects(file, FILE_SUMMARY_KEY)
+    yield from _summary((summaries[-1] if summaries else None) or {}, provenance)
+    yield from describe_provenance(provenance)
+
+
+def _summary(summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Yield FairShip's summary, a line a category, and whose networks made the muons."""
+    if summary:
+        yield f"  {FILE_SUMMARY_KEY}: {json.dumps(summary)}"
+    yield from _rates(provenance)
+    made_with = provenance.get("bundle")
+    index = DEFAULT_BUNDLE / BUNDLE_INDEX
+    if isinstance(made_with, dict) and index.is_file() and made_with.get("sha256") == sha256(index):
+        yield "  made with the default bundle: `shipgen info` shows its figures of merit and uncertainty"
+
+
+def _rates(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Yield muons, muons per POT and share of each category, as far as the file states them."""
+    try:
+        pot = float(provenance["pot"])
+        if provenance.get("kind") == KIND_TRAINING:
+            rows = {name: (one["muons"], one["weight"]) for name, one in provenance["by_category"].items()}
+            whole = float(provenance["sum_of_weights"])
+        else:
+            whole, weight = float(provenance["sum_of_weights"]) / pot, float(provenance["weight"])
+            # Where muons have different weights, sums of them by category are not stated.
+            equal = math.isclose(whole * pot, weight * provenance["muons"], rel_tol=1e-6)
+            rows = {
+                name: (number, number * weight / pot if equal else None)
+                for name, number in provenance["counts"].items()
+            }
+        lines = [
+            f"  {category.name:16} {_row(*rows[category.name], whole)}"
+            for category in CATEGORIES
+            if category.name in rows
+        ]
+        number = sum(found for found, _ in rows.values())
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
+        return
+    yield f"  {'category':16} {'muons':>16} {'muons/POT':>11} {'share':>8}"
+    yield from lines
+    yield f"  {'all':16} {_row(number, whole, whole)}"
+
+
+def _row(number: int, rate: float | None, whole: float) -> str:
+    return f"{number:16,}" + ("" if rate is None else f" {rate:11.4e} {rate / whole:8.2%}")
+
+
+def describe_provenance(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the entries of a provenance."""
+    for key, value in content.items():
+        if key in _IN_TABLE:
+            continue
+        text = value if isinstance(value, str) else json.dumps(value)
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (all of it is in the JSON itself)"
+        yield f"  {key}: {shown}"

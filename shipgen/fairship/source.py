@@ -1,0 +1,268 @@
+"""The muon source for FairShip: a ``FairGenerator`` that makes its muons while the simulation runs.
+
+>>> from shipgen.fairship import muon_source
+>>> source = muon_source(seed=1)
+>>> primGen.AddGenerator(source)
+>>> ...  # run
+>>> header.SetTitle(f"POT = {source.muons.pot:.6g}")
+
+FairShip's environment needs NumPy and ONNX Runtime beside shipgen. ROOT is imported when a source is made.
+`docs/fairship.md` shows the lines of a simulation macro.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from shipgen.errors import InputError, ShipgenError
+from shipgen.generate.events import MuonEvents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shipgen.bundle.bundle import Bundle
+
+#: What FairRoot calls the source in its messages.
+NAME = "shipgen"
+
+#: FairRoot keeps pointers to its generators, which Python does not count.
+_ALIVE: list[Any] = []
+
+#: The generator as ROOT's interpreter compiles it: it reads events out of NumPy's memory and calls Python,
+#: which overrides the methods from `OpenBundle` to `Tell`, only when nothing is left there. An event through
+#: PyROOT alone costs several us more.
+_READER = """
+#if __has_include("FairGenerator.h") && __has_include("FairPrimaryGenerator.h")
+#include "FairGenerator.h"
+#include "FairPrimaryGenerator.h"
+#endif
+#include <cstdint>
+#include <exception>
+
+class MuonReaderOfShipgen : public FairGenerator {
+ public:
+   MuonReaderOfShipgen(const char *name) : FairGenerator(name) {}
+   Bool_t Init() override { return OpenBundle(); }
+   Bool_t ReadEvent(FairPrimaryGenerator *primary) override {
+      if (fFailed)
+         return kFALSE;
+      try {
+         fFailed = !PassEvent(*primary);
+      } catch (const std::exception &error) {
+         fFailed = true;
+         Tell(error.what());
+      } catch (...) {
+         fFailed = true;
+         Tell("an exception of the simulation");
+      }
+      return !fFailed;
+   }
+   virtual bool OpenBundle() { return false; }
+   virtual bool NextMuons() { return false; }
+   virtual bool NextCounts() { return false; }
+   virtual void Tell(const char *) {}
+   void SetRead(long *read) { fRead = read; }
+   void SetMuons(const double *rows, long n) { fRows = rows, fMuons = n, fMuon = 0; }
+   void SetCounts(const long *counts, long n) { fCounts = counts, fEvents = n, fEvent = 0; }
+
+ private:
+   bool PassEvent(FairPrimaryGenerator &primary) {
+      if (fEvent == fEvents && !NextCounts())
+         return false;
+      for (long left = fCounts[fEvent]; left > 0; --left, ++fMuon) {
+         if (fMuon == fMuons && !NextMuons())
+            return false;
+         const double *row = fRows + fMuon;
+         const auto at = [&](long column) { return row[column * fMuons]; };
+         if (at(0) == 0)
+            continue;
+         primary.AddTrack(static_cast<int>(at(0)), at(1), at(2), at(3), at(4), at(5), at(6), -1, true, -9e9,
+                          0., at(7));
+         ++fRead[1];
+      }
+      ++fEvent;
+      ++fRead[0];
+      return true;
+   }
+   bool fFailed = false;
+   const double *fRows = nullptr;
+   const long *fCounts = nullptr;
+   long fMuons = 0, fMuon = 0, fEvents = 0, fEvent = 0, *fRead = nullptr;
+};
+"""
+
+
+def muon_source(
+    bundle: Bundle | Path | str | None = None,
+    *,
+    seed: int | None = None,
+    muons_per_event: int | None = None,
+    pot_per_event: float | None = None,
+    energy_cut: float | None = None,
+    smear_beam: float = 0.0,
+    paint_beam: float = 0.0,
+    target_z: float = 0.0,
+    base: type | None = None,
+) -> Any:
+    """Return a generator for ``FairPrimaryGenerator.AddGenerator``.
+
+    Its attribute ``muons`` is the `shipgen.generate.events.MuonEvents` that it reads: seed, weight, events
+    and muons so far, the protons on target that these stand for, FairShip's ``FileSummary``, provenance.
+
+    Parameters
+    ----------
+    bundle, seed, muons_per_event, pot_per_event, energy_cut, smear_beam, paint_beam, target_z
+        As for `shipgen.generate.events.MuonEvents`: one muon an event, endless, vertices not smeared.
+    base : type, optional
+        What to derive from in Python; ``ROOT.FairGenerator``, in C++, when not given.
+
+    Raises
+    ------
+    InputError
+        An option is out of range, or ROOT has no ``FairGenerator``. A bundle that cannot be used is told by
+        ``Init``, which FairRoot calls and which then returns false.
+    """
+    muons = MuonEvents(
+        bundle,
+        seed=seed,
+        muons_per_event=muons_per_event,
+        pot_per_event=pot_per_event,
+        energy_cut=energy_cut,
+        smear_beam=smear_beam,
+        paint_beam=paint_beam,
+        target_z=target_z,
+    )
+    if base is not None:
+        source = _derive(base)(muons)
+    else:
+        root = _root()
+        source = (_derive_reader() or _derive(root.FairGenerator))(muons)
+        # The primary generator deletes what was added to it.
+        root.SetOwnership(source, False)
+    _ALIVE.append(source)
+    return source
+
+
+def _root() -> Any:
+    """Return the module ROOT; raise `InputError` where it has no FairRoot."""
+    try:
+        import ROOT
+    except ImportError as error:
+        raise InputError("ROOT cannot be imported: run this in FairShip's environment") from error
+    if not hasattr(ROOT, "FairGenerator"):
+        raise InputError("ROOT knows no FairGenerator: run this in FairShip's environment (FairRoot loaded)")
+    return ROOT
+
+
+class _Teller:
+    """Says what is wrong, once: FairRoot goes on to the first event when `Init` fails."""
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def __call__(self, error: BaseException | str) -> None:
+        if not self.told:
+            kind = "" if isinstance(error, (ShipgenError, str)) else f"{type(error).__name__}: "
+            sys.stderr.write(f"{NAME}: {kind}{' '.join(str(error).split())}".rstrip(": ") + "\n")
+        self.told = True
+
+
+def _opened(muons: MuonEvents, tell: _Teller) -> bool:
+    """Load the bundle and say what the run will be made of; say why and return false where that fails."""
+    try:
+        if muons.open():
+            facts = f"bundle {muons.bundle.name} {muons.bundle.sha256[:12]}, seed {muons.seed}"
+            sys.stdout.write(f"{NAME}: {facts}, {muons.bundle.rate:.6g} muons per proton on target\n")
+            # FairRoot may end the process in a way that leaves Python's output behind.
+            sys.stdout.flush()
+    except Exception as error:  # noqa: BLE001
+        tell(error)
+        return False
+    return True
+
+
+# FairRoot's methods stand in the classes themselves: PyROOT does not look for them in another base. They
+# raise nothing, for that would go through the simulation's own frames, with its files open.
+
+
+@cache
+def _derive(base: Any) -> Any:
+    """Return the class of sources with the base class `base`, in Python."""
+
+    class MuonSource(base):  # type: ignore[misc]
+        """Muons of shipgen for FairRoot."""
+
+        def __init__(self, muons: MuonEvents) -> None:
+            super().__init__(NAME)
+            self.muons, self._tell = muons, _Teller()
+
+        def Init(self) -> bool:  # noqa: N802
+            """Load the bundle; say why and return false where that fails."""
+            return _opened(self.muons, self._tell)
+
+        def ReadEvent(self, primary: Any) -> bool:  # noqa: N802
+            """Pass the next event's muons to `primary`; say why and return false, which ends the run."""
+            if not self._tell.told:
+                try:
+                    self.muons.next_event(primary.AddTrack)
+                except BaseException as error:  # noqa: BLE001
+                    self._tell(error)
+            return not self._tell.told
+
+    return MuonSource
+
+
+@cache
+def _derive_reader() -> Any:
+    """Return the class of sources whose events are read in C++; ``None``, and say so, where that fails."""
+    import ROOT
+
+    if not ROOT.gInterpreter.Declare(_READER):
+        sys.stderr.write(
+            f"{NAME}: FairRoot's headers are not found, events pass through Python: some us more each\n"
+        )
+        return None
+
+    class MuonSource(ROOT.MuonReaderOfShipgen):  # type: ignore[misc]
+        """Muons of shipgen for FairRoot."""
+
+        def __init__(self, muons: MuonEvents) -> None:
+            super().__init__(NAME)
+            self.muons, self._tell = muons, _Teller()
+            self._blocks, self._counts = muons.blocks(), muons.counts()
+            self.SetRead(muons.read)
+
+        def OpenBundle(self) -> bool:  # noqa: N802
+            """Load the bundle; say why and return false where that fails."""
+            return _opened(self.muons, self._tell)
+
+        def NextMuons(self) -> bool:  # noqa: N802
+            """Hand over the next muons; say why and return false, which ends the run."""
+            try:
+                # Kept: C++ reads from it.
+                self._rows = next(self._blocks).rows
+            except BaseException as error:  # noqa: BLE001
+                self._tell(error)
+                return False
+            self.SetMuons(self._rows.reshape(-1), self._rows.shape[1])
+            return True
+
+        def NextCounts(self) -> bool:  # noqa: N802
+            """Hand over how many muons the next events have; say why and return false."""
+            if self._tell.told:
+                return False
+            try:
+                self._sizes = next(self._counts)
+            except BaseException as error:  # noqa: BLE001
+                self._tell(error)
+                return False
+            self.SetCounts(self._sizes, len(self._sizes))
+            return True
+
+        def Tell(self, error: str) -> None:  # noqa: N802
+            """Say what the simulation threw."""
+            self._tell(error)
+
+    return MuonSource

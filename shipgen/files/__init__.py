@@ -1,0 +1,1 @@
+"""Files: layouts, encodings, growing ROOT files, arrays; readers and writers of each."""

@@ -1,0 +1,162 @@
+"""A ROOT file that grows by clusters and can be taken up again where it stopped.
+
+Clusters are appended as the records that ROOT stores them in, so a file that was cut off anywhere is good up
+to its last whole cluster. Only `ClusterFile.finish` adds what points to them, and makes it a ROOT file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from shipgen.files.records import Baskets, Pages, Records, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from shipgen.files.clusters import Cluster
+    from shipgen.files.layouts import Layout
+
+#: Where clusters begin: behind uproot's empty file of 2 kB, with room for the description of a small tree.
+HEAD = 2**13
+
+#: Clusters whose bytes may wait in the system's memory.
+_WAITING = 8
+
+
+class _Untruncated(io.BufferedRandom):
+    """A file that keeps its content where uproot would begin with an empty one."""
+
+    def truncate(self, size: int | None = None) -> int:
+        """Refuse, which uproot takes for the file's nature."""
+        raise io.UnsupportedOperation(f"not to {size} bytes")
+
+
+class ClusterFile:
+    """One TTree or RNTuple in a growing file; a context manager, which closes it.
+
+    Parameters
+    ----------
+    path : Path
+        The growing file; made if nothing is `stored` in it.
+    layout : Layout
+        Tree, branches, types and units.
+    compression : uproot.compression.Compression or None
+        For what is stored beside the clusters.
+    stored : sequence of Stored
+        Clusters that are in the file already, as `intact` gives them; what lies behind them is cut off.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+
+    def __init__(self, path: Path, layout: Layout, compression: Any, stored: Sequence[Stored] = ()) -> None:
+        self._path = path
+        self._compression = compression
+        self._records: Records = Pages(layout) if layout.rntuple else Baskets(layout)
+        self.stored = list(stored)
+        self._end = stored[-1].end if stored else HEAD
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            os.ftruncate(self._file, self._end)
+        except OSError:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    @property
+    def rows(self) -> int:
+        """Muons in the file."""
+        return sum(stored.rows for stored in self.stored)
+
+    def append(self, cluster: Cluster) -> Stored:
+        """Append `cluster`; an OSError leaves the file as it was, but for bytes behind its end."""
+        import xxhash
+
+        buffers: list[Any] = []
+        check, place = xxhash.xxh3_64(), self._end
+        for column, block in enumerate(cluster.blocks):
+            header = self._records.header(column, cluster.rows, block.size, len(block), place)
+            place += len(header) + len(block)
+            for buffer in (header + block.head, block.data):
+                buffers.append(buffer)
+                check.update(buffer)
+        _write(self._file, buffers, self._end)
+        sizes = tuple(len(block) for block in cluster.blocks)
+        length = place - self._end
+        self.stored.append(Stored(self._end, length, cluster.rows, sizes, check.hexdigest(), cluster.weight))
+        self._end = place
+        self._write_behind()
+        return self.stored[-1]
+
+    def _write_behind(self) -> None:
+        """Have the system begin to write what is new, and forget what is on disk.
+
+        Left alone it keeps all of a file in memory that nobody reads: memory that it takes anew for every
+        page, which costs several times what writing does, and a long wait at the end.
+        """
+        if hasattr(os, "posix_fadvise"):
+            start = self.stored[-_WAITING:][0].start
+            with suppress(OSError):
+                os.posix_fadvise(self._file, start, self._end - start, os.POSIX_FADV_DONTNEED)
+
+    def finish(self, objects: Mapping[str, str]) -> None:
+        """Make the file a ROOT file, with `objects` (name to text) stored beside the muons."""
+        import uproot
+
+        # Without what an interrupted attempt may have written before.
+        os.ftruncate(self._file, self._end)
+        # Not `update`: that cannot move what it finds beyond 2 GB.
+        with (
+            _Untruncated(io.FileIO(self._path, "r+")) as raw,
+            uproot.recreate(raw, compression=self._compression) as file,
+        ):
+            free = file._cascading.freesegments  # noqa: SLF001
+            # All up to here is in use but for what is left of the head.
+            head = free.allocate(self._end - free.key.location)
+            free.release(head, HEAD)
+            free.write(file.file.sink)
+            self._records.finish(file, self.stored)
+            for name, text in objects.items():
+                file[name] = text
+            for start, stop in free.data.slices:
+                # How ROOT marks a gap, for those who walk from record to record.
+                file.file.sink.write(start, struct.pack(">i", start - stop))
+
+
+def intact(path: Path, stored: Sequence[Stored]) -> list[Stored]:
+    """Return those first clusters of `stored` that the file at `path` holds unharmed."""
+    import xxhash
+
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        for number, one in enumerate(stored):
+            file.seek(one.start)
+            if xxhash.xxh3_64(file.read(one.length)).hexdigest() != one.check:
+                return list(stored[:number])
+    return list(stored)
+
+
+def _write(file: int, buffers: Sequence[Any], place: int) -> None:
+    """Write all of `buffers` from `place` on."""
+    left = [memoryview(buffer).cast("B") for buffer in buffers]
+    while left:
+        # No system takes more than 1024 buffers a call.
+        written = os.pwritev(file, left[:512], place)
+        place += written
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if left:
+            left[0] = left[0][written:]

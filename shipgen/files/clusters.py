@@ -1,0 +1,167 @@
+"""Clusters: muons of a chunk as they go to disk, one compressed block a branch. Made by the workers."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from shipgen.muons.columns import CHUNK_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from shipgen.files.layouts import Branch, Layout
+    from shipgen.muons.columns import Array, Columns
+
+
+#: Bytes before a compressed block: algorithm, its version, sizes after and before.
+_ROOT_HEADER = 9
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """One branch's values of a cluster.
+
+    Attributes
+    ----------
+    size : int
+        Bytes before compression.
+    data : bytes-like
+        What is stored, but for its first bytes if these are in `head`.
+    head : bytes
+        How it was compressed; apart, so that nothing need be copied behind it.
+    """
+
+    size: int
+    data: Any
+    head: bytes = b""
+
+    def __len__(self) -> int:
+        """Return the bytes that are stored."""
+        return len(self.head) + len(self.data)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Cluster:
+    """Muons that are stored together: a basket of each branch of a TTree, a page of each RNTuple column.
+
+    Attributes
+    ----------
+    rows : int
+        Muons.
+    blocks : tuple of Block
+        In the order of the layout's branches.
+    weight : float, optional
+        Sum of the muons' weights, where these differ.
+    """
+
+    rows: int
+    blocks: tuple[Block, ...]
+    weight: float | None = None
+
+
+class ClusterEncoder:
+    """Turns columns into clusters; calls from several threads are independent.
+
+    Branches that hold the same values share a block, and blocks of constants are made once.
+
+    Parameters
+    ----------
+    layout : Layout
+        Branches, types and units.
+    constants : mapping of str to float
+        Columns with one value for the whole file.
+    target_start : float
+        z of the target's start in the frame of the columns, cm.
+    compression : uproot.compression.Compression or None
+        As `shipgen.files.tree_writer.parse_compression` gives it.
+    """
+
+    def __init__(
+        self, layout: Layout, constants: Mapping[str, float], target_start: float, compression: Any
+    ) -> None:
+        self._layout = layout
+        self._constants = constants
+        self._target_start = target_start
+        self._compress = _compressor(compression)
+        # TTree stores big-endian numbers, RNTuple little-endian ones.
+        self._order: Literal["<", ">"] = "<" if layout.rntuple else ">"
+        self._kept: dict[str, Block] = {}
+
+    def __call__(self, columns: Columns) -> Cluster:
+        """Encode all muons in `columns` (cm, GeV)."""
+        rows = len(next(iter(columns.values())))
+        blocks: dict[Branch, Block] = {}
+        for branch in self._layout.branches:
+            same = replace(branch, name="")
+            if same in blocks:
+                continue
+            if branch.column in columns:
+                blocks[same] = self._block(self._fill(branch, columns))
+            elif rows == CHUNK_SIZE:
+                if branch.name not in self._kept:
+                    self._kept[branch.name] = self._block(self._fill(branch, columns))
+                blocks[same] = self._kept[branch.name]
+            else:
+                blocks[same] = self._block(self._fill(branch, columns))
+        stored = tuple(blocks[replace(branch, name="")] for branch in self._layout.branches)
+        weights = columns.get("weight")
+        return Cluster(rows, stored, None if weights is None else float(weights.sum(dtype=np.float64)))
+
+    def _fill(self, branch: Branch, columns: Columns) -> Array:
+        layout = replace(self._layout, branches=(branch,))
+        return layout.fill(columns, self._constants, self._target_start)[branch.name]
+
+    def _block(self, values: Array) -> Block:
+        stored = values.astype(values.dtype.newbyteorder(self._order), copy=False)
+        content = stored.view(np.uint8)
+        head, data = self._compress(content)
+        if data is content and np.may_share_memory(stored, values):
+            # Not compressed: still the caller's memory, which the next chunk overwrites.
+            data = content.copy()
+        return Block(stored.nbytes, data, head)
+
+
+class _Zstd:
+    """Compresses by ZSTD, each thread with a context of its own, where uproot begins a new one each time.
+
+    That, and for level 1 a table of matches that stays in the processor's first cache, takes a fifth less
+    time, and gives blocks of the same size.
+
+    Parameters
+    ----------
+    level : int
+        1 to 22.
+    """
+
+    def __init__(self, level: int) -> None:
+        import zstandard
+
+        other = {"hash_log": 10} if level == 1 else {}
+        self._parameters = zstandard.ZstdCompressionParameters.from_level(level, **other)
+        self._local = threading.local()
+
+    def __call__(self, content: Array) -> tuple[bytes, Any]:
+        """Return head and data of `content` as ROOT stores it; itself if it cannot be compressed."""
+        if not hasattr(self._local, "context"):
+            import zstandard
+
+            self._local.context = zstandard.ZstdCompressor(compression_params=self._parameters)
+        data: bytes = self._local.context.compress(content)
+        if len(data) + _ROOT_HEADER >= content.nbytes:
+            return b"", content
+        # ROOT, core/zstd/src/ZipZSTD.cxx; a block of a chunk is never above the 16 MiB that fit.
+        sizes = b"".join(size.to_bytes(3, "little") for size in (len(data), content.nbytes))
+        return b"ZS\x01" + sizes, data
+
+
+def _compressor(compression: Any) -> Callable[[Array], tuple[bytes, Any]]:
+    """Return what compresses blocks as ROOT stores them, to head and data."""
+    from uproot.compression import ZSTD, compress
+
+    if isinstance(compression, ZSTD):
+        return _Zstd(compression.level)
+    return lambda content: (b"", compress(content, compression))

@@ -1,0 +1,1 @@
+"""From a bundle and a plan to muons in memory."""

@@ -1,0 +1,151 @@
+"""Which muons of a bundle are produced, in which mixture, and where the beam is; weights stay right.
+
+Categories left out have a rate of 0, so that a number of protons still gives the right number of the others.
+Another share of positive muons changes the numbers of each charge, and weights make up for it. A smeared beam
+moves muons and changes no weight.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.errors import InputError
+from shipgen.generate.streams import BEAM, stream
+from shipgen.muons.categories import CATEGORY_NAMES, category_by_name
+
+if TYPE_CHECKING:
+    from shipgen.bundle.bundle import Bundle
+    from shipgen.generate.plan import Chunk
+    from shipgen.muons.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked for beside the amount.
+
+    Attributes
+    ----------
+    categories : tuple of str
+        Names of those that are produced; all when empty.
+    charge_fraction : float, optional
+        Share of positive muons among those produced; as the bundle has it when not given.
+    smear_beam, paint_beam : float
+        Standard deviation of the beam's position in x and y, and radius of the circle it is painted on, cm;
+        drawn for each muon. FairShip's ``MuonBackGenerator`` takes 0.8 and 5 when it reads a file.
+
+    Raises
+    ------
+    InputError
+        A category is unknown, or a number out of range.
+    """
+
+    categories: tuple[str, ...] = ()
+    charge_fraction: float | None = None
+    smear_beam: float = 0.0
+    paint_beam: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` where something cannot be."""
+        for name in self.categories:
+            category_by_name(name)
+        fraction = self.charge_fraction
+        if fraction is not None and not 0 < fraction < 1:
+            raise InputError(
+                f"charge_fraction = {fraction!r} is not between 0 and 1: for one charge choose its categories"
+            )
+        for name, value in (("smear_beam", self.smear_beam), ("paint_beam", self.paint_beam)):
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{name} = {value!r} is not a number of centimetres, 0 or more")
+
+    @property
+    def moved(self) -> bool:
+        """Whether muons are moved with the beam."""
+        return self.smear_beam > 0 or self.paint_beam > 0
+
+    @property
+    def beam(self) -> str:
+        """What is done to the beam's position, for the provenance."""
+        if not self.moved:
+            return "not smeared: prompt muons start at x = y = 0"
+        return (
+            f"smeared by {self.smear_beam:g} cm in x and y and painted on a circle of {self.paint_beam:g} "
+            "cm, each muon by itself: read without smearing it again"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what differs from all that the bundle makes, as plain values."""
+        content: dict[str, Any] = {}
+        if self.categories:
+            content["categories"] = [name for name in CATEGORY_NAMES if name in self.categories]
+        if self.charge_fraction is not None:
+            content["charge_fraction"] = self.charge_fraction
+        if self.moved:
+            content |= {"smear_beam_cm": self.smear_beam, "paint_beam_cm": self.paint_beam}
+        return content
+
+    def words(self) -> list[str]:
+        """Return the options of a command line that give it."""
+        found = [word for name in self.categories for word in ("--category", name)]
+        if self.charge_fraction is not None:
+            found += ["--charge-fraction", repr(self.charge_fraction)]
+        if self.smear_beam:
+            found += ["--smear-beam", repr(self.smear_beam)]
+        if self.paint_beam:
+            found += ["--paint-beam", repr(self.paint_beam)]
+        return found
+
+    def of(self, bundle: Bundle) -> Bundle:
+        """Return `bundle` with the rates that are drawn from, and the factors of the weights.
+
+        Rates times factors are the bundle's own rates, of the categories that are produced.
+
+        Raises
+        ------
+        InputError
+            No muons are left, or those of one charge are missing.
+        """
+        if not self.categories and self.charge_fraction is None:
+            return bundle
+        chosen = [
+            entry.rate if not self.categories or entry.category.name in self.categories else 0.0
+            for entry in bundle.entries
+        ]
+        total = math.fsum(chosen)
+        if not total > 0:
+            raise InputError(f"bundle {bundle.name} makes no muons of {', '.join(self.categories)}")
+        shares = dict.fromkeys((13, -13), 1.0)
+        if self.charge_fraction is not None:
+            for pdg, wanted in ((-13, self.charge_fraction), (13, 1 - self.charge_fraction)):
+                rates = zip(bundle.entries, chosen, strict=True)
+                there = math.fsum(rate for entry, rate in rates if entry.category.pdg == pdg)
+                if not there > 0:
+                    raise InputError(
+                        "a charge fraction needs categories of both charges: choose some of each"
+                    )
+                shares[pdg] = wanted * total / there
+        entries = tuple(
+            replace(entry, rate=rate * shares[entry.category.pdg], factor=1 / shares[entry.category.pdg])
+            for entry, rate in zip(bundle.entries, chosen, strict=True)
+        )
+        return replace(bundle, entries=entries)
+
+    def move(self, chunk: Chunk, batch: Batch) -> None:
+        """Move the muons of a chunk in place; depends on the chunk's number and the seed alone."""
+        if not self.moved:
+            return
+        rng = stream(chunk.seed, chunk.index, BEAM)
+        if self.smear_beam:
+            batch.x[:] += rng.normal(0, self.smear_beam, len(batch)).astype(np.float32)
+            batch.y[:] += rng.normal(0, self.smear_beam, len(batch)).astype(np.float32)
+        if self.paint_beam:
+            phi = rng.uniform(0, 2 * math.pi, len(batch))
+            batch.x[:] += (self.paint_beam * np.cos(phi)).astype(np.float32)
+            batch.y[:] += (self.paint_beam * np.sin(phi)).astype(np.float32)
+
+
+#: All muons of a bundle as they are.
+EVERYTHING = Selection()

@@ -1,0 +1,1 @@
+"""What a muon is: categories, columns, batches, quantities, regions."""

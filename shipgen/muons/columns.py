@@ -1,0 +1,17 @@
+"""Types of columns that pass between modules: NumPy arrays, one a quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Array = npt.NDArray[np.generic]
+Columns = Mapping[str, npt.NDArray[np.generic]]
+
+#: Muons of a full chunk, the unit of all work on columns: one basket of 1 MiB a float32 branch.
+CHUNK_SIZE = 2**18

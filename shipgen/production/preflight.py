@@ -1,0 +1,136 @@
+"""What is looked at before a production: its names, the room on disk, and what earlier runs left."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.errors import InputError
+from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
+from shipgen.files.outputs import check_idle, check_output, unfinished
+from shipgen.files.rootfile import open_root, readable
+from shipgen.files.tree_writer import parse_compression
+from shipgen.production.output_files import kept_muons, numbered
+from shipgen.provenance import read_objects
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shipgen.files.layouts import Layout
+    from shipgen.files.rootfile import Location
+    from shipgen.production.output_files import Files
+
+#: What unfinished work of this kind is called; its number goes up when the same command makes other muons.
+WORK = "production 1"
+
+#: Bytes that the six features and the code of a muon take compressed, measured (21 and 25) and a tenth more.
+_COMPRESSED = {"lz4": 28}
+_COMPRESSED_WELL = 23
+
+#: How much more they take as doubles, measured.
+_AS_DOUBLES = 1.25
+
+
+def check_request(
+    path: Path, compression: str, max_per_file: int | None, *, force: bool, resume: bool
+) -> None:
+    """Raise `InputError` when `shipgen.production.produce.produce` would; what needs no bundle."""
+    parse_compression(compression)
+    if max_per_file is not None and max_per_file < 1:
+        raise InputError(f"max_per_file = {max_per_file} is not above zero")
+    check_output(path, force=force or resume or max_per_file is not None)
+    if unfinished(path) is not None:
+        check_idle(path)
+        if not (resume or force):
+            raise InputError(f"{path} was begun and not completed: --resume goes on, --force begins anew")
+
+
+def check_stale(files: Files) -> None:
+    """Raise `InputError` when an earlier production of more files would be mixed up with this one."""
+    if stale := files.stale():
+        few = ", ".join(path.name for path in stale[:3])
+        more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+        raise InputError(
+            f"{few}{more} would seem to be of this production, which has {len(files)} files: remove them, or "
+            "choose another name"
+        )
+
+
+def check_space(path: Path, muons: float, layout: Layout, compression: str, *, resume: bool) -> str | None:
+    """Return a warning when the disk has less room than `muons` are likely to need.
+
+    Parameters
+    ----------
+    path : Path
+        The output.
+    muons : float
+        All of the production.
+    layout, compression : Layout, str
+        How they are stored.
+    resume : bool
+        Whether those that an interrupted run has written, also to files that are complete, are kept.
+
+    Raises
+    ------
+    InputError
+        It has less than half of it.
+    """
+    where = path.resolve()
+    work = where.with_name(f"{where.name}.work")
+    if resume:
+        muons = max(muons - kept_muons(work), 0)
+    need, free = muons * bytes_per_muon(layout, compression), shutil.disk_usage(where.parent).free
+    if not resume:
+        # It will be removed.
+        free += sum(file.stat().st_size for file in work.glob("*"))
+    if need <= free:
+        return None
+    told = f"{muons:.3g} muons need about {need / 1e9:.3g} GB and the disk has {free / 1e9:.3g} GB left"
+    if need > 2 * free:
+        raise InputError(f"{told}: ask for less, or choose another disk")
+    return told
+
+
+def bytes_per_muon(layout: Layout, compression: str) -> float:
+    """Return the bytes that a muon is likely to take on disk."""
+    sizes = [dtype.itemsize for dtype in layout.branch_types().values()]
+    if compression == "none":
+        return float(sum(sizes))
+    size = _COMPRESSED.get(compression.partition(":")[0], _COMPRESSED_WELL)
+    return size * _AS_DOUBLES if max(sizes) > np.dtype("f4").itemsize else float(size)
+
+
+def earlier_seed(path: Path, *, split: bool) -> int | None:
+    """Return the seed of what was begun or completed at `path`, ``None`` without it.
+
+    The first file says it where the muons are `split` into several.
+    """
+    left = unfinished(path)
+    if left is not None:
+        return int(left["seed"]) if left.get("work") == WORK else None
+    files = numbered(path)[:1] if split else [path]
+    seed = (read_provenance(files[0]) or {}).get("seed") if files else None
+    return seed if isinstance(seed, int) else None
+
+
+def read_provenance(path: Location, tree: str | None = None) -> dict[str, Any] | None:
+    """Return what a produced file says of itself; ``None`` for any other file, and for merged ones.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file or its URL, which need not exist.
+    tree : str, optional
+        Its tree, which then has to have the muons it says.
+    """
+    try:
+        with open_root(path) as file, readable(path):
+            found = read_objects(file, PROVENANCE_KEY)
+            entries = file[tree].num_entries if tree is not None else None
+    except InputError:
+        return None
+    if len(found) != 1 or found[0] is None or found[0].get("kind") != KIND_PRODUCED:
+        return None
+    return found[0] if entries in (None, found[0].get("muons")) else None

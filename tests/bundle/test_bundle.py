@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from helpers.bundles import RATES, write_test_bundle
+from shipgen.bundle.bundle import Bundle
+from shipgen.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def copy(bundle: Bundle, tmp_path: Path) -> Path:
+    return shutil.copytree(bundle.path, tmp_path / "copy")
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    index = json.loads((folder / "bundle.json").read_text())
+    change(index)
+    (folder / "bundle.json").write_text(json.dumps(index))
+
+
+def test_reads_what_was_written(bundle: Bundle) -> None:
+    again = Bundle.open(bundle.path)
+    assert again == bundle
+    assert again.rate == pytest.approx(sum(RATES.values()))
+    assert [entry.category.number for entry in again.entries] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda index: index.update(format="other"), "'other'"),
+        (lambda index: index.update(format_version=2), "version 2"),
+        (lambda index: index.pop("energy_cut"), "'energy_cut' is missing"),
+        (lambda index: index.update(target_start="here"), "here"),
+        (lambda index: index["categories"].pop(), "0 entries for category muminus_offaxis"),
+        (lambda index: index["categories"].append(index["categories"][0]), "2 entries for category"),
+        (lambda index: index["categories"][0].update(pdg=13), "PDG code or features of muplus_onaxis"),
+        (lambda index: index["categories"][1].update(features=["z"]), "features of muminus_onaxis"),
+        (lambda index: index["categories"][0].update(rate=-1.0), "rate -1.0"),
+        (lambda index: [c.update(rate=0.0) for c in index["categories"]], "rates sum to 0"),
+        (lambda index: index["categories"][0].update(rate="nan"), "rate of muplus_onaxis is nan"),
+        (lambda index: index["categories"][0].update(file="../x.onnx"), "outside the folder"),
+        (lambda index: index["categories"][0].update(file="x.onnx"), "cannot be read"),
+        (lambda index: index["categories"][0].update(sha256="0"), "hash differs"),
+        (lambda index: index["categories"][0].update(latent_size=7), r"float32\[N, 7\]"),
+        (lambda index: index.update(categories=3), "cannot be used"),
+        (lambda index: index.update(categories=["a"]), "cannot be used"),
+        (lambda index: index["units"].update(z="m"), "z is in 'm', not in 'cm'"),
+        (lambda index: index.pop("units"), "'units' is missing"),
+        (lambda index: index.update(energy_cut=-5), "negative cut"),
+        (lambda index: index["categories"][0].update(number=9), "number, PDG code"),
+        (lambda index: index["categories"][1].update(index["categories"][0], name="muminus_onaxis"), "PDG"),
+    ],
+)
+def test_index_is_checked(copy: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
+    edit(copy, change)
+    with pytest.raises(BundleError, match=message):
+        Bundle.open(copy)
+
+
+def test_by_index_and_by_name(bundle: Bundle) -> None:
+    assert Bundle.open(bundle.path / "bundle.json") == bundle
+    assert Bundle.open("default") == Bundle.open()
+
+
+def test_missing_and_damaged_files(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle"):
+        Bundle.open(tmp_path / "nowhere")
+    network = copy / "muplus_onaxis.onnx"
+    whole = network.read_bytes()
+    network.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BundleError, match="damaged"):
+        Bundle.open(copy)
+    (copy / "bundle.json").write_text("{")
+    with pytest.raises(BundleError, match="not valid JSON"):
+        Bundle.open(copy)
+
+
+def test_a_damaged_network_with_the_right_hash(copy: Path) -> None:
+    import hashlib
+
+    garbage = b"not a network"
+    (copy / "muplus_onaxis.onnx").write_bytes(garbage)
+    edit(copy, lambda index: index["categories"][0].update(sha256=hashlib.sha256(garbage).hexdigest()))
+    with pytest.raises(BundleError, match="no ONNX model"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [({"output": "other"}, "'muons' float32"), ({"factor": float("nan")}, "no finite muons")],
+)
+def test_networks_are_tried(tmp_path: Path, fault: dict[str, object], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        write_test_bundle(tmp_path / "faulty", muplus_offaxis=fault)
+
+
+def test_default_bundle_is_complete_and_honest() -> None:
+    bundle = Bundle.open()
+    assert bundle.label == "Pythia 8 cascade, SHiP-like"
+    assert bundle.rate == pytest.approx(1.52e-3, rel=0.02)
+    assert "/" not in bundle.provenance["sample"]["sources"][0]["provenance"]["command"]
+    for entry in bundle.entries:
+        merit, agreement = entry.details["figure_of_merit"], entry.details["agreement"]
+        assert 0.4 < merit["auc"] < 1
+        assert abs(merit["control"]["auc"] - 0.5) < 5 * merit["control"]["auc_error"]
+        worst = max(*agreement["keras"].values(), *agreement["numpy"].values())
+        assert 0 < worst < agreement["tolerance"] == 1e-5

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shipgen.cli import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shipgen.bundle.bundle import Bundle
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_is_documented(shipgen: Run, name: str) -> None:
+    done = shipgen(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: shipgen {name}")
+    assert f"shipgen {name}" in README.read_text()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """What makes `--help` answer at once: no array, ROOT, network or training library is imported."""
+    program = (
+        "import sys, json; from shipgen.cli import run; run(['--help']); "
+        "print('MODULES', json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout.partition("MODULES ")[2])
+    heavy = {"numpy", "uproot", "awkward", "onnxruntime", "tensorflow", "rich", "pythia8mc", "sklearn"}
+    assert not heavy.intersection(modules)
+
+
+def test_producing_loads_no_training_library(bundle: Bundle, tmp_path: Path) -> None:
+    program = (
+        "import sys, json; from shipgen.cli import run; "
+        f"assert run(['produce', '--n', '100', '-o', {str(tmp_path / 'o.root')!r}, '--bundle', "
+        f"{str(bundle.path)!r}]) == 0; print('MODULES', json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout.partition("MODULES ")[2])
+    assert not {"tensorflow", "ROOT", "sklearn", "shipgen_export"}.intersection(modules)
+
+
+def test_version(shipgen: Run) -> None:
+    import shipgen as package
+
+    assert shipgen("--version").stdout.strip().endswith(package.__version__)
+
+
+def test_unknown_command(shipgen: Run) -> None:
+    done = shipgen("make")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_info(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
+    told = shipgen("info", bundle.path)
+    assert told.returncode == 0
+    assert "1.5000e-03 muons per proton on target" in told.stdout
+    shipgen("produce", "--n", "1000", "--seed", 1, "-o", "out.root", "--bundle", bundle.path)
+    told = shipgen("info", "out.root")
+    assert "948 entries, 11 branches" in told.stdout
+    assert bundle.sha256 in told.stdout
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"model": "gan", "seed": 1}')
+    told = shipgen("info", "run")
+    assert "model: gan" in told.stdout
+    assert "muplus_onaxis    not trained" in told.stdout
+    (tmp_path / "text.root").write_text("text")
+    (tmp_path / "empty").mkdir()
+    for name in ("nowhere", "text.root", "empty"):
+        told = shipgen("info", name)
+        assert told.returncode == 3
+        assert told.stderr.count("\n") == 1
+        assert name in told.stderr
+
+
+def test_debug_shows_the_traceback(shipgen: Run) -> None:
+    done = shipgen("--debug", "info", "nowhere")
+    assert "Traceback" in done.stderr
+    assert done.returncode == 1

@@ -1,0 +1,1 @@
+"""What tests share: small files, bundles and samples, stand-ins."""

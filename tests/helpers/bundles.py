@@ -1,0 +1,104 @@
+"""A bundle whose muons are known: each feature is offset + scale x tanh(latent), weights exp(z/2 - 1/8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from shipgen.bundle.bundle import Bundle, NetworkFacts, write_bundle
+from shipgen.muons.categories import CATEGORIES, Category
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shipgen.muons.columns import Float32
+
+OFFSET = {"x": 0.0, "y": 0.0, "z": -7000.0, "px": 0.0, "py": 0.0, "pz": 30.0}
+SCALE = {"x": 2.0, "y": 3.0, "z": 80.0, "px": 1.0, "py": 1.5, "pz": 19.0}
+RATES = {
+    "muplus_onaxis": 1.5e-4,
+    "muminus_onaxis": 1.6e-4,
+    "muplus_offaxis": 6.5e-4,
+    "muminus_offaxis": 5.4e-4,
+}
+TARGET_START = -7084.5
+ENERGY_CUT = 10.0
+
+
+def parameters(category: Category) -> tuple[Float32, Float32]:
+    """Return offset and scale of each feature, float32[d]."""
+    return (
+        np.array([OFFSET[name] for name in category.features], np.float32),
+        np.array([SCALE[name] for name in category.features], np.float32),
+    )
+
+
+def known_weights(latent: Float32) -> Float32:
+    """Return a weighted network's weights, float32[n], of latents, float32[n, d]: 1 on average."""
+    return np.exp(latent[:, 0] / 2 - 1 / 8)
+
+
+def model(
+    category: Category,
+    *,
+    output: str = "muons",
+    factor: float = 1.0,
+    weighted: bool = False,
+    weight_factor: float = 1.0,
+) -> bytes:
+    """Return the serialised graph of a category; `output` and the factors make faulty ones."""
+    offset, scale = parameters(category)
+    width = len(category.features)
+    nodes = [
+        helper.make_node("Tanh", ["latent"], ["t"]),
+        helper.make_node("Mul", ["t", "scale"], ["s"]),
+        helper.make_node("Add", ["s", "offset"], [output]),
+    ]
+    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", width])]
+    constants = {"offset": offset, "scale": scale * np.float32(factor)}
+    if weighted:
+        nodes += [
+            helper.make_node("Gather", ["latent", "first"], ["z"], axis=1),
+            helper.make_node("Mul", ["z", "half"], ["exponent"]),
+            helper.make_node("Exp", ["exponent"], ["power"]),
+            helper.make_node("Mul", ["power", "norm"], ["weight"]),
+        ]
+        outputs.append(helper.make_tensor_value_info("weight", TensorProto.FLOAT, ["N"]))
+        norm = np.array(weight_factor * np.exp(-1 / 8), np.float32)
+        constants |= {"first": np.array(0), "half": np.array(0.5, np.float32), "norm": norm}
+    graph = helper.make_graph(
+        nodes,
+        category.name,
+        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["N", width])],
+        outputs,
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    serialised: bytes = built.SerializeToString()
+    return serialised
+
+
+def write_test_bundle(folder: Path, **faults: dict[str, object]) -> Bundle:
+    """Write the bundle into `folder`; `faults` maps a category to keywords of `model`."""
+    folder.mkdir(parents=True)
+    networks = [
+        NetworkFacts(
+            category,
+            model(category, **faults.get(category.name, {})),  # type: ignore[arg-type]
+            latent_size=len(category.features),
+            rate=RATES[category.name],
+            details={},
+        )
+        for category in CATEGORIES
+    ]
+    return write_bundle(
+        folder,
+        networks,
+        name="test",
+        label="known muons",
+        target_start=TARGET_START,
+        energy_cut=ENERGY_CUT,
+        provenance={},
+    )

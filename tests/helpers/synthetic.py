@@ -1,0 +1,62 @@
+"""Prepared samples of made-up muons: simple distributions with the right ranges, for tests of training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shipgen.muons.categories import CATEGORIES, Category
+from shipgen_export.sample.sample import CategorySample, split_by_group, write_sample
+from shipgen_export.sample.transforms import Normalisation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from shipgen.muons.columns import Float32, Float64
+
+TARGET_START = -7084.5
+ENERGY_CUT = 10.0
+POT = 1e6
+
+
+def synthetic_muons(category: Category, muons: int, random: np.random.Generator) -> tuple[Float32, Float64]:
+    """Return features, float32[n, d] in cm and GeV, and weights, float64[n], of one category.
+
+    Momenta fall exponentially from 10 GeV, z lies in the target, x and y are peaked at 0.
+    """
+    z = TARGET_START + random.uniform(0, 0.5, muons) + np.minimum(random.exponential(30, muons), 150)
+    px, py = random.normal(0, 0.4, (2, muons))
+    pz = 10.3 + random.exponential(12, muons)
+    columns = [z, px, py, pz]
+    if not category.on_axis:
+        columns = [*random.laplace(0, 0.4, (2, muons)), *columns]
+    weights = random.exponential(1, muons) + 0.1
+    return np.stack(columns, 1).astype(np.float32), weights
+
+
+def synthetic_category(category: Category, muons: int, seed: int) -> CategorySample:
+    """Return one category with about two muons a proton."""
+    random = np.random.default_rng((seed, category.number))
+    features, weights = synthetic_muons(category, muons, random)
+    group = np.sort(random.integers(0, max(1, muons // 2), muons))
+    normalisation = Normalisation.fit(category.features, features.astype(np.float64))
+    return CategorySample(category, features, weights, group, split_by_group(group), normalisation)
+
+
+def synthetic_sample(
+    folder: Path, muons: int = 2000, seed: int = 1, categories: Sequence[Category] = CATEGORIES
+) -> Path:
+    """Write a prepared sample with `muons` muons a category into the new `folder`; return it."""
+    folder.mkdir(parents=True)
+    facts = {
+        "sources": [{"name": "synthetic", "generator": "made up", "muons": muons * len(categories)}],
+        "pot": POT,
+        "weight_unit": "per sample",
+        "target_start": TARGET_START,
+        "energy_cut": ENERGY_CUT,
+        "dropped": [],
+    }
+    write_sample(folder, [synthetic_category(category, muons, seed) for category in categories], facts)
+    return folder

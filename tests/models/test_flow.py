@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from shipgen.errors import InputError
+from shipgen_export.backend import tf
+from shipgen_export.maps.coordinates import Shape
+from shipgen_export.models.flow import Density, Flow, FlowConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = FlowConfig(hidden=32, bins=8, batch=512, steps=400, average=0.98)
+TINY = FlowConfig(hidden=8, layers=1, bins=4, batch=64, steps=100)
+N = 4096
+
+
+def random_density(coordinates: int, seed: int, size: float = 0.3) -> Density:
+    """A density far from its start, so that tests see all of it."""
+    density = Density(SMALL, coordinates, seed)
+    random = np.random.default_rng(seed)
+    for variable in density.variables:
+        variable.assign_add(random.normal(0, size, variable.shape).astype(np.float32))
+    return density
+
+
+def ring(n: int, seed: int) -> np.ndarray:
+    """Two coordinates on a blurred parabola and a third that depends on neither."""
+    random = np.random.default_rng(seed)
+    x, noise, other = random.standard_normal((3, n))
+    return np.stack([x, 0.5 * (x**2 - 1) + 0.3 * noise, other], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("coordinates", [3, 5])
+def test_latents_become_muons_and_back(coordinates: int) -> None:
+    density = random_density(coordinates, 1)
+    latent = np.random.default_rng(2).standard_normal((N, coordinates)).astype(np.float32)
+    np.testing.assert_allclose(density.latent(density.sample(latent)), latent, atol=2e-3)
+
+
+def test_the_loss_is_the_change_of_volume() -> None:
+    """The density that the loss stands for integrates to 1."""
+    density = random_density(3, 3, size=0.1)
+    normal = np.random.default_rng(4).uniform(-4.9, 4.9, (200_000, 3)).astype(np.float32)
+    one_by_one = tf.vectorized_map(lambda row: density.loss(row[None]), tf.constant(normal))
+    reference = -0.5 * (normal**2).sum(1) - 1.5 * np.log(2 * np.pi)
+    values = np.exp(reference - one_by_one.numpy())
+    integral, error = values.mean() * 9.8**3, values.std() / np.sqrt(len(values)) * 9.8**3
+    assert integral == pytest.approx(1, abs=4 * error + 1e-3)
+
+
+def test_training_finds_the_density() -> None:
+    flow = Flow(SMALL, Shape(3, 0, on_axis=False), seed=5)
+    losses = np.concatenate([flow.train(ring(40 * 512, k).reshape(40, 512, 3))["loss"] for k in range(10)])
+    # -log of the conditional density over the normal one: log(0.3) + 1/2 - <y^2> / 2, with <y^2> = 0.59.
+    assert losses[-40:].mean() == pytest.approx(np.log(0.3) + 0.5 - 0.295, abs=0.06)
+    made = flow.density.sample(
+        np.random.default_rng(6).standard_normal((20_000, 3)).astype(np.float32)
+    ).numpy()
+    residual = made[:, 1] - 0.5 * (made[:, 0] ** 2 - 1)
+    # Beyond two standard deviations there was little to learn from.
+    assert residual[abs(made[:, 0]) < 2].std() == pytest.approx(0.3, abs=0.04)
+    assert abs(np.corrcoef(made[:, 2], made[:, 1])[0, 1]) < 0.03
+
+
+def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    batches = ring(6 * 64, 8)[:, :2].reshape(6, 64, 2)
+    whole = Flow(TINY, Shape(2, 0, on_axis=False), seed=1)
+    expected = whole.train(batches)["loss"]
+    first = Flow(TINY, Shape(2, 0, on_axis=False), seed=1)
+    first.train(batches[:3])
+    saved = tf.train.Checkpoint(**first.parts).save(f"{tmp_path}/checkpoint")
+    second = Flow(TINY, Shape(2, 0, on_axis=False), seed=9)
+    assert (second.density.variables[0].numpy() != first.density.variables[0].numpy()).any()
+    tf.train.Checkpoint(**second.parts).restore(saved).assert_existing_objects_matched()
+    np.testing.assert_array_equal(second.train(batches[3:])["loss"], expected[3:])
+    for one, two in zip(second.density.variables, whole.density.variables, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("changed", [{"hidden": 0}, {"bins": 1}, {"average": 1.0}, {"batch": 0}])
+def test_settings_that_make_no_flow_are_refused(changed: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(changed))):
+        FlowConfig(**changed)  # type: ignore[arg-type]

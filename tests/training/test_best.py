@@ -1,0 +1,137 @@
+"""Teachers, student and bundle in one go on a small sample; what is refused; the spread of teachers."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import shipgen_export.training.train
+from helpers.synthetic import synthetic_sample
+from shipgen.bundle.bundle import Bundle
+from shipgen.errors import InputError
+from shipgen.generate.generator import MuonGenerator
+from shipgen.muons.categories import CATEGORIES
+from shipgen_export.backend import tf
+from shipgen_export.sample.sample import PreparedSample
+from shipgen_export.training import best
+from shipgen_export.training.export import export, stated_uncertainty
+from shipgen_export.training.map_training import material_edges
+from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.spread import uncertainty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+FLOW = {"hidden": 6, "layers": 1, "bins": 4, "batch": 64}
+STUDENT = {"nodes": "8", "nodes_on_axis": "8", "pairs": 2000, "batch": 64}
+AUC = {"auc": 0.6, "auc_error": 0.01}
+MERIT = {**AUC, "chi2": None, "overlap": 0.9, "control": AUC}
+QUICK: dict[str, Any] = {"steps": 2, "pictures": False, "measured": False}
+GAN = {"latent": 4, "batch": 20, "layers_g": 1, "layers_d": 1}
+
+
+@contextmanager
+def in_this_process(
+    work: Callable[[Any], Any],
+    tasks: Iterable[Any],
+    cores: int,  # noqa: ARG001
+) -> Iterator[Iterator[Any]]:
+    yield map(work, tasks)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No compilation, which takes longer than these few steps; no long measure; no processes."""
+    monkeypatch.setattr(best, "in_order", in_this_process)
+    monkeypatch.setattr(shipgen_export.training.train, "measure", lambda *_: MERIT)
+    monkeypatch.setattr(best, "uncertainty", partial(uncertainty, made=2000))
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic_sample(tmp_path_factory.mktemp("samples") / "prepared", 1500)
+
+
+def run(prepared: Path, output: Path, **options: Any) -> list[Any]:
+    steps = {"teacher_steps": 3, "student_steps": 3}
+    given = {**steps, "teachers": 2, "flow": FLOW, "student": STUDENT, **options}
+    return list(best.train_best(prepared, output, **given))
+
+
+def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out"
+    plan, *lines, bundle = run(prepared, output)
+    assert plan == "8 flows of 3 steps, then 4 networks of 3 steps that learn from them; 1 at a time"
+    assert len([line for line in lines if " steps (" in line]) == 3 * len(CATEGORIES)
+    assert isinstance(bundle, Bundle)
+    assert bundle.path == output / "bundle"
+    assert bundle.name == "out"
+    for entry in bundle.entries:
+        assert entry.details["network"] == "last"
+        assert entry.details["coordinates"]["map"] == "cylinder"
+        assert entry.details["coordinates"]["symmetries"]["tests"]
+        spread = entry.details["uncertainty"]["quantities"]["mean p, GeV"]
+        assert spread["spread"] > 0
+        assert spread["student"] == pytest.approx(spread["sample"], rel=0.2)
+    (batch,) = MuonGenerator(bundle, n=1000, seed=1)
+    assert np.isfinite(batch.pz).all()
+    # Bootstrap samples are not the sample, and what is there is not done again.
+    monkeypatch.setattr(best, "uncertainty", None)
+    runs = [Run.open(output / name) for name in ("teacher-1", "teacher-2")]
+    assert [one.index["config"]["bootstrap"] for one in runs] == [False, True]
+    again = [line for line in run(prepared, output)[1:-1] if " steps (" in line]
+    assert all("finished before" in line for line in again)
+    with pytest.raises(InputError, match="trained with steps 3, but 4 is asked for"):
+        run(prepared, output, teacher_steps=4)
+    # The uncertainty is that of the network, and a network that of its map.
+    folders = [Run.open(output / "student").category(category) for category in CATEGORIES]
+    stated = json.loads(folders[0].uncertainty.read_text())
+    folders[0].uncertainty.write_text(json.dumps(stated | {"sha256": "of another network"}))
+    assert [stated_uncertainty(folder, "last") is None for folder in folders] == [True, False, False, False]
+    folders[0].map.write_bytes(folders[1].map.read_bytes())
+    with pytest.raises(InputError, match=r"map\.npz is missing or not the file that training wrote"):
+        export(output / "student", tmp_path / "none")
+
+
+def test_what_cannot_be_trained_is_refused(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="take 2 or more"):
+        run(prepared, tmp_path / "one", teachers=1)
+    partial = synthetic_sample(tmp_path / "partial", 500, categories=CATEGORIES[:2])
+    with pytest.raises(InputError, match="no muons of muplus_offaxis, muminus_offaxis"):
+        run(partial, tmp_path / "three")
+    assert not (tmp_path / "three").exists()
+    with pytest.raises(InputError, match="cannot be made"):
+        run(prepared, tmp_path / "no" / "folder")
+
+
+def test_edges_come_from_the_files_when_they_agree(prepared: Path, tmp_path: Path) -> None:
+    assert material_edges(PreparedSample.open(prepared)) == ()
+    index = json.loads((prepared / "prepared.json").read_text())
+    target = {"provenance": {"target": {"edges": [-7084.5, -7076.5]}}}
+    for sources, edges in (
+        ([target], (-7084.5, -7076.5)),
+        ([target, target], (-7084.5, -7076.5)),
+        ([target, {}], ()),
+        ([{"provenance": {"target": "of old"}}], ()),
+    ):
+        assert material_edges(PreparedSample(tmp_path, {**index, "sources": sources})) == edges
+
+
+def test_interrupted_training_says_how_to_go_on(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(best, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"kept in .*out: run the same command again to go on"):
+        run(prepared, tmp_path / "out")
