@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from shipgen.muons.columns import Array, Float32, Float64, Int64
+    from shipgen.muons.columns import Float32, Float64, Int64
     from shipgen_export.maps.muon_map import MuonMap
 
 FORMAT = "shipgen-prepared"
@@ -59,23 +59,6 @@ def split_by_group(group: Int64) -> npt.NDArray[np.uint8]:
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     uniform = (mixed ^ (mixed >> np.uint64(31))).astype(np.float64) / 2.0**64
     return np.searchsorted(np.cumsum(_SHARES)[:-1], uniform, side="right").astype(np.uint8)
-
-
-def category_of(pdg: Array, x: Array, y: Array) -> npt.NDArray[np.int8]:
-    """Return each muon's place in `CATEGORIES`, -1 for what is no muon.
-
-    Parameters
-    ----------
-    pdg : int[n]
-        PDG code.
-    x, y : float[n]
-        Where it starts, cm; on-axis is exactly 0 in both.
-    """
-    on_axis = (np.asarray(x) == 0) & (np.asarray(y) == 0)
-    place = np.full(len(pdg), -1, np.int8)
-    for number, category in enumerate(CATEGORIES):
-        place[(pdg == category.pdg) & (on_axis == category.on_axis)] = number
-    return place
 
 
 def effective_size(weights: Float64) -> float:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.muons.categories import CATEGORIES
-from shipgen_export.sample.sample import category_of
+from shipgen.muons.categories import CATEGORIES, category_of
 from shipgen_export.simulation.particles import Process
 
 if TYPE_CHECKING:

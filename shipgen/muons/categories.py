@@ -7,8 +7,16 @@ at the proton's first interaction), all others are off-axis, those with a single
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from shipgen.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from shipgen.muons.columns import Array
 
 #: Feature -> unit. x, y, z is where the muon starts, px, py, pz its momentum there.
 FEATURE_UNITS = {"x": "cm", "y": "cm", "z": "cm", "px": "GeV", "py": "GeV", "pz": "GeV"}
@@ -63,3 +71,20 @@ def category_by_name(name: str) -> Category:
         if category.name == name:
             return category
     raise InputError(f"no category {name!r}: choose from {', '.join(CATEGORY_NAMES)}")
+
+
+def category_of(pdg: Array, x: Array, y: Array) -> npt.NDArray[np.int8]:
+    """Return each muon's place in `CATEGORIES`, -1 for what is no muon.
+
+    Parameters
+    ----------
+    pdg : int[n]
+        PDG code.
+    x, y : float[n]
+        Where it starts, cm; on-axis is exactly 0 in both.
+    """
+    on_axis = (np.asarray(x) == 0) & (np.asarray(y) == 0)
+    place = np.full(len(pdg), -1, np.int8)
+    for number, category in enumerate(CATEGORIES):
+        place[(pdg == category.pdg) & (on_axis == category.on_axis)] = number
+    return place

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen.muons.categories import CATEGORIES, MUON_MASS
+from shipgen.muons.categories import FEATURE_UNITS, MUON_MASS, category_of
 
 if TYPE_CHECKING:
     from shipgen.muons.batch import Batch
@@ -40,11 +40,7 @@ def _turn(q: Quantities) -> Float64:
 
 
 def _category(q: Quantities) -> Float64:
-    on_axis = (q["x"] == 0) & (q["y"] == 0)
-    number = np.zeros(len(on_axis))
-    for category in CATEGORIES:
-        number[(q["pdg"] == category.pdg) & (on_axis == category.on_axis)] = category.number
-    return number
+    return category_of(q["pdg"], q["x"], q["y"]).astype(np.float64) + 1
 
 
 #: Name -> quantity. Angles are in rad; z is counted from where the target starts.
@@ -79,7 +75,7 @@ class Quantities(Mapping[str, "Float64"]):
     Parameters
     ----------
     columns : mapping of str to float[n]
-        ``x y z px py pz pdg``; cm, GeV.
+        ``x y z px py pz pdg``; cm, GeV. What follows from a column that is not there is not in the mapping.
     target_start : float
         z of the target's start in the frame of the columns, cm.
     """
@@ -87,7 +83,7 @@ class Quantities(Mapping[str, "Float64"]):
     def __init__(self, columns: Mapping[str, np.ndarray], target_start: float = 0.0) -> None:
         self._known: dict[str, Float64] = {}
         for name, quantity in QUANTITIES.items():
-            if quantity.make is None:
+            if quantity.make is None and name in columns:
                 self._known[name] = np.asarray(columns[name], np.float64)
         self._known["z"] = self._known["z"] - target_start
 
@@ -104,10 +100,20 @@ class Quantities(Mapping[str, "Float64"]):
         columns = {"x": zero, "y": zero, "pdg": np.full(n, float(category.pdg))}
         return cls(columns | dict(zip(category.features, features, strict=True)), target_start)
 
+    @classmethod
+    def of_rows(cls, features: Float32 | Float64, target_start: float = 0.0) -> Quantities:
+        """Return those of muons of any category, one a row: float[n, d] of (x, y,) z, px, py, pz.
+
+        Without x and y, those that follow from the place, such as ``r``, are not in it.
+        """
+        names = tuple(FEATURE_UNITS)[-features.shape[1] :]
+        return cls(dict(zip(names, features.T, strict=True)), target_start)
+
     def __getitem__(self, name: str) -> Float64:
         if name not in self._known:
             make = QUANTITIES[name].make
-            assert make is not None  # noqa: S101 (the others are known from the start)
+            if make is None:
+                raise KeyError(name)
             self._known[name] = make(self)
         return self._known[name]
 
@@ -120,4 +126,4 @@ class Quantities(Mapping[str, "Float64"]):
     @property
     def muons(self) -> int:
         """How many muons there are."""
-        return len(self._known["pdg"])
+        return len(next(iter(self._known.values())))

@@ -63,6 +63,13 @@ def test_quantities_of_a_batch_and_of_features_are_the_same() -> None:
         for name in QUANTITIES:
             np.testing.assert_array_equal(one[name], other[name])
         assert set(one["category"]) == {category.number}
+        rows = Quantities.of_rows(features.T, START)
+        for name in ("z", "p", "pt", "phi"):
+            np.testing.assert_array_equal(rows[name], other[name])
+        # Those of the place are not in it where the rows have none.
+        assert [name in rows for name in ("r", "phi_xy", "dphi", "charge")] == 3 * [not category.on_axis] + [
+            False
+        ]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from helpers.muon_files import PROTON, muon_columns, write_cbmsim, write_trainin
 from shipgen.cli import run
 from shipgen.errors import InputError
 from shipgen.files.layouts import TARGET_START_2018
-from shipgen.muons.categories import CATEGORIES
+from shipgen.muons.categories import CATEGORIES, category_of
 from shipgen_export.reading.prepare import prepare
 from shipgen_export.reading.read_file import FileTally, clean
-from shipgen_export.sample.sample import PreparedSample, category_of
+from shipgen_export.sample.sample import PreparedSample
 
 if TYPE_CHECKING:
     from pathlib import Path

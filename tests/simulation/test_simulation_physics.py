@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from shipgen.muons.categories import CATEGORIES
-from shipgen_export.sample.sample import category_of, effective_size
+from shipgen.muons.categories import CATEGORIES, category_of
+from shipgen_export.sample.sample import effective_size
 from shipgen_export.simulation.block import Settings, simulate_block
 from shipgen_export.simulation.muon_counts import PARENTS, parent_name
 from shipgen_export.simulation.particles import Process

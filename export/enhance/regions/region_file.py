@@ -13,8 +13,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files.rootfile import open_root, readable
-from shipgen.muons.categories import CATEGORIES
-from shipgen.muons.quantities import DISCRETE, QUANTITIES
+from shipgen.muons.quantities import DISCRETE, QUANTITIES, Quantities
 from shipgen.muons.regions import Expression
 from shipgen_export.enhance.regions.momentum_tables import Distribution, Table
 from shipgen_export.enhance.regions.targets import Around, Examples, Inside
@@ -240,11 +239,7 @@ def _examples(path: Path, **options: Any) -> Examples:
         raise InputError(f"{path} has no muon")
     if not all(np.isfinite(values).all() for values in columns.values()):
         raise InputError(f"{path} has muons with numbers that are not finite")
-    on_axis = (columns["x"] == 0) & (columns["y"] == 0)
-    columns["category"] = np.zeros(len(on_axis))
-    for category in CATEGORIES:
-        own = (columns["pdg"] == category.pdg) & (on_axis == category.on_axis)
-        columns["category"][own] = category.number
+    columns["category"] = Quantities(columns)["category"]
     return Examples(columns, f"muons like those of {path.name}", **options)
 
 

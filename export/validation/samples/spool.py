@@ -13,10 +13,9 @@ from shipgen.files.convert import open_muons
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import output_error
 from shipgen.files.rootfile import open_root, readable
-from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS
+from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, category_of
 from shipgen.progress import progress
 from shipgen.provenance import read_objects
-from shipgen_export.sample.sample import category_of
 from shipgen_export.validation.samples.stores import Mapped, Store
 
 if TYPE_CHECKING:
