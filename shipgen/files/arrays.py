@@ -37,7 +37,7 @@ ARRAY_LAYOUTS = {kind: replace(ARRAYS, name=kind) for kind in MAGIC.values()}
 _TEXTS = (PROVENANCE_KEY, FILE_SUMMARY_KEY)
 
 
-class Table(Protocol):
+class FieldSource(Protocol):
     """An open file of muons, whatever its kind."""
 
     def objects(self, name: str) -> list[dict[str, Any] | None]:
@@ -61,7 +61,7 @@ def write_arrays(path: Path, layout: Layout, rows: int, read: Read, texts: Mappi
     _WRITERS[layout.name](path, layout, rows, read, texts)
 
 
-def open_arrays(path: Path, kind: str, stack: ExitStack) -> Table:
+def open_arrays(path: Path, kind: str, stack: ExitStack) -> FieldSource:
     """Open a file of that `kind` until `stack` ends; raise `MissingExtraError` without the package for it."""
     return _TABLES[kind](path, stack)
 
@@ -204,4 +204,8 @@ _WRITERS: dict[str, Callable[[Path, Layout, int, Read, Mapping[str, str]], None]
     "hdf5": _write_hdf5,
     "parquet": _write_parquet,
 }
-_TABLES: dict[str, Callable[[Path, ExitStack], Table]] = {"npz": _Npz, "hdf5": _Hdf5, "parquet": _Parquet}
+_TABLES: dict[str, Callable[[Path, ExitStack], FieldSource]] = {
+    "npz": _Npz,
+    "hdf5": _Hdf5,
+    "parquet": _Parquet,
+}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from shipgen.files.arrays import Table
+    from shipgen.files.arrays import FieldSource
     from shipgen.files.layouts import Layout
     from shipgen.muons.columns import Array, Float64
 
@@ -55,7 +55,7 @@ class _Root:
             yield tree.arrays(list(names), entry_start=start, entry_stop=stop, library="np")
 
 
-class Muons:
+class MuonFile:
     """The muons of an open file.
 
     Attributes
@@ -68,7 +68,7 @@ class Muons:
         What the file says of itself.
     """
 
-    def __init__(self, path: Path, table: Table) -> None:
+    def __init__(self, path: Path, table: FieldSource) -> None:
         with readable(path):
             found, summaries = table.objects(PROVENANCE_KEY), table.objects(FILE_SUMMARY_KEY)
         if len(found) != 1 or not found[0] or found[0].get("kind") != KIND_PRODUCED:
@@ -106,7 +106,7 @@ class Muons:
 
 
 @contextmanager
-def open_muons(path: Path) -> Iterator[Muons]:
+def open_muons(path: Path) -> Iterator[MuonFile]:
     """Open a file of muons in any layout.
 
     Raises
@@ -122,11 +122,11 @@ def open_muons(path: Path) -> Iterator[Muons]:
             kind = MAGIC.get(file.read(4))
     with ExitStack() as stack:
         if kind is None:
-            table: Table = _Root(stack.enter_context(open_root(path)))
+            table: FieldSource = _Root(stack.enter_context(open_root(path)))
         else:
             with readable(path):
                 table = open_arrays(path, kind, stack)
-        yield Muons(path, table)
+        yield MuonFile(path, table)
 
 
 def convert(
@@ -181,7 +181,7 @@ def convert(
         return len(muons)
 
 
-def _texts(muons: Muons, layout: Layout, names: Mapping[str, str]) -> dict[str, str]:
+def _texts(muons: MuonFile, layout: Layout, names: Mapping[str, str]) -> dict[str, str]:
     """Return what a converted file says of itself, JSON by name."""
     # The hash of the clusters is that of the file as it was.
     kept = {name: value for name, value in muons.provenance.items() if name not in ("clusters", "names")}
@@ -198,7 +198,9 @@ def _texts(muons: Muons, layout: Layout, names: Mapping[str, str]) -> dict[str, 
     return {name: json.dumps(content, allow_nan=False) for name, content in objects.items()}
 
 
-def _write_root(part: Path, muons: Muons, layout: Layout, compression: str, texts: Mapping[str, str]) -> None:
+def _write_root(
+    part: Path, muons: MuonFile, layout: Layout, compression: str, texts: Mapping[str, str]
+) -> None:
     chosen = parse_compression(compression)
     encode = ClusterEncoder(layout, {"energy_cut": muons.energy_cut}, 0.0, chosen)
     with ClusterFile(part, layout, chosen) as file:
