@@ -164,10 +164,8 @@ def enhance(
 
 def _plain(bundle: Bundle, entry: Entry) -> bytes:
     """Return the graph of an entry's network; raise `InputError` if it has a proposal already."""
-    if (
-        "proposal" in entry.details
-        or len(load_graph(model := (bundle.path / entry.file).read_bytes()).graph.output) > 1
-    ):
+    model = (bundle.path / entry.file).read_bytes()
+    if "proposal" in entry.details or len(load_graph(model).graph.output) > 1:
         raise InputError(f"bundle {bundle.path} is enhanced already: give the plain bundle that it came from")
     return model
 

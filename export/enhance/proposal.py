@@ -18,6 +18,8 @@ from shipgen.errors import InputError
 from shipgen_export.enhance.mixture import Mixture
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shipgen.muons.columns import Float64
 
 
@@ -104,7 +106,7 @@ class Proposal:
         }
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`; raise `InputError` when that is no proposal."""
         try:
             basis = np.array(content["basis"], np.float64)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from shipgen.bundle.details import Details
     from shipgen_export.graphs.keras2 import Keras2Generator
 
 #: What the published networks' generation script scales to.
@@ -221,7 +222,7 @@ def _kept(bundle: Bundle, entry: Any) -> NetworkFacts:
 
 def _graph(
     file: Path, network: Keras2Generator, category: Category, normalisation: Normalisation
-) -> tuple[bytes, dict[str, Any]]:
+) -> tuple[bytes, Details]:
     """Return the checked graph and what the bundle says of it."""
     from shipgen_export.backend import configure
     from shipgen_export.graphs.agreement import check_agreement, comparison_latents

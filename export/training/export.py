@@ -21,6 +21,7 @@ from shipgen_export.training.run.run_folder import CategoryFolder, Run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from shipgen.bundle.details import Details
     from shipgen_export.sample.sample import PreparedSample
 
 #: The networks of a category that can be exported.
@@ -241,7 +242,7 @@ def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
         graph = build_graph(generator, form)
     agreement = check_agreement(category, generator, form, graph)
     low, high = ready.normalisation.minimum, ready.normalisation.maximum
-    details = {
+    details: Details = {
         "training_range": {name: [float(low[i]), float(high[i])] for i, name in enumerate(category.features)},
         "network": ready.network,
         "steps": ready.steps,

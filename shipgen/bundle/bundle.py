@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from shipgen.bundle.details import Details, read_details
 from shipgen.bundle.network import Network
 from shipgen.errors import BundleError, InputError
 from shipgen.files.outputs import read_json, sha256, write_json
@@ -51,8 +52,8 @@ class Entry:
         Hash of that file.
     weighted : bool
         Whether the network says a weight of each muon.
-    details : dict
-        What else ``bundle.json`` says of it: training range of each feature, training, figure of merit.
+    details : Details
+        What else ``bundle.json`` says of it.
     factor : float
         What weights are multiplied by where `rate` is not the bundle's own: see `shipgen.generate.selection`.
     """
@@ -63,7 +64,7 @@ class Entry:
     file: str
     sha256: str
     weighted: bool
-    details: dict[str, Any]
+    details: Details
     factor: float = 1.0
 
 
@@ -143,7 +144,8 @@ class Bundle:
             raise BundleError(f"{folder / INDEX} cannot be used: its rates sum to {bundle.rate}")
         if bundle.energy_cut < 0 or len({entry.file for entry in bundle.entries}) < len(CATEGORIES):
             raise BundleError(f"{folder / INDEX} cannot be used: a negative cut, or a network used twice")
-        bundle.check_networks()
+        for network in bundle.networks:
+            network.try_out()
         return bundle
 
     @property
@@ -184,11 +186,6 @@ class Bundle:
                 )
         return networks
 
-    def check_networks(self) -> None:
-        """Load every network and let it make a few muons; raise `BundleError` if one cannot."""
-        for network in self.networks:
-            network.try_out()
-
 
 def _finite(value: Any, what: str) -> float:
     number = float(value)
@@ -227,7 +224,7 @@ def _read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Ent
     digest, weighted = str(item.pop("sha256")), item.pop("weighted", False)
     if not isinstance(weighted, bool):
         raise ValueError(f"'weighted' of {category.name} is neither true nor false")
-    return Entry(category, rate, latent_size, file, digest, weighted, details=item)
+    return Entry(category, rate, latent_size, file, digest, weighted, details=read_details(item))
 
 
 @dataclass(frozen=True)
@@ -245,15 +242,15 @@ class NetworkFacts:
         L.
     rate : float
         Muons per POT.
-    details : dict
-        Stored as they are: training range of each feature, training, figure of merit.
+    details : Details
+        Stored as they are.
     """
 
     category: Category
     model: bytes
     latent_size: int
     rate: float
-    details: dict[str, Any]
+    details: Details
 
 
 def write_bundle(

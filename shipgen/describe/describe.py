@@ -78,17 +78,16 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
     yield from _proposals(bundle)
     yield from _uncertainty(bundle)
     for entry in bundle.entries:
-        facts = entry.details.get("coordinates")
-        for note in sample_notes(facts if isinstance(facts, dict) else {}):
+        facts = entry.details.get("coordinates", {})
+        for note in sample_notes(facts):
             yield f"  {entry.category.name}: {note}"
     yield from describe_provenance(bundle.provenance)
 
 
 def _proposals(bundle: Bundle) -> Iterator[str]:
     """Yield what muons an enhanced bundle makes more of, where one is."""
-    stated = {entry.category.name: entry.details.get("proposal") for entry in bundle.entries}
-    found = {name: proposal for name, proposal in stated.items() if isinstance(proposal, dict)}
-    for name, proposal in found.items():
+    for entry in bundle.entries:
+        proposal = entry.details.get("proposal", {})
         share, inside = proposal.get("share"), proposal.get("share_of_region")
         components = proposal.get("components")
         if (
@@ -98,7 +97,7 @@ def _proposals(bundle: Bundle) -> Iterator[str]:
             and isinstance(components, list)
         ):
             yield (
-                f"  {name}: {share:.0%} drawn by {len(components)} components towards "
+                f"  {entry.category.name}: {share:.0%} drawn by {len(components)} components towards "
                 f"{proposal.get('region')}, which holds {inside:.3g} of the plain muons; weights up to "
                 f"{1 / (1 - share):.3g}"
             )
@@ -106,7 +105,7 @@ def _proposals(bundle: Bundle) -> Iterator[str]:
 
 def _uncertainty(bundle: Bundle) -> Iterator[str]:
     """Yield how far networks are from their samples in some quantities, where that is stated."""
-    stated = [_part(entry.details.get("uncertainty"), "quantities") or {} for entry in bundle.entries]
+    stated = [entry.details.get("uncertainty", {}).get("quantities", {}) for entry in bundle.entries]
     names = list(dict.fromkeys(name for found in stated for name in found))
     if not names:
         return

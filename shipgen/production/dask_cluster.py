@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -169,9 +169,7 @@ class _Guarded(Generic[_Task, _Result]):
     def __call__(self, task: _Task) -> _Result | Failure:
         silence()
         try:
-            if not self.alone:
-                return self.work(task)
-            with _alone:
+            with _alone if self.alone else nullcontext():
                 return self.work(task)
         except (OutputError, OSError, MemoryError) as error:
             # Another try may find room, memory or a better machine. As a plain error: it is sent.

@@ -46,7 +46,7 @@ _PATIENCE, _INTERVAL = 900.0, 5.0
 
 
 @dataclass(frozen=True)
-class Task:
+class ShardTask:
     """A shard to make, by a bundle of that hash."""
 
     request: Request
@@ -57,7 +57,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Done:
+class ShardMade:
     """The files of a shard, their muons, and whether they stood there complete."""
 
     locations: tuple[Location, ...]
@@ -66,7 +66,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Production:
+class DaskProduction:
     """What was made on a cluster.
 
     Attributes
@@ -102,7 +102,7 @@ def produce_on(
     shards: int | None = None,
     jobs: int | None = None,
     warn: Callable[[str], Any] = lambda _: None,
-) -> Production:
+) -> DaskProduction:
     """Produce on a Dask cluster, all shards of `request`; write their manifest beside them.
 
     A shard whose worker is lost is made by another one, from where it stopped if that can be seen from there.
@@ -159,10 +159,10 @@ def produce_on(
     manifest = Manifest.of(pieces)
     with complete_file(manifest_path, force=True) as part:
         write_json(part, manifest.to_json(manifest_path.absolute().parent))
-    return Production(manifest, manifest_path, generator, time.perf_counter() - started, found)
+    return DaskProduction(manifest, manifest_path, generator, time.perf_counter() - started, found)
 
 
-def make_shard(task: Task) -> Done:
+def make_shard(task: ShardTask) -> ShardMade:
     """Make one shard, or go on with it, and read back what was written; runs in a worker."""
     location = task.request.location
     if isinstance(location, Path):
@@ -174,7 +174,7 @@ def make_shard(task: Task) -> Done:
         piece = Piece.open(place)
         if not made.report.found:
             piece.check()
-    return Done(made.locations, made.report.muons, made.report.found)
+    return ShardMade(made.locations, made.report.muons, made.report.found)
 
 
 def _wait_for_others(path: Path) -> None:
@@ -208,7 +208,7 @@ def _earlier_seeds(output: Path) -> Iterator[int]:
             yield seed
 
 
-def _tasks(request: Request, generator: MuonGenerator, shards: int) -> list[Task]:
+def _tasks(request: Request, generator: MuonGenerator, shards: int) -> list[ShardTask]:
     """Return a task a shard, good in any folder of any machine that shares this one's disks."""
     remote = is_remote(request.output)
     common = replace(
@@ -220,7 +220,7 @@ def _tasks(request: Request, generator: MuonGenerator, shards: int) -> list[Task
         resume=True,
     )
     digest = generator.bundle.sha256
-    return [Task(replace(common, shard=shard), digest) for shard in Shard.all(shards)]
+    return [ShardTask(replace(common, shard=shard), digest) for shard in Shard.all(shards)]
 
 
 def _manifest_path(request: Request) -> Path:
@@ -229,7 +229,7 @@ def _manifest_path(request: Request) -> Path:
     return output.with_suffix(".json")
 
 
-def _check_outputs(request: Request, generator: MuonGenerator, tasks: list[Task]) -> None:
+def _check_outputs(request: Request, generator: MuonGenerator, tasks: list[ShardTask]) -> None:
     """Raise `InputError` where a shard's file cannot be made; remove what is to be replaced."""
     for task in tasks:
         location = task.request.location

@@ -22,7 +22,7 @@ from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.plan import Plan
 from shipgen.generate.shards import Shard
 from shipgen.production.dask_cluster import as_completed, connect, in_order
-from shipgen.production.dask_produce import Task, default_shards, make_shard
+from shipgen.production.dask_produce import ShardTask, default_shards, make_shard
 from shipgen.production.request import Request
 from shipgen_export.simulation.block import Block, Settings
 from shipgen_export.simulation.particles import Process
@@ -122,7 +122,7 @@ def test_another_bundle_where_the_worker_is(bundle: Bundle, tmp_path: Path) -> N
         str(tmp_path / "o.root"), n=100, seed=1, bundle=str(bundle.path), shard=Shard(1, 2), resume=True
     )
     with pytest.raises(InputError, match="is another one where shard 1/2 was made"):
-        make_shard(Task(request, "0" * 64))
+        make_shard(ShardTask(request, "0" * 64))
 
 
 def test_a_shard_that_another_worker_makes_is_waited_for(
@@ -141,10 +141,10 @@ def test_a_shard_that_another_worker_makes_is_waited_for(
 
     monkeypatch.setattr("shipgen.production.dask_produce.check_idle", busy)
     monkeypatch.setattr("shipgen.production.dask_produce._INTERVAL", 0.01)
-    first = make_shard(Task(request, bundle.sha256))
+    first = make_shard(ShardTask(request, bundle.sha256))
     assert not first.found
     assert len(asked) == 3
-    assert make_shard(Task(request, bundle.sha256)).found
+    assert make_shard(ShardTask(request, bundle.sha256)).found
 
 
 def _work(task: int) -> int:

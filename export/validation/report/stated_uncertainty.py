@@ -22,9 +22,8 @@ def network_uncertainty(bundle: Bundle) -> dict[str, dict[str, dict[str, float]]
     """
     found = {}
     for entry in bundle.entries:
-        stated = entry.details.get("uncertainty")
-        quantities = stated.get("quantities") if isinstance(stated, dict) else None
-        each = {name: _relative(figures) for name, figures in (quantities or {}).items()}
+        quantities = entry.details.get("uncertainty", {}).get("quantities", {})
+        each = {name: _relative(figures) for name, figures in quantities.items()}
         known = {name: relative for name, relative in each.items() if relative is not None}
         if known:
             found[entry.category.name] = known
