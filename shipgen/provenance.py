@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
 from importlib import metadata
 from platform import python_version
 from typing import TYPE_CHECKING, Any
+
+from shipgen.numbers import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,7 @@ def read_object(file: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 def parse_object(text: str) -> dict[str, Any] | None:
     """Return the JSON object in `text`, ``None`` for what is none."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError:
         return None
     return content if isinstance(content, dict) else None

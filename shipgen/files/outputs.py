@@ -15,12 +15,16 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, OutputError
+from shipgen.numbers import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _WORK_INDEX = "work.json"
+
+#: Bytes: parsed, JSON of small lists takes thirty times the memory.
+_LARGEST_JSON = 2**25
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -278,7 +282,11 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is missing, is no JSON, or holds something other than an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise InputError(f"cannot read {path}: it is no file")
+        if (size := path.stat().st_size) > _LARGEST_JSON:
+            raise InputError(f"{path} is larger than any JSON of shipgen: {size:,} bytes")
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
