@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from shipgen.cli import run_command
-from shipgen.commands.options import COUNT, PATH
+from shipgen.commands.options import PATH, muons_option, workers_option
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
@@ -26,14 +26,14 @@ _HELP = {
 }
 
 _OPTIONS = (
-    click.option("--n", "-n", type=COUNT, default="4e6", show_default=True, help="Muons end to end."),
+    muons_option(default="4e6", show_default=True, help="Muons end to end."),
     click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given."),
     click.option(
         "--reference",
         type=click.Choice(["student", "dense", "gan"]),
         help="Random networks of a stated size in place of a bundle.",
     ),
-    click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given."),
+    workers_option(help="Threads; all cores if not given."),
     click.option(
         "--repeat", type=click.IntRange(1), default=5, show_default=True, help="Repetitions after a warm-up."
     ),

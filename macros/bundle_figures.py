@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--forms", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--made", type=int, default=20_000_000, help="muons made for tails and gaps")
     parser.add_argument("--no-control", action="store_true", help="leave out real against real")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", dest="cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
     sources: list[Path | None] = [*([] if given.no_control else [None]), *given.bundles]

@@ -8,7 +8,7 @@ reference=${1:?"give the reference: a file of shipgen simulate, or a prepared sa
 report=${2:?"give a folder for the report"}
 docs=$(cd "$(dirname "$0")/.." && pwd)/docs
 
-shipgen validate default "$reference" -o "$report" --muons 8e6 --limit 250000 --seed 1
+shipgen validate default "$reference" -o "$report" --muons 8e6 --cap 250000 --seed 1
 for name in rates muplus_offaxis_distributions muplus_offaxis_tails muplus_offaxis_classifiers; do
     # Of 256 colours: a third of the size.
     python3 -c 'import sys; from PIL import Image; Image.open(sys.argv[1]).convert("RGB").quantize(256).save(sys.argv[2], optimize=True)' \

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, workers_option
 from shipgen.commands.selection_options import selection_options, take_selection
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
@@ -17,7 +17,7 @@ from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 @click.command("condor")
 @click.argument("folder", type=PATH)
 @click.option("--shards", type=COUNT, required=True, metavar="N", help="Jobs that produce, a shard each.")
-@click.option("--n", "-n", type=COUNT, metavar="N", help="Expected number of muons.")
+@muons_option(help="Expected number of muons.")
 @click.option("--pot", type=POSITIVE, metavar="P", help="Protons on target to produce muons for.")
 @click.option(
     "-o", "--output", required=True, metavar="OUT.root", help="On a shared disk, or a root:// address."
@@ -30,7 +30,7 @@ from shipgen.files.tree_writer import DEFAULT_COMPRESSION
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )
 @selection_options
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cores a job.")
+@workers_option(default=1, show_default=True, help="Threads of a job.")
 @click.option("--list", "listed", is_flag=True, help="List the shards in OUT.json, do not merge them.")
 @click.option("--reference", type=PATH, help="Validate against this: a prepared sample or a ROOT file.")
 @click.option("--validate", default="", metavar="OPTIONS", help="Of shipgen validate: '--max-auc 0.52'.")
@@ -63,7 +63,7 @@ def command(
     Nothing is submitted. A job that fails is tried again, and goes on where it stopped.
     """
     if (n is None) == (pot is None):
-        raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
+        raise click.UsageError("say how much: either --muons N or --pot P (protons on target)")
     from shipgen.generate.streams import draw_seed
     from shipgen.production.condor import INDEX, Steps, write_dag
     from shipgen.production.request import Request

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Count(click.ParamType[int]):
@@ -45,8 +49,26 @@ class Positive(click.ParamType[float]):
         return number
 
 
+class Renamed(click.Option):
+    """An option that still answers to its `old` names, which no help shows."""
+
+    def __init__(self, *arguments: Any, old: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.old = list(old)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Take the option under all of its names."""
+        super().add_to_parser(parser, ctx)
+        if self.old:
+            parser.add_option(self, self.old, dest=self.name, nargs=self.nargs)
+
+
 COUNT = Count()
 POSITIVE = Positive()
 PATH = click.Path(path_type=Path)
 BEAM = click.Choice(["auto", "origin", "primary"])
 SEED = click.IntRange(0, 2**63 - 1)
+
+#: How many muons, and how many processes or threads work at once: alike for all commands.
+muons_option = partial(click.option, "-n", "--muons", "n", cls=Renamed, old=["--n"], type=COUNT, metavar="N")
+workers_option = partial(click.option, "--workers", cls=Renamed, type=click.IntRange(1), metavar="W")

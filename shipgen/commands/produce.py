@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, workers_option
 from shipgen.commands.selection_options import selection_options, take_selection
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.rootfile import base_name, is_remote
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("produce")
-@click.option("--n", "-n", type=COUNT, metavar="N", help="Expected number of muons.")
+@muons_option(help="Expected number of muons.")
 @click.option("--pot", type=POSITIVE, metavar="P", help="Protons on target to produce muons for.")
 @click.option(
     "-o", "--output", required=True, metavar="OUT.root", help="The file to write, or its root:// address."
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--max-per-file", type=COUNT, metavar="M", help="Split into OUT_000.root, ... of M muons.")
 @click.option("--shard", metavar="I/N", help="Make part I of N only, OUT_shardIofN.root; needs --seed.")
 @selection_options
-@click.option("--workers", type=click.IntRange(1), metavar="W", help="Threads; all cores if not given.")
+@workers_option(help="Threads, or with --dask workers to start; all cores of this machine if not given.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--dask",
@@ -40,9 +40,7 @@ if TYPE_CHECKING:
     help="Make all shards on a Dask cluster: local, htcondor, slurm, or the address of one that runs.",
 )
 @click.option("--shards", type=COUNT, metavar="N", help="With --dask: how many; 16 or more if not given.")
-@click.option(
-    "--jobs", type=click.IntRange(1), metavar="J", help="With --dask: workers to start; local: all cores."
-)
+@click.option("--jobs", type=click.IntRange(1), hidden=True)
 @click.option("--resume", is_flag=True, help="Go on where the same command was interrupted, if it was.")
 @click.option("--force", is_flag=True, help="Replace existing files; drop what an interrupted run left.")
 def command(
@@ -51,20 +49,24 @@ def command(
     shard: str | None,
     dask: str | None,
     shards: int | None,
+    workers: int | None,
     jobs: int | None,
     **options: Any,
 ) -> None:
     """Produce muons into a ROOT file that FairShip reads.
 
-    Say how much by --n or --pot. The muons depend on bundle, seed and amount alone. On a batch farm every job
-    makes a shard, and `shipgen merge` joins them.
+    Say how much by --muons or --pot. The muons depend on bundle, seed and amount alone. On a batch farm every
+    job makes a shard, and `shipgen merge` joins them.
     """
     if (n is None) == (pot is None):
-        raise click.UsageError("say how much: either --n N (muons) or --pot P (protons on target)")
+        raise click.UsageError("say how much: either --muons N or --pot P (protons on target)")
     from shipgen.generate.shards import Shard
     from shipgen.production.request import Request, carry_out
     from shipgen.provenance import command_line
 
+    if dask is not None and jobs is None:
+        # With `--jobs`, which is how it was said before, each of those workers has so many threads.
+        workers, jobs = None, workers
     bundle, selection = options.pop("bundle"), take_selection(options)
     request = Request(
         n=n,
@@ -72,6 +74,7 @@ def command(
         bundle=None if bundle is None else str(bundle),
         shard=None if shard is None else Shard.parse(shard),
         selection=selection,
+        workers=workers,
         command=command_line(),
         **options,
     )

@@ -137,7 +137,7 @@ def write_dag(
 
 def _produce(request: Request) -> list[str]:
     """Return the command that makes a shard, without its number."""
-    amount = ["--n", str(request.n)] if request.n is not None else ["--pot", repr(request.pot)]
+    amount = ["--muons", str(request.n)] if request.n is not None else ["--pot", repr(request.pot)]
     words = ["produce", *amount, "-o", request.output, "--seed", str(request.seed), "--resume"]
     words += ["--layout", request.layout, "--compression", request.compression]
     words += ["--workers", str(request.workers or 1)]

@@ -126,7 +126,7 @@ def _cluster(where: str, jobs: int | None) -> Iterator[Any]:
     """Start the cluster `where` names, or pass an address on."""
     if where != "local" and where not in _BATCH_SYSTEMS:
         if jobs is not None:
-            raise InputError(f"the workers of the Dask cluster {where} run already: leave out --jobs")
+            raise InputError(f"the workers of the Dask cluster {where} run already: leave out --workers")
         yield where
     elif where == "local":
         import distributed
@@ -138,7 +138,7 @@ def _cluster(where: str, jobs: int | None) -> Iterator[Any]:
             yield cluster
     else:
         if jobs is None:
-            raise InputError(f"say how many jobs {where} shall run: --jobs J")
+            raise InputError(f"say how many workers {where} shall run: --workers W")
         with _batch_cluster(where) as cluster:
             cluster.scale(jobs=jobs)
             yield cluster

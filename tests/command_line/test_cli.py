@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from shipgen.cli import COMMANDS
@@ -26,6 +28,35 @@ def test_every_command_has_help_and_is_documented(shipgen: Run, name: str) -> No
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: shipgen {name}")
     assert f"shipgen {name}" in README.read_text()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_former_names_of_options_still_work_and_are_not_shown(name: str) -> None:
+    command = importlib.import_module(COMMANDS[name][0]).command
+    group = command.commands.values() if isinstance(command, click.Group) else [command]
+    known = {"--cores", "--processes", "--jobs", "--n", "--limit"}
+    for one in group:
+        with click.Context(one) as context:
+            parser, text = one.make_parser(context), one.get_help(context)
+        assert not known.intersection(text.replace(",", " ").split())
+        for option in one.params:
+            for old in getattr(option, "old", ()):
+                assert option.name is not None
+                values, *_ = parser.parse_args([old, "3"])
+                assert values[option.name] == "3"
+
+
+@pytest.mark.parametrize(
+    ("name", "former"),
+    [
+        ("produce", "--n"), ("condor", "--n"), ("simulate", "--cores"), ("simulate", "--jobs"),
+        ("prepare", "--cores"), ("validate", "--cores"), ("validate", "--limit"), ("tune", "--processes"),
+        ("tune", "--jobs"),
+    ],
+)  # fmt: skip
+def test_former_names_are_those_of_the_option_that_took_their_place(name: str, former: str) -> None:
+    command = importlib.import_module(COMMANDS[name][0]).command
+    assert former in {old for option in command.params for old in getattr(option, "old", ())}
 
 
 def test_help_loads_nothing_heavy() -> None:

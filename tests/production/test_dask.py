@@ -186,8 +186,8 @@ def test_no_cluster_there(inside: Run, bundle: Bundle, monkeypatch: pytest.Monke
         assert done.returncode == 3
         assert done.stderr.count("\n") == 1
         assert f"no Dask scheduler answers at '{where}'" in done.stderr
-    assert "say how many jobs slurm shall run: --jobs J" in inside(*options, "slurm").stderr
-    assert "leave out --jobs" in inside(*options, "tcp://127.0.0.1:9", "--jobs", 2).stderr
+    assert "say how many workers slurm shall run: --workers W" in inside(*options, "slurm").stderr
+    assert "leave out --workers" in inside(*options, "tcp://127.0.0.1:9", "--jobs", 2).stderr
 
 
 def test_a_cluster_without_workers_is_waited_for_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,4 +71,4 @@ def command(
     click.echo(f"{output}: {found.bundle.label}")
     for line in found.gain.lines():
         click.echo(line)
-    click.echo(f"  `shipgen produce --bundle {output} --n 1e6 -o muons.root` makes weighted muons of it")
+    click.echo(f"  `shipgen produce --bundle {output} -n 1e6 -o muons.root` makes weighted muons of it")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, workers_option
 
 
 @click.command("prepare")
@@ -69,9 +69,9 @@ from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED
     show_default=True,
     help="Normalise features to [-SPAN, SPAN]; the published networks used 0.97.",
 )
-@click.option("--cores", type=click.IntRange(1), help="Processes that read; all cores by default.")
+@workers_option(old=["--cores"], help="Processes that read; all cores if not given.")
 @click.option("--force", is_flag=True, help="Replace an existing prepared sample.")
-def command(files: tuple[str, ...], output: Path, **options: Any) -> None:
+def command(files: tuple[str, ...], output: Path, workers: int | None, **options: Any) -> None:
     """Prepare files of simulated muons for training.
 
     FILE is an output of `shipgen simulate`, a FairShip file with the tree cbmsim (MCTrack with vetoPoint or
@@ -83,5 +83,5 @@ def command(files: tuple[str, ...], output: Path, **options: Any) -> None:
     from shipgen.describe.prepared import describe_prepared
     from shipgen_export.reading.prepare import prepare
 
-    for line in describe_prepared(prepare(files, output, **options).index):
+    for line in describe_prepared(prepare(files, output, cores=workers, **options).index):
         click.echo(line)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, workers_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 @click.option("--protons", type=COUNT, metavar="N", help="Protons on target to simulate.")
 @click.option("--muons", type=COUNT, metavar="N", help="Simulate until there are so many weighted muons.")
 @click.option("--seed", type=SEED, metavar="S", help="Drawn anew, and recorded, if not given.")
-@click.option("--cores", type=click.IntRange(1), metavar="C", help="Processes; all cores if not given.")
+@workers_option(
+    old=["--cores", "--jobs"], help="Processes, or with --dask workers to start; all cores if not given."
+)
 @click.option("--dask", metavar="WHERE", help="On a Dask cluster: local, htcondor, slurm, or its address.")
-@click.option("--jobs", type=click.IntRange(1), metavar="J", help="With --dask: workers to start.")
 @click.option("--pmin", type=POSITIVE, default=10.0, show_default=True, metavar="GEV", help="Momentum cut.")
 @click.option("--target", type=PATH, metavar="FILE.toml", help="Slabs; SHiP's of 2018 if not given.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -33,9 +34,8 @@ def command(
     protons: int | None,
     muons: int | None,
     seed: int | None,
-    cores: int | None,
+    workers: int | None,
     dask: str | None,
-    jobs: int | None,
     pmin: float,
     target: Path | None,
     *,
@@ -52,7 +52,7 @@ def command(
     from shipgen.provenance import command_line
     from shipgen_export.simulation.simulate import simulate
 
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = workers or len(os.sched_getaffinity(0))
     report = simulate(
         output,
         protons=protons,
@@ -60,7 +60,7 @@ def command(
         seed=seed,
         cores=cores,
         dask=dask,
-        jobs=jobs,
+        jobs=None if dask is None else workers,
         momentum_cut=pmin,
         target=target,
         force=force,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, Renamed, workers_option
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORY_NAMES
 from shipgen_export.models.kinds import MODELS, Model, model_by_name
@@ -43,7 +43,13 @@ _COMMON: list[click.Parameter] = [
     click.Option(
         ["--seed"], type=SEED, default=1, show_default=True, help="Seed of weights, batches and noise."
     ),
-    click.Option(["--threads"], type=click.IntRange(1), help="CPU threads. [default: all]"),
+    Renamed(
+        ["--workers", "threads"],
+        old=["--threads"],
+        type=click.IntRange(1),
+        metavar="W",
+        help="CPU threads. [default: all]",
+    ),
     click.Option(
         ["--evaluate-every"],
         type=COUNT,
@@ -130,7 +136,7 @@ class _ModelCommand(click.Command):
 
 _RESUME = (
     "A run that was interrupted goes on when the same command is run again. `shipgen export` makes a bundle "
-    "of the run. On two cores, two commands with --threads 1 and different categories may share a run folder."
+    "of the run. On two cores, two commands with --workers 1 and different categories may share a run folder."
 )
 
 
@@ -196,9 +202,7 @@ def _train(
     "-o", "--output", type=PATH, required=True, help="Folder of runs and bundle; continued if it exists."
 )
 @click.option("--seed", type=SEED, default=1, show_default=True, help="Decides everything random.")
-@click.option(
-    "--cores", type=click.IntRange(1), help="Networks that are trained at once. [default: all cores]"
-)
+@workers_option(old=["--cores"], help="Networks that are trained at once. [default: all cores]")
 @click.option(
     "--teachers", type=click.IntRange(2), default=TEACHERS, show_default=True, help="Flows a category."
 )
@@ -210,7 +214,7 @@ def _train(
 )
 @click.option("--pot", type=POSITIVE, help="Protons on target, for samples that do not say it.")
 @click.option("--name", help="What to call the bundle. [default: the folder's name]")
-def best(*, prepared: Path, output: Path, cores: int | None, **options: Any) -> None:
+def best(*, prepared: Path, output: Path, workers: int | None, **options: Any) -> None:
     """Train the four networks of the prepared sample PREPARED the project's own way, and export them.
 
     For each category, flows learn the density of the muons by maximum likelihood in coordinates without the
@@ -220,8 +224,8 @@ def best(*, prepared: Path, output: Path, cores: int | None, **options: Any) -> 
     """
     from shipgen.bundle.bundle import Bundle
 
-    for found in train_best(prepared, output, cores=cores or len(os.sched_getaffinity(0)), **options):
+    for found in train_best(prepared, output, cores=workers or len(os.sched_getaffinity(0)), **options):
         if isinstance(found, Bundle):
-            click.echo(f"bundle {found.path}: `shipgen produce --bundle {found.path} --n 1e6 -o muons.root`")
+            click.echo(f"bundle {found.path}: `shipgen produce --bundle {found.path} -n 1e6 -o muons.root`")
         else:
             click.echo(found)

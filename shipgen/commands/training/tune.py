@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, SEED
+from shipgen.commands.options import COUNT, PATH, SEED, workers_option
 from shipgen.muons.categories import CATEGORY_NAMES
 
 #: Not taken from the training side, which `--help` must not load.
@@ -50,16 +50,19 @@ _MODELS = ("gan", "vae", "flow", "distill")
     help="What to try, .toml or .json: a setting's name with {low, high, log}, {choices}, or one value.",
 )
 @click.option("--seed", type=SEED, default=1, show_default=True, help="Of all trainings and of the search.")
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Trials at once.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each.")
+@workers_option(
+    old=["--processes", "--jobs"], help="Trials at once; with --dask workers to start. [default: 1]"
+)
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each worker."
+)
 @click.option("--dask", metavar="WHERE", help="Trials on a Dask cluster: local, htcondor, slurm, an address.")
-@click.option("--jobs", type=click.IntRange(1), help="With --dask: workers to start.")
 @click.option("--storage", metavar="URL", help="Database of the search. [default: OUTPUT/study.db, SQLite]")
 @click.option("--study", help="Its name in the database. [default: the folder's name]")
 @click.option(
     "--teacher", "teachers", multiple=True, type=PATH, metavar="RUN", help="Of distill, as for train."
 )
-def command(model: str, prepared: Path, output: Path, **options: Any) -> None:
+def command(model: str, prepared: Path, output: Path, workers: int | None, **options: Any) -> None:
     """Search for the settings of MODEL that make the best muons of the prepared sample PREPARED.
 
     Optuna chooses, trials whose figure of merit falls behind are ended early, and OUTPUT gets a table of all
@@ -69,7 +72,9 @@ def command(model: str, prepared: Path, output: Path, **options: Any) -> None:
     from shipgen_export.tuning.results import summary
     from shipgen_export.tuning.tune import tune
 
-    found = tune(model, prepared, output, **options)
+    # On a Dask cluster as many trials run as it has workers.
+    how = {"processes": workers or 1} if options["dask"] is None else {"jobs": workers}
+    found = tune(model, prepared, output, **how, **options)
     for line in summary(found.table):
         click.echo(line)
     if found.best is None:

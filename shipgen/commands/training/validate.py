@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, Renamed, workers_option
 
 _FORMS = ("source", "fast", "hard")
 _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("train",), "all": None}
@@ -21,7 +21,14 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
     "--muons", type=COUNT, default=10**6, show_default=True, help="Produced where a bundle is given."
 )
 @click.option(
-    "--limit", type=COUNT, default=200_000, show_default=True, help="Most muons a category, drawn fairly."
+    "--cap",
+    "limit",
+    cls=Renamed,
+    old=["--limit"],
+    type=COUNT,
+    default=200_000,
+    show_default=True,
+    help="Most muons a category, drawn fairly.",
 )
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option(
@@ -44,7 +51,7 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
 @click.option(
     "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True
 )
-@click.option("--cores", type=click.IntRange(1), help="Processes; all cores if not given.")
+@workers_option(old=["--cores"], help="Processes; all cores if not given.")
 @click.option("--max-auc", type=POSITIVE, help="Exit with 8 when an AUC of the source's form is above.")
 @click.option("--max-fast-auc", type=POSITIVE, help="The same for the fast form.")
 @click.option("--max-hard-auc", type=POSITIVE, help="The same for the hard form.")
@@ -68,7 +75,7 @@ def command(
     beam: str,
     bundle: Path | None,
     level: float,
-    cores: int | None,
+    workers: int | None,
     max_failed: int | None,
     *,
     pictures: bool,
@@ -101,7 +108,7 @@ def command(
         beam=beam,
         bundle=bundle,
         level=level,
-        cores=cores or len(os.sched_getaffinity(0)),
+        cores=workers or len(os.sched_getaffinity(0)),
         limits=limits,
         max_failed=max_failed,
         command=command_line(),
