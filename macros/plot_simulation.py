@@ -24,6 +24,7 @@ import numpy as np
 import uproot
 
 from shipgen.muons.categories import MUON_MASS
+from shipgen.muons.quantities import Quantities
 from shipgen_export.simulation.muon_counts import parent_name
 from shipgen_export.simulation.physics.muon_range import MuonRange
 from shipgen_export.simulation.physics.nuclei import CrossSections
@@ -64,14 +65,9 @@ class Sample:
         return cls(columns)
 
     @cached_property
-    def pt(self) -> np.ndarray:
-        """Transverse momentum, GeV."""
-        return np.hypot(self.columns["px"], self.columns["py"])
-
-    @cached_property
-    def p(self) -> np.ndarray:
-        """Momentum, GeV."""
-        return np.hypot(self.pt, self.columns["pz"])
+    def quantities(self) -> Quantities:
+        """Momentum, transverse momentum and the like."""
+        return Quantities(self.columns)
 
     @cached_property
     def parent(self) -> np.ndarray:
@@ -106,10 +102,10 @@ def spectra(sample: Sample, path: Path) -> None:
     """Draw momentum and transverse momentum: a line for all muons and one for each group of parents."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     cases = (
-        (left, sample.p, hist.axis.Variable(np.geomspace(10, 300, 50)), "p [GeV]"),
+        (left, sample.quantities["p"], hist.axis.Variable(np.geomspace(10, 300, 50)), "p [GeV]"),
         (
             right,
-            sample.pt,
+            sample.quantities["pt"],
             hist.axis.Variable([*np.arange(0, 2, 0.1), *np.arange(2, 5.1, 0.375)]),
             r"$p_\mathrm{T}$ [GeV]",
         ),
@@ -171,8 +167,9 @@ def charge_and_survival(sample: Sample, target: Target, path: Path) -> None:
     edges = np.array([10, 11, 12, 13, 14, 16, 18, 20, 23, 26, 30, 35, 40, 50, 60, 80, 110, 160])
     centres = np.sqrt(edges[1:] * edges[:-1])
     for label, chosen, colour in (("off axis", ~sample.on_axis, "C0"), ("on axis", sample.on_axis, "C3")):
-        plus, plus_variance = sample.by_proton(sample.p, edges, chosen & (sample.columns["pdg"] < 0))
-        minus, minus_variance = sample.by_proton(sample.p, edges, chosen & (sample.columns["pdg"] > 0))
+        p, charge = sample.quantities["p"], sample.quantities["charge"]
+        plus, plus_variance = sample.by_proton(p, edges, chosen & (charge > 0))
+        minus, minus_variance = sample.by_proton(p, edges, chosen & (charge < 0))
         ratio = plus / minus
         error = ratio * np.sqrt(plus_variance / plus**2 + minus_variance / minus**2)
         left.errorbar(centres, ratio, error, (centres - edges[:-1], edges[1:] - centres), "o", color=colour,

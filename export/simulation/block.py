@@ -15,7 +15,7 @@ import numpy as np
 
 from shipgen.files.layouts import TRAINING
 from shipgen.muons.categories import MUON_MASS
-from shipgen_export.simulation.particles import Muons
+from shipgen_export.simulation.particles import ProducedMuons
 from shipgen_export.simulation.physics.cascade import Cascade
 from shipgen_export.simulation.physics.conversion import photon_conversions
 from shipgen_export.simulation.physics.decays import decays_in_flight, muon_pairs
@@ -32,7 +32,7 @@ _PORTION = 500
 
 
 @dataclass(frozen=True)
-class Settings:
+class SimulationSettings:
     """What all blocks of a run have in common: seed, momentum cut (GeV), target, protons in a full block."""
 
     seed: int
@@ -55,7 +55,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Block:
+class ProtonBlock:
     """The muons of some protons.
 
     Attributes
@@ -81,7 +81,7 @@ class Block:
         return np.asarray(self.columns["weight"], dtype=np.float64)
 
 
-def simulate_block(settings: Settings, number: int, protons: int) -> Block:
+def simulate_block(settings: SimulationSettings, number: int, protons: int) -> ProtonBlock:
     """Simulate `protons` protons as block `number` of a run."""
     words = np.random.SeedSequence(settings.seed, spawn_key=(number,)).generate_state(8, np.uint64)
     # Scalars for the cascade's loop, columns for the rest, and the two engines of Pythia.
@@ -91,7 +91,7 @@ def simulate_block(settings: Settings, number: int, protons: int) -> Block:
     pythia = start_cascade(engine, collision_engine, settings.energy_cut, DECAY_SETTINGS)
     cascade = Cascade(pythia, settings.target, rng, scalars, settings.energy_cut)
     muon_range = MuonRange(settings.target)
-    parts: list[Muons] = []
+    parts: list[ProducedMuons] = []
     vertices: list[Float64] = []
     for first in range(0, protons, _PORTION):
         output = cascade.run(first, min(first + _PORTION, protons))
@@ -105,10 +105,10 @@ def simulate_block(settings: Settings, number: int, protons: int) -> Block:
     heavy, events = heavy_flavour_muons(pythia, np.concatenate(vertices), protons, settings.momentum_cut, rng)
     parts.append(_kept(heavy, settings.momentum_cut, muon_range))
     offset = number * settings.block_protons
-    return Block(number, protons, _columns(Muons.join(parts), offset), events)
+    return ProtonBlock(number, protons, _columns(ProducedMuons.join(parts), offset), events)
 
 
-def _kept(muons: Muons, momentum_cut: float, muon_range: MuonRange) -> Muons:
+def _kept(muons: ProducedMuons, momentum_cut: float, muon_range: MuonRange) -> ProducedMuons:
     """Apply the momentum cut, and the probability to get through the absorber as a weight."""
     # As the file will have it, so that the cut is exact there too.
     momentum = muons.momentum.astype(np.float32).astype(np.float64)
@@ -117,7 +117,7 @@ def _kept(muons: Muons, momentum_cut: float, muon_range: MuonRange) -> Muons:
     return muons.weighted(survival).select(survival > 0)
 
 
-def _columns(muons: Muons, offset: int) -> dict[str, Array]:
+def _columns(muons: ProducedMuons, offset: int) -> dict[str, Array]:
     values: dict[str, Array] = {
         "pdg": muons.pdg,
         **{name: muons.position[:, axis] for axis, name in enumerate("xyz")},

@@ -10,7 +10,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files.outputs import complete_file
-from shipgen_export.simulation.block import Block
+from shipgen_export.simulation.block import ProtonBlock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def block_file(folder: Path, number: int, protons: int) -> Path:
     return folder / f"block-{number:06d}-{protons}.npz"
 
 
-def write_block(path: Path, block: Block) -> None:
+def write_block(path: Path, block: ProtonBlock) -> None:
     """Write a block; the file appears when it is complete."""
     content: dict[str, Any] = {
         _NUMBER: np.int64(block.number),
@@ -35,7 +35,7 @@ def write_block(path: Path, block: Block) -> None:
         np.savez(file, **content)
 
 
-def read_block(path: Path) -> Block:
+def read_block(path: Path) -> ProtonBlock:
     """Read a block.
 
     Raises
@@ -49,6 +49,6 @@ def read_block(path: Path) -> Block:
                 name.removeprefix(_COLUMN): file[name] for name in file.files if name.startswith(_COLUMN)
             }
             events = json.loads(file[_EVENTS].tobytes())
-            return Block(int(file[_NUMBER]), int(file[_PROTONS]), columns, events)
+            return ProtonBlock(int(file[_NUMBER]), int(file[_PROTONS]), columns, events)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged: run again, and it is simulated anew ({error})") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -25,8 +25,27 @@ PARENTS = {
 }  # fmt: skip
 
 
+class SumsRecord(TypedDict):
+    """`WeightSums` in a file's provenance."""
+
+    muons: int
+    weight: float
+    effective: float
+
+
+class CountsRecord(TypedDict):
+    """`MuonCounts` in a file's provenance."""
+
+    muons: int
+    sum_of_weights: float
+    effective: float
+    by_category: dict[str, SumsRecord]
+    by_process: dict[str, SumsRecord]
+    by_parent: dict[str, SumsRecord]
+
+
 @dataclass
-class Sums:
+class WeightSums:
     """Number, sum of weights and sum of squared weights of some muons."""
 
     muons: int = 0
@@ -44,23 +63,23 @@ class Sums:
         """How many equal weights would carry the same statistics."""
         return self.weight**2 / self.square if self.square else 0.0
 
-    def to_json(self) -> dict[str, float]:
+    def record(self) -> SumsRecord:
         """Return the figures for a file."""
         return {"muons": self.muons, "weight": self.weight, "effective": self.effective}
 
 
-def _groups() -> defaultdict[str, Sums]:
-    return defaultdict(Sums)
+def _groups() -> defaultdict[str, WeightSums]:
+    return defaultdict(WeightSums)
 
 
 @dataclass
-class Tally:
+class MuonCounts:
     """Sums of all muons and of those of each category, process and parent."""
 
-    all: Sums = field(default_factory=Sums)
-    categories: defaultdict[str, Sums] = field(default_factory=_groups)
-    processes: defaultdict[str, Sums] = field(default_factory=_groups)
-    parents: defaultdict[str, Sums] = field(default_factory=_groups)
+    all: WeightSums = field(default_factory=WeightSums)
+    categories: defaultdict[str, WeightSums] = field(default_factory=_groups)
+    processes: defaultdict[str, WeightSums] = field(default_factory=_groups)
+    parents: defaultdict[str, WeightSums] = field(default_factory=_groups)
     heavy_events: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -82,15 +101,15 @@ class Tally:
             self.parents[parent_name(int(code))].add(weight[parent == code])
         self.heavy_events.update(heavy_events)
 
-    def to_json(self) -> dict[str, Any]:
+    def record(self) -> CountsRecord:
         """Return the figures for a file."""
         return {
             "muons": self.all.muons,
             "sum_of_weights": self.all.weight,
             "effective": self.all.effective,
-            "by_category": {name: sums.to_json() for name, sums in self.categories.items()},
-            "by_process": {name: sums.to_json() for name, sums in self.processes.items()},
-            "by_parent": {name: sums.to_json() for name, sums in self.parents.items()},
+            "by_category": {name: sums.record() for name, sums in self.categories.items()},
+            "by_process": {name: sums.record() for name, sums in self.processes.items()},
+            "by_parent": {name: sums.record() for name, sums in self.parents.items()},
         }
 
 

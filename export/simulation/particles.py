@@ -97,8 +97,8 @@ class Parents:
 
 
 @dataclass(frozen=True)
-class Muons:
-    """Muons at their start.
+class ProducedMuons:
+    """Muons where they are produced.
 
     Attributes
     ----------
@@ -162,6 +162,8 @@ class Muons:
         return replace(self, weight=self.weight * factor)
 
 
-def _joined(kind: type[Parents | Muons], parts: Iterable[Parents | Muons]) -> list[npt.NDArray[Any]]:
+def _joined(
+    kind: type[Parents | ProducedMuons], parts: Iterable[Parents | ProducedMuons]
+) -> list[npt.NDArray[Any]]:
     collected = list(parts)
     return [np.concatenate([getattr(part, field.name) for part in collected]) for field in fields(kind)]

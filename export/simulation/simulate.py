@@ -31,9 +31,9 @@ from shipgen.files.tree_writer import RootWriter
 from shipgen.generate.streams import draw_seed
 from shipgen.progress import progress
 from shipgen.provenance import versions
-from shipgen_export.simulation.block import Settings, simulate_block
+from shipgen_export.simulation.block import SimulationSettings, simulate_block
 from shipgen_export.simulation.block_files import block_file, read_block, write_block
-from shipgen_export.simulation.muon_counts import Tally
+from shipgen_export.simulation.muon_counts import MuonCounts
 from shipgen_export.simulation.particles import Process
 from shipgen_export.simulation.physics.heavy_flavour import HEAVY_FLAVOURS
 from shipgen_export.simulation.physics.muon_range import MuonRange
@@ -57,10 +57,10 @@ MOMENTUM_CUT, LEAST_MOMENTUM_CUT = 10.0, 1.0
 
 
 @dataclass(frozen=True)
-class Task:
+class BlockTask:
     """A block to be simulated, unless it is in the work folder."""
 
-    settings: Settings
+    settings: SimulationSettings
     number: int
     protons: int
 
@@ -70,23 +70,23 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedBlock:
     """A block that is in the work folder: its task, its muons, and whether an earlier run had left it."""
 
-    task: Task
+    task: BlockTask
     muons: int
     found: bool
 
 
 @dataclass(frozen=True)
-class Report:
+class SimulationReport:
     """What a simulation made.
 
     Attributes
     ----------
     protons : int
         Protons on target.
-    tally : Tally
+    tally : MuonCounts
         Counts and weights (a proton) of the muons.
     seed : int
         The seed.
@@ -99,7 +99,7 @@ class Report:
     """
 
     protons: int
-    tally: Tally
+    tally: MuonCounts
     seed: int
     seconds: float
     blocks: int
@@ -120,7 +120,7 @@ def simulate(
     block_protons: int = BLOCK_PROTONS,
     force: bool = False,
     command: str = "",
-) -> Report:
+) -> SimulationReport:
     """Simulate muons and write them to `output`.
 
     The muons depend on seed, amount, cut, target and `block_protons`, not on `cores`, nor on interruptions:
@@ -169,7 +169,9 @@ def simulate(
     check_output(output, force=force)
     import_pythia()
     size = block_protons if protons is None else even_blocks(protons, block_protons)
-    settings = Settings(_seed(output) if seed is None else seed, momentum_cut, read_target(target), size)
+    settings = SimulationSettings(
+        _seed(output) if seed is None else seed, momentum_cut, read_target(target), size
+    )
     MuonRange(settings.target)  # fails early where the target's survival table is not that of its slabs
     started = time.perf_counter()
     with work_folder(output, _key(settings)) as folder:
@@ -187,7 +189,7 @@ def simulate(
                 f"{done:,} simulated protons are kept in {folder.name}: run the same command again to go on"
             ) from None
     found = sum(block.task.protons for block in blocks if block.found)
-    return Report(pot, tally, settings.seed, time.perf_counter() - started, len(blocks), found)
+    return SimulationReport(pot, tally, settings.seed, time.perf_counter() - started, len(blocks), found)
 
 
 def even_blocks(protons: int, largest: int) -> int:
@@ -209,13 +211,19 @@ def _seed(output: Path) -> int:
 
 def code_digest(folder: Traversable | None = None) -> str:
     """Return a digest of the simulation's source: blocks of other physics must not be mixed in."""
-    folder = folder or resources.files("shipgen_export.simulation")
-    sources = sorted((file for file in folder.iterdir() if file.name.endswith(".py")), key=lambda f: f.name)
-    content = "\0".join(f"{file.name}\0{file.read_text(encoding='utf-8')}" for file in sources)
+    content = "\0".join(_sources(folder or resources.files("shipgen_export.simulation")))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _key(settings: Settings) -> dict[str, Any]:
+def _sources(folder: Traversable) -> Iterator[str]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _sources(entry)
+        elif entry.name.endswith(".py"):
+            yield f"{entry.name}\0{entry.read_text(encoding='utf-8')}"
+
+
+def _key(settings: SimulationSettings) -> dict[str, object]:
     """Return all that a block's muons depend on, beside its number and its protons."""
     target = json.dumps(asdict(settings.target), sort_keys=True)
     return {
@@ -234,31 +242,31 @@ def _found(folder: Path) -> int:
     return sum(int(path.stem.rpartition("-")[2]) for path in folder.glob("block-*.npz"))
 
 
-def _simulate(folder: Path, task: Task) -> Finished:
+def _simulate(folder: Path, task: BlockTask) -> FinishedBlock:
     """Simulate a block, unless it is there and sound."""
     path = block_file(folder, task.number, task.protons)
     with suppress(InputError):
         if path.is_file():
-            return Finished(task, len(read_block(path).weight), found=True)
+            return FinishedBlock(task, len(read_block(path).weight), found=True)
     block = simulate_block(task.settings, task.number, task.protons)
     write_block(path, block)
-    return Finished(task, len(block.weight), found=False)
+    return FinishedBlock(task, len(block.weight), found=False)
 
 
-def _tasks(settings: Settings, protons: int | None) -> Iterator[Task]:
+def _tasks(settings: SimulationSettings, protons: int | None) -> Iterator[BlockTask]:
     """Yield the blocks of so many protons, the last one smaller; full blocks without end if ``None``."""
     for number in count():
         left = settings.block_protons if protons is None else protons - number * settings.block_protons
         if left <= 0:
             return
-        yield Task(settings, number, min(left, settings.block_protons))
+        yield BlockTask(settings, number, min(left, settings.block_protons))
 
 
 def _enough(
-    folder: Path, settings: Settings, protons: int | None, muons: int | None, workers: Any
-) -> list[Finished]:
+    folder: Path, settings: SimulationSettings, protons: int | None, muons: int | None, workers: Any
+) -> list[FinishedBlock]:
     """Simulate all blocks of `protons`, or the shortest run of blocks that has so many `muons`."""
-    finished: list[Finished] = []
+    finished: list[FinishedBlock] = []
     made = 0
     with (
         progress("simulating", protons or muons, "protons" if protons else "muons") as advance,
@@ -276,15 +284,15 @@ def _enough(
 def _write(
     output: Path,
     folder: Path,
-    tasks: list[Task],
+    tasks: list[BlockTask],
     pot: int,
-    settings: Settings,
+    settings: SimulationSettings,
     command: str,
     *,
     force: bool,
-) -> Tally:
+) -> MuonCounts:
     """Write the muons of all blocks with weights per proton on target."""
-    tally = Tally()
+    tally = MuonCounts()
     with RootWriter(
         output, TRAINING, target_start=settings.target.start, baskets=len(tasks), force=force
     ) as writer:
@@ -304,7 +312,7 @@ def _write(
     return tally
 
 
-def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict[str, Any]:
+def provenance(settings: SimulationSettings, pot: int, tally: MuonCounts, command: str) -> dict[str, object]:
     """Return all that is needed to make the sample again and to know what its columns mean."""
     target = settings.target
     return {
@@ -335,7 +343,7 @@ def provenance(settings: Settings, pot: int, tally: Tally, command: str) -> dict
             }
             for flavour in HEAVY_FLAVOURS
         },
-        **tally.to_json(),
+        **tally.record(),
         "code": code_digest(),
         "versions": versions("shipgen", "pythia8mc", "numpy", "uproot"),
     }

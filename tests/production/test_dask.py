@@ -24,7 +24,7 @@ from shipgen.generate.shards import Shard
 from shipgen.production.dask_cluster import as_completed, connect, in_order
 from shipgen.production.dask_produce import ShardTask, default_shards, make_shard
 from shipgen.production.request import Request
-from shipgen_export.simulation.block import Block, Settings
+from shipgen_export.simulation.block import ProtonBlock, SimulationSettings
 from shipgen_export.simulation.particles import Process
 from shipgen_export.simulation.simulate import simulate
 from shipgen_export.simulation.target import read_target
@@ -253,12 +253,14 @@ def test_simulate_takes_its_blocks_from_a_cluster(tmp_path: Path, monkeypatch: p
     """Stand-ins for blocks, in threads of this process, where they are known."""
     made = []
 
-    def block(settings: Settings, number: int, protons: int) -> Block:
+    def block(settings: SimulationSettings, number: int, protons: int) -> ProtonBlock:
         made.append(number)
         rng = np.random.default_rng((settings.seed, number))
         columns = {branch.column: rng.integers(1, 100, protons) for branch in TRAINING.branches}
         columns |= {"pdg": np.full(protons, 13), "process": np.full(protons, int(Process.DECAY))}
-        return Block(number, protons, {**columns, "weight": np.ones(protons)}, {"CHARM": 0, "BEAUTY": 0})
+        return ProtonBlock(
+            number, protons, {**columns, "weight": np.ones(protons)}, {"CHARM": 0, "BEAUTY": 0}
+        )
 
     monkeypatch.setattr("shipgen_export.simulation.simulate.simulate_block", block)
     with distributed.LocalCluster(processes=False, n_workers=2, dashboard_address=":0") as cluster:
@@ -272,7 +274,7 @@ def test_simulate_takes_its_blocks_from_a_cluster(tmp_path: Path, monkeypatch: p
         x = file["muons"]["x"].array(library="np")
     expected = np.concatenate(
         [
-            block(Settings(1, 10.0, read_target(None), 50), *one).columns["x"]
+            block(SimulationSettings(1, 10.0, read_target(None), 50), *one).columns["x"]
             for one in ((0, 50), (1, 50), (2, 50), (3, 49))
         ]
     )

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from shipgen.muons.categories import MUON_MASS
-from shipgen_export.simulation.block import Settings
-from shipgen_export.simulation.particles import Muons, Parents
+from shipgen_export.simulation.block import SimulationSettings
+from shipgen_export.simulation.particles import Parents, ProducedMuons
 from shipgen_export.simulation.physics.cascade import Cascade
 from shipgen_export.simulation.physics.conversion import photon_conversions
 from shipgen_export.simulation.physics.decays import PAIR_PARENTS, decays_in_flight, muon_pairs
@@ -105,14 +105,14 @@ LEADING = (211, -321, 22, 113, 223, 333)
 @pytest.mark.parametrize("pdg", [211, -321, 130, 22, *sorted(PAIR_PARENTS)])
 def test_no_muon_is_lost_to_the_cut_on_hadrons(target: Target, momentum_cut: float, pdg: int) -> None:
     """Parents on both sides of the cut: those below it never give a muon that is wanted, those above do."""
-    cut = Settings(1, momentum_cut, target, 1).energy_cut
+    cut = SimulationSettings(1, momentum_cut, target, 1).energy_cut
     rng = np.random.default_rng(2)
     mass = MASSES[abs(pdg)]
     energy = rng.uniform(max(cut - 0.3, 1.001 * mass), 1.2 * cut + 0.3, 60_000)
     hadrons = along_z(pdg, energy, target.start + 1)
 
     def wanted(parents: Parents) -> np.ndarray:
-        muons: Muons
+        muons: ProducedMuons
         if abs(pdg) in CTAU:
             muons = decays_in_flight(parents, rng)
         else:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shipgen.muons.categories import MUON_MASS
-from shipgen_export.simulation.particles import Muons, Parents, Process
+from shipgen_export.simulation.particles import Parents, Process, ProducedMuons
 from shipgen_export.simulation.physics.conversion import pair_cross_section, photon_conversions
 from shipgen_export.simulation.physics.decays import (
     DALITZ,
@@ -49,7 +49,7 @@ def energies(momentum: np.ndarray, mass: float | np.ndarray = MUON_MASS) -> np.n
     return np.sqrt(np.square(momentum).sum(axis=1) + mass**2)
 
 
-def in_rest_frame(muons: Muons, parent: Parents) -> np.ndarray:
+def in_rest_frame(muons: ProducedMuons, parent: Parents) -> np.ndarray:
     """Muon momenta in the rest frame of their parents."""
     energy = energies(parent.momentum, parent.mass)
     # A boost backwards takes the parent to rest.

@@ -22,7 +22,7 @@ from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KE
 from shipgen_export.sample.sample import effective_size
 from shipgen_export.simulation.muon_counts import parent_name
 from shipgen_export.simulation.particles import Process
-from shipgen_export.simulation.simulate import GENERATOR, Report, code_digest, even_blocks, simulate
+from shipgen_export.simulation.simulate import GENERATOR, SimulationReport, code_digest, even_blocks, simulate
 from shipgen_export.simulation.target import read_target
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def read(path: Path) -> Columns:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimulationReport]:
     """A run on one core."""
     path = tmp_path_factory.mktemp("samples") / "one.root"
     return path, simulate(path, protons=PROTONS, seed=7, cores=1, block_protons=BLOCK, command="the command")
 
 
 @pytest.fixture(scope="module")
-def columns(sample: tuple[Path, Report]) -> Columns:
+def columns(sample: tuple[Path, SimulationReport]) -> Columns:
     return read(sample[0])
 
 
@@ -122,7 +122,7 @@ def test_processes_go_with_their_parents(columns: Columns) -> None:
     assert charm == {"charm"}
 
 
-def test_the_file_says_how_it_was_made(sample: tuple[Path, Report]) -> None:
+def test_the_file_says_how_it_was_made(sample: tuple[Path, SimulationReport]) -> None:
     path, report = sample
     with uproot.open(path) as file:
         provenance = json.loads(str(file[PROVENANCE_KEY]))

@@ -11,7 +11,7 @@ import pytest
 
 from shipgen.errors import InputError
 from shipgen_export.simulation import simulate as simulate_module
-from shipgen_export.simulation.block import Block, Settings
+from shipgen_export.simulation.block import ProtonBlock, SimulationSettings
 from shipgen_export.simulation.block_files import block_file, read_block, write_block
 from shipgen_export.simulation.simulate import BLOCK_PROTONS, code_digest, even_blocks, simulate
 from shipgen_export.simulation.target import read_target
@@ -42,7 +42,7 @@ def test_blocks_of_a_large_sample() -> None:
 def test_blocks_come_back_as_written_and_damage_is_one_line(tmp_path: Path) -> None:
     columns = {"pdg": np.array([13, -13], dtype=np.int32), "weight": np.array([0.5, 0.25])}
     path = block_file(tmp_path, 3, 100)
-    write_block(path, Block(3, 100, columns, {"CHARM": 7}))
+    write_block(path, ProtonBlock(3, 100, columns, {"CHARM": 7}))
     block = read_block(path)
     assert (block.number, block.protons, block.heavy_events) == (3, 100, {"CHARM": 7})
     for name, column in columns.items():
@@ -78,16 +78,17 @@ def test_other_work_beside_the_output_is_one_clear_error(tmp_path: Path, left: s
 def test_blocks_of_other_physics_are_not_mixed_in(tmp_path: Path) -> None:
     """The key of unfinished work holds a digest of the simulation's source."""
     source = tmp_path / "source"
-    source.mkdir()
-    (source / "decays.py").write_text("RATIO = 1.0\n", encoding="utf-8")
+    (source / "physics").mkdir(parents=True)
+    decays = source / "physics" / "decays.py"
+    decays.write_text("RATIO = 1.0\n", encoding="utf-8")
     before = code_digest(source)
     assert before == code_digest(source)
     (source / "notes.txt").touch()
     assert code_digest(source) == before
-    (source / "decays.py").write_text("RATIO = 2.0\n", encoding="utf-8")
+    decays.write_text("RATIO = 2.0\n", encoding="utf-8")
     assert code_digest(source) != before
 
-    key = simulate_module._key(Settings(7, 10.0, read_target(), PROTONS // 2))
+    key = simulate_module._key(SimulationSettings(7, 10.0, read_target(), PROTONS // 2))
     work = tmp_path / "a.root.work"
     work.mkdir()
     (work / "work.json").write_text(json.dumps({**key, "code": before}), encoding="utf-8")

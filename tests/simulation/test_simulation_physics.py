@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from shipgen.muons.categories import CATEGORIES, category_of
 from shipgen_export.sample.sample import effective_size
-from shipgen_export.simulation.block import Settings, simulate_block
+from shipgen_export.simulation.block import SimulationSettings, simulate_block
 from shipgen_export.simulation.muon_counts import PARENTS, parent_name
 from shipgen_export.simulation.particles import Process
 from shipgen_export.simulation.target import read_target
@@ -52,7 +52,7 @@ class Sums:
 
 
 def run(seed: int) -> Columns:
-    block = simulate_block(Settings(seed, 10.0, read_target(), PROTONS), 0, PROTONS)
+    block = simulate_block(SimulationSettings(seed, 10.0, read_target(), PROTONS), 0, PROTONS)
     columns = dict(block.columns)
     c = columns
     columns["pt"] = np.hypot(c["px"], c["py"])

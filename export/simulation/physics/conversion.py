@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.muons.categories import MUON_MASS
-from shipgen_export.simulation.particles import Muons, Parents, Process
+from shipgen_export.simulation.particles import Parents, Process, ProducedMuons
 from shipgen_export.simulation.physics.kinematics import around_axis, by_rejection
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _MUON_RADIUS = 2.8179403e-13 * _ELECTRON_MASS / MUON_MASS  # classical, cm
 _CONVERSION_LENGTH = 9 / 7
 
 
-def photon_conversions(photons: Parents, target: Target, rng: np.random.Generator) -> Muons:
+def photon_conversions(photons: Parents, target: Target, rng: np.random.Generator) -> ProducedMuons:
     """Convert photons to muon pairs: two muons a photon that converts inside the slabs.
 
     The weight is multiplied by the share of muon pairs in all conversions where the photon converts.
@@ -54,7 +54,7 @@ def photon_conversions(photons: Parents, target: Target, rng: np.random.Generato
     share = rng.uniform(least, 1 - least)
     weight = photons.weight * (1 - 2 * least) * _muon_share(target, target.material_at(z), energy, share)
     at_conversion = Parents(photons.pdg, weight, position, photons.momentum, photons.mass, photons.proton)
-    return Muons.join(_pair(at_conversion, energy, direction, share, rng))
+    return ProducedMuons.join(_pair(at_conversion, energy, direction, share, rng))
 
 
 def pair_cross_section(element: Element, energy: Float64, share: Float64) -> Float64:
@@ -101,7 +101,7 @@ def _muon_share(target: Target, material: Int64, energy: Float64, share: Float64
 
 def _pair(
     photons: Parents, energy: Float64, direction: Float64, share: Float64, rng: np.random.Generator
-) -> list[Muons]:
+) -> list[ProducedMuons]:
     """Return both muons, back to back about the photon's direction."""
     both = share * (1 - share)
 
@@ -118,5 +118,5 @@ def _pair(
         angle = np.minimum(reduced * MUON_MASS / (part * energy), 1.0)
         momentum = size[:, None] * (np.cos(angle)[:, None] * direction + sign * np.sin(angle)[:, None] * side)
         kind = np.full(len(share), pdg)
-        muons.append(Muons.make(photons, Process.PHOTON_CONVERSION, kind, momentum, photons.weight))
+        muons.append(ProducedMuons.make(photons, Process.PHOTON_CONVERSION, kind, momentum, photons.weight))
     return muons

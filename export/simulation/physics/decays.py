@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from shipgen.muons.categories import MUON_MASS
-from shipgen_export.simulation.particles import Muons, Parents, Process
+from shipgen_export.simulation.particles import Parents, Process, ProducedMuons
 from shipgen_export.simulation.physics.kinematics import (
     around_axis,
     boost,
@@ -74,7 +74,7 @@ _VECTOR_SLOPE, _SCALAR_SLOPE = 0.0282, 0.0138
 LARGEST_DALITZ_DENSITY = 0.1
 
 
-def decays_in_flight(parents: Parents, rng: np.random.Generator) -> Muons:
+def decays_in_flight(parents: Parents, rng: np.random.Generator) -> ProducedMuons:
     """Decay pions, charged kaons and K_L: one muon each.
 
     Parameters
@@ -98,7 +98,7 @@ def decays_in_flight(parents: Parents, rng: np.random.Generator) -> Muons:
     )
     charge = np.where(kind == K_LONG, rng.choice([-1, 1], len(kind)), np.sign(parents.pdg))
     energy = np.sqrt(np.square(momentum).sum(axis=1) + MUON_MASS**2)
-    return Muons.make(
+    return ProducedMuons.make(
         parents,
         Process.DECAY,
         -13 * charge,
@@ -172,7 +172,7 @@ def neutral_pion_photons(pions: Parents, rng: np.random.Generator) -> Parents:
     )
 
 
-def muon_pairs(parents: Parents, rng: np.random.Generator) -> Muons:
+def muon_pairs(parents: Parents, rng: np.random.Generator) -> ProducedMuons:
     """Decay light mesons to muon pairs in every channel they have, about as often as a channel's ratio asks.
 
     A channel is drawn once or more for each parent, or for a share of the parents if it is rare, so that all
@@ -200,7 +200,7 @@ def muon_pairs(parents: Parents, rng: np.random.Generator) -> Muons:
         pair = two_body_momentum(mass, pair_mass, channel.other)[:, None] * axis
         direction = around_axis(rng, axis, _transverse_cosine(pair_mass, rng))
         parts += _both_muons(chosen, mass, pair, pair_mass, direction, channel.ratio, Process.DALITZ)
-    return Muons.join(parts)
+    return ProducedMuons.join(parts)
 
 
 def _drawn(parents: Parents, ratio: float, rng: np.random.Generator) -> Parents:
@@ -220,7 +220,7 @@ def _both_muons(
     direction: Float64,
     ratio: float,
     process: Process,
-) -> list[Muons]:
+) -> list[ProducedMuons]:
     """Return both muons of pairs with momentum `pair` in the rest frame of parents of `mass`.
 
     The negative muon goes along `direction` in the pair's rest frame. A parent whose own mass is not `mass`
@@ -235,7 +235,7 @@ def _both_muons(
         inner_energy = np.sqrt(np.square(inner).sum(axis=1) + MUON_MASS**2)
         momentum = boost(inner_energy, inner, velocity, mass)
         pdg = np.full(len(mass), 13 * sign)
-        muons.append(Muons.make(parents, process, pdg, momentum, parents.weight * ratio))
+        muons.append(ProducedMuons.make(parents, process, pdg, momentum, parents.weight * ratio))
     return muons
 
 

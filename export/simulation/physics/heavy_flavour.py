@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from shipgen_export.simulation.particles import Muons, Process
+from shipgen_export.simulation.particles import Process, ProducedMuons
 from shipgen_export.simulation.physics.cascade import BEAM_MOMENTUM
 from shipgen_export.simulation.physics.pythia import LARGEST_SEED, import_pythia, start_pythia
 
@@ -119,7 +119,7 @@ _UNDECAYED = (
 )  # fmt: skip
 
 
-class Run(NamedTuple):
+class HeavyFlavourRun(NamedTuple):
     """What a run of Pythia made.
 
     Attributes
@@ -139,7 +139,7 @@ class Run(NamedTuple):
 
 def heavy_flavour_muons(
     cascade: Any, vertices: Float64, protons: int, momentum_cut: float, rng: np.random.Generator
-) -> tuple[Muons, dict[str, int]]:
+) -> tuple[ProducedMuons, dict[str, int]]:
     """Make the heavy-flavour muons of a block.
 
     Parameters
@@ -157,12 +157,12 @@ def heavy_flavour_muons(
 
     Returns
     -------
-    Muons
+    ProducedMuons
         Weights add up to the expected number for `vertices`; positions are on the axis.
     dict of str to int
         Events made, by `Process` name.
     """
-    parts: list[Muons] = [Muons.none()]
+    parts: list[ProducedMuons] = [ProducedMuons.none()]
     made: dict[str, int] = {}
     for flavour in HEAVY_FLAVOURS:
         total = max(round(flavour.events * protons), 1)
@@ -179,10 +179,10 @@ def heavy_flavour_muons(
         muons = _decayed(cascade, hadrons, flavour.draws, momentum_cut, rng)
         scale = flavour.rate * len(vertices) / sum(run.units for run in runs) / flavour.draws
         parts.append(_place(flavour, hadrons, muons, scale, vertices, rng))
-    return Muons.join(parts), made
+    return ProducedMuons.join(parts), made
 
 
-def _run(flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cut: float) -> Run:
+def _run(flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cut: float) -> HeavyFlavourRun:
     stable = [f"{hadron}:mayDecay = off" for hadron in (*_UNDECAYED, *flavour.hadrons)]
     seeding = [f"Random:seed = {seed}", f"Beams:idB = {target}"]
     pythia = start_pythia([*_COMMON, *flavour.settings, *stable, *seeding])
@@ -203,7 +203,7 @@ def _run(flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cu
             if particle.e() > momentum_cut:
                 momentum = particle.px(), particle.py(), particle.pz()
                 rows.append((particle.id(), *momentum, particle.m(), ratios[particle.idAbs()], made))
-    return Run(np.array(rows, dtype=np.float64).reshape(len(rows), 7), made, units)
+    return HeavyFlavourRun(np.array(rows, dtype=np.float64).reshape(len(rows), 7), made, units)
 
 
 def _decayed(
@@ -234,7 +234,7 @@ def _decayed(
     return muons
 
 
-def _number_events(runs: list[Run]) -> Float64:
+def _number_events(runs: list[HeavyFlavourRun]) -> Float64:
     """Join the hadrons of several runs; their events are numbered on."""
     joined = []
     first = 0
@@ -265,14 +265,14 @@ def _place(
     scale: float,
     vertices: Float64,
     rng: np.random.Generator,
-) -> Muons:
+) -> ProducedMuons:
     """Put events at first collisions drawn at random; muons of one event stay together."""
     parent = hadrons[muons[:, 0].astype(np.int64)]
     chosen = vertices[rng.integers(0, len(vertices), int(hadrons[:, -1].max()) + 1)]
     place = chosen[parent[:, -1].astype(np.int64)]
     position = np.zeros((len(muons), 3))
     position[:, 2] = place[:, 1]
-    return Muons(
+    return ProducedMuons(
         pdg=muons[:, 1].astype(np.int64),
         weight=scale * parent[:, 5],
         position=position,

@@ -117,10 +117,10 @@ class MuonRange:
             behind = np.flatnonzero(z > target.edges[i])
             if not len(behind):
                 continue
-            ranges = self._ranges[target.slab_materials[i]]
+            material = target.slab_materials[i]
             way = (np.minimum(z[behind], target.edges[i + 1]) - target.edges[i]) / cosine[behind]
-            left = np.interp(result[behind], self._energies, ranges) + way
-            result[behind] = np.interp(left, ranges, self._energies)
+            left = self.csda_range(material, result[behind]) + way
+            result[behind] = np.interp(left, self._ranges[material], self._energies)
         return result
 
     def survival(self, z: Float64, momentum: Float64) -> Float64:

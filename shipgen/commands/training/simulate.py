@@ -13,8 +13,8 @@ from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, workers_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shipgen_export.simulation.muon_counts import Sums
-    from shipgen_export.simulation.simulate import Report
+    from shipgen_export.simulation.muon_counts import WeightSums
+    from shipgen_export.simulation.simulate import SimulationReport
 
 
 @click.command("simulate")
@@ -70,12 +70,12 @@ def command(
         click.echo(line)
 
 
-def _table(output: Path, report: Report, cores: int | None) -> Iterator[str]:
+def _table(output: Path, report: SimulationReport, cores: int | None) -> Iterator[str]:
     """Yield the figures of a sample."""
     total = report.tally.all
     yield f"{output}: {total.muons:,} muons of {report.protons:,} protons on target, seed {report.seed}"
     yield f"  {total.weight:.4e} muons per proton, effective size {total.effective:,.0f}"
-    groups: list[tuple[str, dict[str, Sums]]] = [
+    groups: list[tuple[str, dict[str, WeightSums]]] = [
         ("category", report.tally.categories),
         ("parent", report.tally.parents),
     ]
