@@ -25,7 +25,9 @@ from shipgen.files.outputs import complete_file, write_json
 from shipgen.generate.chunks import BATCH_SIZE
 from shipgen.muons.categories import CATEGORIES, category_by_name
 from shipgen.progress import progress
-from shipgen_export.merit.figure_of_merit import FORMS, Muons, derived, figure_of_merit, thin
+from shipgen_export.merit.classifiers import FORMS, derived
+from shipgen_export.merit.figure_of_merit import figure_of_merit
+from shipgen_export.merit.weighted_muons import WeightedMuons, thin
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.map_training import material_edges
 from shipgen_export.training.spread import quantities
@@ -77,7 +79,7 @@ def figures(task: Task) -> dict[str, Any]:
     """Return the classifiers' figures of one category, and how its quantities compare."""
     sample = PreparedSample.open(task.prepared)
     muons = sample.load(task.category)
-    real = Muons(muons.features, muons.weights, muons.group)
+    real = WeightedMuons(muons.features, muons.weights, muons.group)
     dealt = np.unique(real.group, return_inverse=True)[1] % 4
     random = np.random.default_rng(1)
     maker = Maker(task.bundle, task.category, 1) if task.bundle else None
@@ -89,7 +91,7 @@ def figures(task: Task) -> dict[str, Any]:
                 thin(real.at(dealt == part), len(like), random) for part, like in ((2, fit), (3, applied))
             )
         else:
-            other = tuple(Muons.independent(maker(len(like))) for like in (fit, applied))
+            other = tuple(WeightedMuons.independent(maker(len(like))) for like in (fit, applied))
         merit = figure_of_merit((fit, applied), (other[0], other[1]), 1, FORMS[name.split(",")[0]])
         found[name] = {"auc": merit.auc, "error": merit.auc_error, "muons": [merit.fitted, merit.applied]}
     if maker is not None:
@@ -115,7 +117,7 @@ def shares(features: np.ndarray, start: float, gaps: list[tuple[float, float]]) 
 
 
 def compare_shares(
-    real: Muons, maker: Maker, muons: int, start: float, gaps: list[tuple[float, float]]
+    real: WeightedMuons, maker: Maker, muons: int, start: float, gaps: list[tuple[float, float]]
 ) -> dict[str, dict[str, float]]:
     """Return each share's ratio, generated over real, and its error; real muons vary by proton."""
     protons, of_muon = np.unique(real.group, return_inverse=True)
@@ -159,7 +161,7 @@ def spearman(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return pearson(ranks, weights)
 
 
-def compare_correlations(real: Muons, maker: Maker) -> dict[str, float]:
+def compare_correlations(real: WeightedMuons, maker: Maker) -> dict[str, float]:
     """Return the largest differences of correlations, of features and what is derived from them."""
     real = thin(real, CORRELATED, np.random.default_rng(2))
     columns = derived(real.features).T.astype(np.float64)

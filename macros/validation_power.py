@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen_export.merit.figure_of_merit import FORMS, Muons
+from shipgen_export.merit.classifiers import FORMS
+from shipgen_export.merit.weighted_muons import WeightedMuons
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.validation.compare import Result, validate
 from shipgen_export.validation.samples.samples import Sample
@@ -31,18 +32,18 @@ if TYPE_CHECKING:
 LEVELS = (0.05, 0.01)
 
 
-def scale_momentum(muons: dict[str, Muons]) -> None:
+def scale_momentum(muons: dict[str, WeightedMuons]) -> None:
     """Scale pz of all muons by 1.02."""
     for one in muons.values():
         one.features[:, -1] *= 1.02
 
 
-def flip_positive(muons: dict[str, Muons]) -> None:
+def flip_positive(muons: dict[str, WeightedMuons]) -> None:
     """Make 2 % of the positive muons negative."""
     flip_charges(muons, ("muplus",))
 
 
-def flip_charges(muons: dict[str, Muons], charges: tuple[str, ...] = ("muplus", "muminus")) -> None:
+def flip_charges(muons: dict[str, WeightedMuons], charges: tuple[str, ...] = ("muplus", "muminus")) -> None:
     """Give 2 % of the muons of these charges the other one."""
     for axis in ("onaxis", "offaxis"):
         names = f"muplus_{axis}", f"muminus_{axis}"
@@ -54,10 +55,12 @@ def flip_charges(muons: dict[str, Muons], charges: tuple[str, ...] = ("muplus", 
         for place, name in enumerate(names):
             parts = both[place].at(~flipped[place]), both[1 - place].at(flipped[1 - place])
             columns = ("features", "weights", "group")
-            muons[name] = Muons(*(np.concatenate([getattr(p, column) for p in parts]) for column in columns))
+            muons[name] = WeightedMuons(
+                *(np.concatenate([getattr(p, column) for p in parts]) for column in columns)
+            )
 
 
-def correlate_signs(muons: dict[str, Muons]) -> None:
+def correlate_signs(muons: dict[str, WeightedMuons]) -> None:
     """Turn the sign of x of a tenth of the off-axis muons whose x and y have opposite signs."""
     for name in ("muplus_offaxis", "muminus_offaxis"):
         features = muons[name].features
@@ -65,10 +68,10 @@ def correlate_signs(muons: dict[str, Muons]) -> None:
         features[opposite[::10], 0] *= -1
 
 
-def one_more_often(muons: dict[str, Muons]) -> None:
+def one_more_often(muons: dict[str, WeightedMuons]) -> None:
     """Make one category 5 % too frequent."""
     one = muons["muminus_onaxis"]
-    muons["muminus_onaxis"] = Muons(one.features, one.weights * 1.05, one.group)
+    muons["muminus_onaxis"] = WeightedMuons(one.features, one.weights * 1.05, one.group)
 
 
 WRONG = {
@@ -80,7 +83,7 @@ WRONG = {
 }
 
 
-def read(prepared: PreparedSample, chosen: np.ndarray) -> dict[str, Muons]:
+def read(prepared: PreparedSample, chosen: np.ndarray) -> dict[str, WeightedMuons]:
     """Return the muons of the `chosen` protons, bool[protons], with weights per POT."""
     start = prepared.index["target_start"]
     found = {}
@@ -91,11 +94,11 @@ def read(prepared: PreparedSample, chosen: np.ndarray) -> dict[str, Muons]:
         z = category.features.index("z")
         features[:, z] = features[:, z].astype(np.float64) - start
         weights = sample.weights[places] * (len(chosen) / chosen.sum() / prepared.index["pot"])
-        found[category.name] = Muons(features, weights, sample.group[places])
+        found[category.name] = WeightedMuons(features, weights, sample.group[places])
     return found
 
 
-def run(muons: list[dict[str, Muons]], protons: int, forms: list[str], seed: int) -> Result:
+def run(muons: list[dict[str, WeightedMuons]], protons: int, forms: list[str], seed: int) -> Result:
     """Compare two samples."""
     pair = [Sample.of_muons(side, each, pot=protons) for side, each in zip("ab", muons, strict=True)]
     return validate(pair[0], pair[1], forms=forms, memory=bool(forms), seed=seed)
@@ -115,7 +118,7 @@ def main() -> None:
     prepared = PreparedSample.open(options.prepared)
     number = int(sum(source["pot"] for source in prepared.index["sources"]))
     order = np.random.default_rng(options.seed).permutation(number)
-    chosen: dict[str, Callable[[dict[str, Muons]], None] | None] = {"equal": None}
+    chosen: dict[str, Callable[[dict[str, WeightedMuons]], None] | None] = {"equal": None}
     if options.wrong is not None:
         chosen = {name: distort for name, distort in WRONG.items() if options.wrong in name}
     found: dict[str, list[list[dict[str, object]]]] = defaultdict(list)
@@ -128,7 +131,8 @@ def main() -> None:
                 sides.append(read(prepared, dealt))
             for name, distort in chosen.items():
                 made = {
-                    key: Muons(one.features.copy(), one.weights, one.group) for key, one in sides[0].items()
+                    key: WeightedMuons(one.features.copy(), one.weights, one.group)
+                    for key, one in sides[0].items()
                 }
                 if distort is not None:
                     distort(made)

@@ -295,15 +295,16 @@ def _outputs(
     sample: CategorySample, values: Quantities, there: Quantities, target_start: float, seed: int
 ) -> Float64:
     """Return the classifier's output for the muons of the grid: high where they look simulated."""
-    from shipgen_export.merit.figure_of_merit import FORMS, Muons, classify, thin
+    from shipgen_export.merit.classifiers import FORMS, classify
+    from shipgen_export.merit.weighted_muons import WeightedMuons, thin
 
-    def features(made: Quantities) -> Muons:
+    def features(made: Quantities) -> WeightedMuons:
         names = sample.category.features
         columns = [made[name] + (target_start if name == "z" else 0.0) for name in names]
-        return Muons.independent(np.stack(columns, 1).astype(np.float32))
+        return WeightedMuons.independent(np.stack(columns, 1).astype(np.float32))
 
     random = np.random.default_rng((seed, sample.category.number))
-    real = thin(Muons(sample.features, sample.weights, sample.group), _TRAINED, random)
+    real = thin(WeightedMuons(sample.features, sample.weights, sample.group), _TRAINED, random)
     generated = features(values)
     fitted = generated.at(slice(0, _TRAINED))
     return classify((real, real.at(slice(0, 10))), (fitted, features(there)), seed, FORMS["fast"])[1]

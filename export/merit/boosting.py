@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import MissingExtraError
-from shipgen_export.merit.figure_of_merit import FORMS, derived
+from shipgen_export.merit.classifiers import FORMS, derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shipgen.muons.columns import Float32, Float64, Int64
-    from shipgen_export.merit.figure_of_merit import Form, Muons
+    from shipgen_export.merit.classifiers import Form
+    from shipgen_export.merit.weighted_muons import WeightedMuons
 
 #: Values that are no farther apart are equal to scikit-learn's trees (`FEATURE_THRESHOLD`).
 _EQUAL = np.float32(1e-7)
@@ -32,15 +33,15 @@ _BINS = 255
 
 
 def classify(
-    real: tuple[Muons, Muons],
-    generated: tuple[Muons, Muons],
+    real: tuple[WeightedMuons, WeightedMuons],
+    generated: tuple[WeightedMuons, WeightedMuons],
     seed: int,
     form: Form = FORMS["source"],
     advance: Callable[[float], None] = lambda _: None,
 ) -> tuple[Float64, Float64]:
     """Train a classifier on the first of each pair, return its output for the second.
 
-    Parameters and result are those of `shipgen_export.merit.figure_of_merit.classify`.
+    Parameters and result are those of `shipgen_export.merit.classifiers.classify`.
     """
     seen = derived if form.derived else np.asarray
     # Both kinds have the same sum of weights, and a muon weighs about 1, which settings refer to.

@@ -14,7 +14,9 @@ import numpy as np
 
 from shipgen.errors import InputError, ShipgenError
 from shipgen.progress import progress
-from shipgen_export.merit.figure_of_merit import FORMS, Muons, classify, figure_of_merit, merit_of, thin
+from shipgen_export.merit.classifiers import FORMS, classify
+from shipgen_export.merit.figure_of_merit import figure_of_merit, merit_of
+from shipgen_export.merit.weighted_muons import WeightedMuons, thin
 from shipgen_export.sample.sample import SPLITS
 
 if TYPE_CHECKING:
@@ -89,15 +91,15 @@ def generate(generator: Any, sample: CategorySample, muons: int, random: np.rand
     return made
 
 
-def _muons(sample: CategorySample, chosen: Array) -> Muons:
-    return Muons(sample.features[chosen], sample.weights[chosen], sample.group[chosen])
+def _muons(sample: CategorySample, chosen: Array) -> WeightedMuons:
+    return WeightedMuons(sample.features[chosen], sample.weights[chosen], sample.group[chosen])
 
 
-def _part(sample: CategorySample, name: str) -> Muons:
+def _part(sample: CategorySample, name: str) -> WeightedMuons:
     return _muons(sample, sample.split == SPLITS.index(name))
 
 
-def _halves(muons: Muons) -> tuple[Muons, Muons]:
+def _halves(muons: WeightedMuons) -> tuple[WeightedMuons, WeightedMuons]:
     """Split by proton: every other one."""
     half = np.unique(muons.group, return_inverse=True)[1] % 2
     return muons.at(half == 0), muons.at(half == 1)
@@ -165,7 +167,7 @@ class Evaluator:
         """Evaluate a Keras generator, latent -> normalised features; the same one gives the same figures."""
         fit, applied = self._real
         made = generate(generator, self._sample, len(fit) + len(applied), self._random(1))
-        generated = Muons.independent(made[: len(fit)]), Muons.independent(made[len(fit) :])
+        generated = WeightedMuons.independent(made[: len(fit)]), WeightedMuons.independent(made[len(fit) :])
         outputs = classify(self._real, generated, self._seed, FORMS["fast"])
         merit = merit_of(self._real, generated, outputs)
         return Evaluation(
@@ -212,7 +214,10 @@ def measure(sample: CategorySample, generator: Any, seed: int, muons: int | None
             limit = form.muons if muons is None else muons
             fit, applied = (thin(_part(sample, part), limit, random) for part in ("validation", "test"))
             made = generate(generator, sample, len(fit) + len(applied), random)
-            generated = Muons.independent(made[: len(fit)]), Muons.independent(made[len(fit) :])
+            generated = (
+                WeightedMuons.independent(made[: len(fit)]),
+                WeightedMuons.independent(made[len(fit) :]),
+            )
             control = thin(halves[0], len(fit), random), thin(halves[1], len(applied), random)
             merit, real = (
                 figure_of_merit((fit, applied), other, seed, form, advance) for other in (generated, control)

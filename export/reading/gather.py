@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from shipgen.muons.categories import Category
     from shipgen.muons.columns import Float32, Float64, Int64
-    from shipgen_export.reading.read_file import Piece
+    from shipgen_export.reading.read_file import ReadFile
 
 BEAM_FILE = "beam.npy"
 #: Beam positions that are kept.
@@ -37,7 +37,7 @@ class Share:
 
     Attributes
     ----------
-    piece : Piece
+    piece : ReadFile
         From one file.
     scale : float
         Factor of its weights.
@@ -45,7 +45,7 @@ class Share:
         Number of its first proton or event.
     """
 
-    piece: Piece
+    piece: ReadFile
     scale: float
     first_group: int
 
@@ -205,7 +205,7 @@ def draw(sizes: Sequence[int], number: int, seed: tuple[int, ...]) -> list[Int64
     ]
 
 
-def gather_beam(folder: Path, pieces: Sequence[Piece], seed: int) -> dict[str, Any] | None:
+def gather_beam(folder: Path, pieces: Sequence[ReadFile], seed: int) -> dict[str, Any] | None:
     """Write a fair sample of the beam's positions, at most 100,000; describe their distribution.
 
     Returns

@@ -1,9 +1,9 @@
 """Prepare files of simulated muons for training: read, clean, split into categories, normalise, write.
 
-Files are looked into (`intake`), read by workers into a piece each (`pieces`), and joined (`gather`). Weights
-stay as they are but for two cases: training samples hold muons per proton on target (POT), so several of them
-are merged by weight x POT of the file / POT of all files; and where a cap leaves muons out, those that stay
-carry the weight of all.
+Files are looked into (`survey`), read by workers, each into a piece (`read_file`), and joined (`gather`).
+Weights stay as they are but for two cases: training samples hold muons per proton on target (POT), so
+several of them are merged by weight x POT of the file / POT of all files; and where a cap leaves muons out,
+those that stay carry the weight of all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from shipgen_export.reading.prepared_facts import (
     total_dropped,
 )
 from shipgen_export.reading.read_file import INDEX as PIECE_INDEX
-from shipgen_export.reading.read_file import Piece, Task, make_piece
+from shipgen_export.reading.read_file import ReadFile, ReadTask, read_file
 from shipgen_export.reading.survey import skipped_file, take_in
 from shipgen_export.reading.weights import Beside, scales, settle_pot
 from shipgen_export.sample.sample import INDEX, PreparedSample, write_index
@@ -210,15 +210,15 @@ def _check_arguments(
     check_output(output, force=force, index=INDEX)
 
 
-def _task(one: Taken, work: Path, beam: str, step: int | str) -> Task:
+def _task(one: Taken, work: Path, beam: str, step: int | str) -> ReadTask:
     """Say what a worker has to do; the piece is named after all it depends on."""
     what = [one.source.identity, one.source.kind.name, one.look.case, beam, str(step)]
     text = json.dumps(what, sort_keys=True)
     folder = work / hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Task(one.source, folder, one.look.case, beam, step)
+    return ReadTask(one.source, folder, one.look.case, beam, step)
 
 
-def _make(tasks: Sequence[Task], cores: int | None) -> Generator[str | None]:
+def _make(tasks: Sequence[ReadTask], cores: int | None) -> Generator[str | None]:
     """Make the pieces that are not there yet; yield for each why its file cannot be used, or ``None``."""
     todo = [task for task in tasks if not (task.folder / PIECE_INDEX).is_file()]
     cores = min(cores or len(os.sched_getaffinity(0)), len(todo))
@@ -227,9 +227,9 @@ def _make(tasks: Sequence[Task], cores: int | None) -> Generator[str | None]:
         advance(entries - sum(task.source.entries for task in todo))
         if cores <= 1:
             for task in tasks:
-                yield make_piece(task, advance) if task in todo else None
+                yield read_file(task, advance) if task in todo else None
             return
-        with in_order(make_piece, todo, cores) as results:
+        with in_order(read_file, todo, cores) as results:
             for task in tasks:
                 if task in todo:
                     yield next(results)
@@ -239,7 +239,7 @@ def _make(tasks: Sequence[Task], cores: int | None) -> Generator[str | None]:
 
 
 def _use(
-    taken: Sequence[Taken], tasks: Sequence[Task], results: Iterator[str | None], *, skip_bad: bool
+    taken: Sequence[Taken], tasks: Sequence[ReadTask], results: Iterator[str | None], *, skip_bad: bool
 ) -> tuple[list[Used], list[dict[str, str]]]:
     """Open the pieces; now that all weights are known, see again whether they fit together."""
     used: list[Used] = []
@@ -248,7 +248,7 @@ def _use(
         try:
             if error is not None:
                 raise InputError(error)
-            piece = Piece.open(task.folder)
+            piece = ReadFile.open(task.folder)
             largest = piece.tally.largest
             beside.check(one.source, largest)
             beside.add(one.source, largest)

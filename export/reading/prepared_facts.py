@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shipgen_export.reading.beam import Look
     from shipgen_export.reading.formats.sources import Dropped, Source
     from shipgen_export.reading.gather import Share
-    from shipgen_export.reading.read_file import Piece
+    from shipgen_export.reading.read_file import ReadFile
 
 #: A muon that carries more of its category's weight than this is reported.
 LARGE_SHARE = 0.01
@@ -65,10 +65,10 @@ class Used:
 
     source: Source
     look: Look
-    piece: Piece
+    piece: ReadFile
 
     @classmethod
-    def after_reading(cls, source: Source, look: Look, piece: Piece) -> Self:
+    def after_reading(cls, source: Source, look: Look, piece: ReadFile) -> Self:
         """Complete what was known of a file before by what all its muons show: beam and energy cut."""
         tally = piece.tally
         if tally.case != look.case:

@@ -113,7 +113,7 @@ class FileTally:
 
 
 @dataclass(frozen=True)
-class Task:
+class ReadTask:
     """What a worker needs to make a piece; `case` and `choice` are those of `beam.look`."""
 
     source: Source
@@ -127,7 +127,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ReadFile:
     """A piece on disk."""
 
     folder: Path
@@ -191,7 +191,7 @@ class _Store:
         self._files[key].write(np.ascontiguousarray(values).data)
 
 
-def make_piece(task: Task, advance: Callable[[float], None] | None = None) -> str | None:
+def read_file(task: ReadTask, advance: Callable[[float], None] | None = None) -> str | None:
     """Read one file and write its piece; return why the file cannot be used, ``None`` if it can.
 
     Raises
@@ -226,7 +226,7 @@ class _BeamMoves(Exception):  # noqa: N818 - no error
         self.entries = entries
 
 
-def _read(task: Task, folder: Path, advance: Callable[[float], None] | None) -> FileTally:
+def _read(task: ReadTask, folder: Path, advance: Callable[[float], None] | None) -> FileTally:
     """Read a file in steps; weights that no probability can stand for make it unusable."""
     tally = FileTally(case=task.case)
     bad = _BadWeights()

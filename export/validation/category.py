@@ -9,7 +9,7 @@ import numpy as np
 
 from shipgen_export.validation.counting.binning import features_of
 from shipgen_export.validation.counting.compared_quantities import LABELS, TOGETHER, plain
-from shipgen_export.validation.counting.findings import Test
+from shipgen_export.validation.counting.findings import Finding
 from shipgen_export.validation.counting.statistics import (
     Comparison,
     compare,
@@ -72,13 +72,13 @@ class CategoryResult:
 
 def compare_category(
     name: str, samples: tuple[Sample, Sample], tallies: tuple[Tally, Tally]
-) -> tuple[CategoryResult, list[Test]]:
+) -> tuple[CategoryResult, list[Finding]]:
     """Compare one category of two samples, generated and reference.
 
     Returns
     -------
     CategoryResult
-    list of Test
+    list of Finding
         Of distributions, tails and correlations.
     """
     binning = tallies[0].binning
@@ -106,7 +106,7 @@ def compare_category(
     return result, [*tests, *more, *also]
 
 
-def _histogram_tests(name: str, quantity: str, found: Comparison) -> list[Test]:
+def _histogram_tests(name: str, quantity: str, found: Comparison) -> list[Finding]:
     low, high, pull = found.where
     unit = LABELS[quantity][1]
     chi2 = (
@@ -118,13 +118,13 @@ def _histogram_tests(name: str, quantity: str, found: Comparison) -> list[Test]:
     place = f"{pull:+.1f} sigma at {low:.4g} to {high:.4g} {unit}, the largest of {bins} bins"
     distance = f"KS distance {found.distance:.4f} at {found.distance_at:.4g} {unit}"
     return [
-        Test("histogram", name, plain(quantity), found.p, found.chi2 / found.dof, chi2),
-        Test("bin", name, plain(quantity), largest, abs(pull), place),
-        Test("KS", name, plain(quantity), found.distance_p, found.distance, distance),
+        Finding("histogram", name, plain(quantity), found.p, found.chi2 / found.dof, chi2),
+        Finding("bin", name, plain(quantity), largest, abs(pull), place),
+        Finding("KS", name, plain(quantity), found.distance_p, found.distance, distance),
     ]
 
 
-def _tails(name: str, tallies: tuple[Tally, Tally]) -> tuple[list[dict[str, Any]], list[Test]]:
+def _tails(name: str, tallies: tuple[Tally, Tally]) -> tuple[list[dict[str, Any]], list[Finding]]:
     """Compare shares of the weight in tails and regions."""
     rows, tests = [], []
     sizes = [tally.size(name) for tally in tallies]
@@ -156,7 +156,7 @@ def _tails(name: str, tallies: tuple[Tally, Tally]) -> tuple[list[dict[str, Any]
         if counts[0] < sizes[0][0] and counts[1] < sizes[1][0] and enough > _FEWEST_IN_TAIL:
             text = f"{a:.3g} of the muons, {b:.3g} in the reference"
             text += f": ratio {ratio:.3f}" if ratio is not None else ""
-            tests.append(Test("tail", name, region.name, two_sided(pull), abs(pull), text))
+            tests.append(Finding("tail", name, region.name, two_sided(pull), abs(pull), text))
     return rows, tests
 
 
@@ -168,7 +168,7 @@ def _one_sided(a: float, b: float, error_a: float, error_b: float) -> float:
 
 def _correlations(
     name: str, tallies: tuple[Tally, Tally]
-) -> tuple[dict[str, tuple[Float64, Float64, Float64]], list[Test]]:
+) -> tuple[dict[str, tuple[Float64, Float64, Float64]], list[Finding]]:
     sizes = [tally.size(name) for tally in tallies]
     if min(one[0] for one in sizes) < _FEWEST_CORRELATED or min(one[4] for one in sizes) < _FEWEST_PROTONS:
         return {}, []
@@ -182,7 +182,7 @@ def _correlations(
             pull = float(pulls[i, j])
             pair = f"{title.capitalize()} {features[i]}, {features[j]}"
             text = f"{a[i, j]:+.4f}, {b[i, j]:+.4f} in the reference ({pull:+.1f} sigma)"
-            tests.append(Test("correlation", name, pair, correlation_p(pull), abs(pull), text))
+            tests.append(Finding("correlation", name, pair, correlation_p(pull), abs(pull), text))
     return found, tests
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORIES
 from shipgen.progress import progress
-from shipgen_export.merit.figure_of_merit import FORMS
-from shipgen_export.validation import classifiers
+from shipgen_export.merit.classifiers import FORMS
 from shipgen_export.validation.category import CategoryResult, compare_category
+from shipgen_export.validation.classifier_tasks import classifier_tasks
 from shipgen_export.validation.counting.binning import choose
 from shipgen_export.validation.counting.compared_quantities import LABELS, Region, plain, quantities, tails
-from shipgen_export.validation.counting.findings import Test, significant
+from shipgen_export.validation.counting.findings import Finding, significant
 from shipgen_export.validation.counting.statistics import one_sided
 from shipgen_export.validation.counting.tally import Tally, count
 from shipgen_export.validation.neighbours import neighbours
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from shipgen.bundle.bundle import Bundle
     from shipgen.muons.columns import Float64
-    from shipgen_export.merit.figure_of_merit import Muons
-    from shipgen_export.validation.classifiers import Merit
+    from shipgen_export.merit.weighted_muons import WeightedMuons
+    from shipgen_export.validation.classifier_tasks import Merit
     from shipgen_export.validation.counting.binning import Binning
     from shipgen_export.validation.counting.tally import Ranges
     from shipgen_export.validation.samples.samples import Sample
-    from shipgen_export.validation.samples.stores import Source
+    from shipgen_export.validation.samples.stores import SampleStores
 
 #: Largest factor between typical lengths or momenta of two samples in the same units.
 _SAME_UNIT = 20.0
@@ -70,9 +70,9 @@ class Result:
         By name, `quantities.TOGETHER` last.
     merits : dict of str to dict of str to Merit
         By category and form.
-    tests : list of Test
+    tests : list of Finding
         All of them.
-    failed : list of Test
+    failed : list of Finding
         Those that fail at `level`, the worst first.
     missing : list of str
         What could not be compared, and why.
@@ -86,8 +86,8 @@ class Result:
     against_bundle: dict[str, Any] | None
     categories: dict[str, CategoryResult]
     merits: dict[str, dict[str, Merit]]
-    tests: list[Test]
-    failed: list[Test]
+    tests: list[Finding]
+    failed: list[Finding]
     missing: list[str]
     level: float
     seed: int
@@ -163,7 +163,7 @@ def validate(
         if not found[name].histograms:
             missing.append(f"{name}: too few muons for tests of distributions")
     tests += [
-        Test("classifier", name, form, one_sided(merit.pull), merit.pull, _merit_text(merit))
+        Finding("classifier", name, form, one_sided(merit.pull), merit.pull, _merit_text(merit))
         for name, each in merits.items()
         for form, merit in each.items()
     ]
@@ -190,7 +190,7 @@ class _Count:
     """Some blocks of a sample to count."""
 
     place: int
-    source: Source
+    source: SampleStores
     parts: list[tuple[int, int]]
     binning: Binning
     beyond: Ranges
@@ -208,9 +208,9 @@ class _Near:
     """The nearest neighbours of a category's muons to look for."""
 
     name: str
-    made: Muons
-    real: Muons
-    train: Muons | None
+    made: WeightedMuons
+    real: WeightedMuons
+    train: WeightedMuons | None
     seed: int
 
     def __str__(self) -> str:
@@ -232,7 +232,7 @@ def _work(
 ) -> tuple[tuple[Tally, Tally], dict[str, dict[str, Merit]], dict[str, Any]]:
     """Count all muons, train the classifiers, look for neighbours."""
     counts = list(_counts(samples, binning, both))
-    fits = classifiers.tasks(samples[0].draws, samples[1].draws, forms, seed)
+    fits = classifier_tasks(samples[0].draws, samples[1].draws, forms, seed)
     near = [
         _Near(name, samples[0].draws[name], samples[1].draws[name], samples[1].train.get(name), seed)
         for name in (both if memory else ())

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen_export.merit.figure_of_merit import Muons, thin
-from shipgen_export.validation.counting.findings import Test
+from shipgen_export.merit.weighted_muons import WeightedMuons, thin
+from shipgen_export.validation.counting.findings import Finding
 from shipgen_export.validation.counting.protons import effective
 from shipgen_export.validation.counting.statistics import one_sided
 
@@ -24,17 +24,17 @@ _FEWEST = 1000
 
 
 def neighbours(
-    name: str, made: Muons, real: Muons, train: Muons | None, seed: int
-) -> tuple[dict[str, Any], list[Test]] | None:
+    name: str, made: WeightedMuons, real: WeightedMuons, train: WeightedMuons | None, seed: int
+) -> tuple[dict[str, Any], list[Finding]] | None:
     """Look for the nearest neighbours of a category's generated muons; ``None`` with too few muons.
 
     Parameters
     ----------
     name : str
         The category.
-    made, real : Muons
+    made, real : WeightedMuons
         Generated muons and those of the reference.
-    train : Muons, optional
+    train : WeightedMuons, optional
         Those that networks were trained on.
     seed : int
         Of draws.
@@ -46,7 +46,7 @@ def neighbours(
         distance to the reference, over that of the reference's own muons of other protons. Where it is known
         what the networks were trained on also ``nearer_to_training``: share of generated muons nearer to
         muons trained on than to as many others, 0.5 for a network that has not memorised, and its error.
-    list of Test
+    list of Finding
     """
     if min(len(made), len(real)) < 2 * _FEWEST:
         return None
@@ -75,7 +75,7 @@ def neighbours(
     pull = (share - 0.5) / error
     found |= {"nearer_to_training": share, "nearer_to_training_error": error}
     text = f"{share:.2%} of generated muons are nearer to muons trained on, where 50 % are expected"
-    return found, [Test("memory", name, "nearest neighbour", one_sided(pull), abs(pull), text)]
+    return found, [Finding("memory", name, "nearest neighbour", one_sided(pull), abs(pull), text)]
 
 
 def _distances(muons: Float32, asked: Float32, scale: Float64) -> Float64:
@@ -85,7 +85,7 @@ def _distances(muons: Float32, asked: Float32, scale: Float64) -> Float64:
     return np.asarray(tree.query(asked / scale, k=1)[0])
 
 
-def _error(asked: Muons, both: list[Muons]) -> float:
+def _error(asked: WeightedMuons, both: list[WeightedMuons]) -> float:
     """Return the standard error of the share: of the muons asked, and of either set by protons."""
     sizes = [len(asked), *(effective(muons)[1] for muons in both)]
     return float(0.5 * np.sqrt(sum(1 / size for size in sizes)))

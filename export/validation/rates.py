@@ -11,7 +11,7 @@ import numpy as np
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.validation.counting.binning import CHARGES, STEEP
 from shipgen_export.validation.counting.compared_quantities import LABELS, TOGETHER, plain
-from shipgen_export.validation.counting.findings import Test
+from shipgen_export.validation.counting.findings import Finding
 from shipgen_export.validation.counting.statistics import chi2_p, compare_ratios, two_sided
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Totals:
 _LEAST_ERROR = 1e-6
 
 
-def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any], list[Test]]:
+def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any], list[Finding]]:
     """Compare rates where both are known per POT, shares of the categories elsewhere.
 
     Returns
@@ -73,7 +73,7 @@ def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any],
     dict
         ``unit``, a row a category under ``rows``, ``chi2`` and ``p`` of all four with their covariance, and
         under ``charge`` the ratio of positive to negative muons.
-    list of Test
+    list of Finding
     """
     per_pot = generated.normalised and reference.normalised
     values, errors = [], []
@@ -107,7 +107,7 @@ def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any],
         )
         if pull is not None:
             text = f"{unit} {ratio:.4g} of the reference's" if ratio is not None else "none in the reference"
-            tests.append(Test("rates", category.name, "rate", two_sided(pull), abs(pull), text))
+            tests.append(Finding("rates", category.name, "rate", two_sided(pull), abs(pull), text))
     inner = slice(None) if per_pot else slice(None, -1)
     chi2 = float(
         difference[inner] @ np.linalg.pinv(covariance[inner, inner], hermitian=True) @ difference[inner]
@@ -117,7 +117,7 @@ def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any],
         if row["pull"] is not None:
             text = f"mu+/mu- is {row['generated']:.4g}, {row['reference']:.4g} in the reference"
             pull = row["pull"]
-            tests.append(Test("charge ratio", row["where"], "mu+/mu-", two_sided(pull), abs(pull), text))
+            tests.append(Finding("charge ratio", row["where"], "mu+/mu-", two_sided(pull), abs(pull), text))
     dof = len(difference[inner])
     found = {"unit": unit, "rows": rows, "chi2": chi2, "dof": dof, "p": chi2_p(chi2, dof), "charge": charge}
     return found, tests
@@ -171,14 +171,14 @@ def _charge_of(sample: Totals, plus: tuple[int, ...], minus: tuple[int, ...]) ->
     return sums[0] / sums[1], math.sqrt(max(0.0, float(slope @ sample.covariance @ slope)))
 
 
-def charge_ratios(generated: Tally, reference: Tally) -> tuple[list[dict[str, Any]], list[Test]]:
+def charge_ratios(generated: Tally, reference: Tally) -> tuple[list[dict[str, Any]], list[Finding]]:
     """Compare the charge ratio in bins of p and pT.
 
     Returns
     -------
     list of dict
         A row a set of categories and quantity: borders of the bins, ratios and errors, chi2.
-    list of Test
+    list of Finding
     """
     rows, tests = [], []
     for where, by_quantity in generated.binning.charges.items():
@@ -207,7 +207,7 @@ def charge_ratios(generated: Tally, reference: Tally) -> tuple[list[dict[str, An
                 found |= {side: _ratios(values), f"{side}_error": _ratio_errors(values, products)}
             p = chi2_p(chi2, dof)
             rows.append({**found, "chi2": chi2, "dof": dof, "p": p})
-            tests.append(Test("charge ratio", where, f"mu+/mu- over {plain(q)}", p, chi2 / dof, text))
+            tests.append(Finding("charge ratio", where, f"mu+/mu- over {plain(q)}", p, chi2 / dof, text))
     return rows, tests
 
 
@@ -227,7 +227,7 @@ def _ratio_errors(sums: Float64, moments: Float64) -> list[float]:
 
 def against_bundle(
     totals: Totals, bundle: Bundle, pot: float, chosen: Sequence[str] = ()
-) -> tuple[dict[str, Any], list[Test]]:
+) -> tuple[dict[str, Any], list[Finding]]:
     """Compare a production with what the bundle's rates give for its POT.
 
     Pulls are those of Poisson numbers, (n - e) / sqrt(e); of muons with weights, of their sums, with e times
@@ -255,5 +255,5 @@ def against_bundle(
         rows.append({"category": name, "muons": number, "weight": weight, "expected": expected, "pull": pull})
         if pull is not None:
             text = f"{weight:,.8g} muons where the bundle's rate gives {expected:,.1f}"
-            tests.append(Test("rates of the bundle", name, "muons", two_sided(pull), abs(pull), text))
+            tests.append(Finding("rates of the bundle", name, "muons", two_sided(pull), abs(pull), text))
     return {"bundle": bundle.name, "sha256": bundle.sha256, "pot": pot, "rows": rows}, tests

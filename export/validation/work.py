@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-class Task(Protocol):
+class Work(Protocol):
     """Something to do."""
 
     def run(self) -> Any:
@@ -20,7 +20,7 @@ class Task(Protocol):
 
 
 @contextmanager
-def results(tasks: Sequence[Task], cores: int) -> Iterator[Iterator[Any]]:
+def results(tasks: Sequence[Work], cores: int) -> Iterator[Iterator[Any]]:
     """Give an iterator over the results of all tasks, in their order.
 
     With one core they are done here. Otherwise fresh interpreters do them, so that a script needs
@@ -33,7 +33,7 @@ def results(tasks: Sequence[Task], cores: int) -> Iterator[Iterator[Any]]:
         yield found
 
 
-def _run(task: Task) -> Any:
+def _run(task: Work) -> Any:
     """Run a task in one thread: processes share the cores."""
     try:
         from threadpoolctl import threadpool_limits

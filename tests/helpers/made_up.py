@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.muons.categories import CATEGORIES
-from shipgen_export.merit.figure_of_merit import Muons
+from shipgen_export.merit.weighted_muons import WeightedMuons
 from shipgen_export.validation.samples.samples import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Change = Callable[[dict[str, Muons]], None]
+    Change = Callable[[dict[str, WeightedMuons]], None]
 
 
 def made_up(seed: int, change: Change | None = None, muons: int = 2400) -> Sample:
@@ -29,31 +29,31 @@ def made_up(seed: int, change: Change | None = None, muons: int = 2400) -> Sampl
         if not category.on_axis:
             columns = [0.3 * columns[1] + random.normal(0, 0.4, n), random.laplace(0, 0.4, n), *columns]
         weights = random.uniform(0.5, 1.5, n) / protons
-        categories[category.name] = Muons(np.stack(columns, 1).astype(np.float32), weights, group)
+        categories[category.name] = WeightedMuons(np.stack(columns, 1).astype(np.float32), weights, group)
     if change is not None:
         change(categories)
     return Sample.of_muons(f"sample {seed}", categories, pot=protons)
 
 
-def scale_momentum(categories: dict[str, Muons]) -> None:
+def scale_momentum(categories: dict[str, WeightedMuons]) -> None:
     """Scale pz of one category by 1.02."""
     categories["muplus_onaxis"].features[:, 3] *= 1.02
 
 
-def correlate_signs(categories: dict[str, Muons]) -> None:
+def correlate_signs(categories: dict[str, WeightedMuons]) -> None:
     """Give x and y of one category the same sign twice as often as not."""
     features = categories["muplus_offaxis"].features
     opposite = np.flatnonzero(features[:, 0] * features[:, 1] < 0)
     features[opposite[::3], 0] *= -1
 
 
-def one_more_often(categories: dict[str, Muons]) -> None:
+def one_more_often(categories: dict[str, WeightedMuons]) -> None:
     """Make one category 5 % too frequent."""
     muons = categories["muminus_onaxis"]
-    categories["muminus_onaxis"] = Muons(muons.features, muons.weights * 1.05, muons.group)
+    categories["muminus_onaxis"] = WeightedMuons(muons.features, muons.weights * 1.05, muons.group)
 
 
-def flip_charges(categories: dict[str, Muons]) -> None:
+def flip_charges(categories: dict[str, WeightedMuons]) -> None:
     """Give 2 % of the muons the other charge."""
     for axis in ("onaxis", "offaxis"):
         names = f"muplus_{axis}", f"muminus_{axis}"
@@ -65,4 +65,4 @@ def flip_charges(categories: dict[str, Muons]) -> None:
             order = np.argsort(group, kind="stable")
             features = np.concatenate([part.features for part in parts])[order]
             weights = np.concatenate([part.weights for part in parts])[order]
-            categories[name] = Muons(features, weights, group[order])
+            categories[name] = WeightedMuons(features, weights, group[order])

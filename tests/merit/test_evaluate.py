@@ -17,7 +17,7 @@ from shipgen_export.sample.sample import SPLITS
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Array, Float32
-    from shipgen_export.merit.figure_of_merit import Muons
+    from shipgen_export.merit.weighted_muons import WeightedMuons
     from shipgen_export.sample.sample import CategorySample
 
 CATEGORY = CATEGORIES[2]
@@ -61,7 +61,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return seen
 
 
-def parts_of(sample: CategorySample, muons: Muons) -> set[str]:
+def parts_of(sample: CategorySample, muons: WeightedMuons) -> set[str]:
     """Return the names of the parts that these muons' protons are in."""
     return {SPLITS[part] for part in sample.split[np.isin(sample.group, muons.group)]}
 

@@ -11,16 +11,9 @@ from sklearn.metrics import roc_auc_score
 from helpers.synthetic import synthetic_muons
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORIES, Category
-from shipgen_export.merit.figure_of_merit import (
-    FORMS,
-    Muons,
-    classify,
-    compare_histograms,
-    derived,
-    figure_of_merit,
-    roc_auc,
-    thin,
-)
+from shipgen_export.merit.classifiers import FORMS, classify, derived
+from shipgen_export.merit.figure_of_merit import compare_histograms, figure_of_merit, roc_auc
+from shipgen_export.merit.weighted_muons import WeightedMuons, thin
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float64
@@ -31,9 +24,11 @@ def random() -> np.random.Generator:
     return np.random.default_rng(1)
 
 
-def outputs(real: Float64, generated: Float64) -> tuple[Muons, Muons, tuple[Float64, Float64]]:
+def outputs(
+    real: Float64, generated: Float64
+) -> tuple[WeightedMuons, WeightedMuons, tuple[Float64, Float64]]:
     """Return arguments of `roc_auc` and `compare_histograms`: equal weights, a proton each."""
-    none = [Muons.independent(np.zeros((len(part), 4), np.float32)) for part in (real, generated)]
+    none = [WeightedMuons.independent(np.zeros((len(part), 4), np.float32)) for part in (real, generated)]
     return none[0], none[1], (real, generated)
 
 
@@ -45,8 +40,8 @@ def test_auc_agrees_with_sklearn_with_ties_and_weights(random: np.random.Generat
     assert roc_auc(*given)[0] == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
     weights = random.exponential(1, 700)
     weighted = (
-        Muons(given[0].features, weights[:400], given[0].group),
-        Muons(given[1].features, weights[400:], given[1].group),
+        WeightedMuons(given[0].features, weights[:400], given[0].group),
+        WeightedMuons(given[1].features, weights[400:], given[1].group),
     )
     expected = roc_auc_score(labels, values, sample_weight=weights)
     assert roc_auc(*weighted, given[2])[0] == pytest.approx(expected, abs=1e-12)
@@ -67,7 +62,9 @@ def test_auc_error_with_weights_and_muons_of_one_proton(random: np.random.Genera
         # Three muons a proton that are nearly the same, of one weight.
         proton, weights = random.normal(0.5, 1, 80), random.exponential(1, 80)
         real = np.repeat(proton, 3) + random.normal(0, 0.1, 240)
-        muons = Muons(np.zeros((240, 4), np.float32), np.repeat(weights, 3), np.repeat(np.arange(80), 3))
+        muons = WeightedMuons(
+            np.zeros((240, 4), np.float32), np.repeat(weights, 3), np.repeat(np.arange(80), 3)
+        )
         generated = random.normal(0, 1, 300)
         return roc_auc(muons, outputs(real, generated)[1], (real, generated))
 
@@ -91,7 +88,7 @@ def test_samples_that_share_one_bin_agree_there() -> None:
     assert (share, overlap) == (pytest.approx(0.1), pytest.approx(0.1))
     # The share is that of the sample which has less there, by weight.
     real, generated, given = outputs(few, np.repeat(0.505, 100))
-    real = Muons(real.features, np.repeat([9.0, 1.0], [10, 90]), real.group)
+    real = WeightedMuons(real.features, np.repeat([9.0, 1.0], [10, 90]), real.group)
     assert compare_histograms(real, generated, given)[2] == pytest.approx(0.5)
 
 
@@ -108,7 +105,7 @@ def test_bins_of_nine_entries_are_not_used() -> None:
     a = np.repeat([0.105, 0.505], [9, 10])
     for weight in (1.0, 0.1, 1 / 3):
         real, generated, given = outputs(a, a)
-        real = Muons(real.features, real.weights * weight, real.group)
+        real = WeightedMuons(real.features, real.weights * weight, real.group)
         chi2, bins, share, _ = compare_histograms(real, generated, given)
         assert (chi2, bins, share) == (pytest.approx(0.0), 1, pytest.approx(10 / 19))
 
@@ -119,7 +116,7 @@ def test_chi2_is_one_for_equal_distributions(random: np.random.Generator) -> Non
     for k in range(20):
         real, generated, given = outputs(random.random(20_000), random.random(5_000))
         if k % 2:
-            real = Muons(real.features, random.exponential(1, 20_000), real.group)
+            real = WeightedMuons(real.features, random.exponential(1, 20_000), real.group)
         values.append(compare_histograms(real, generated, given)[0])
     # 20 means over 100 bins of variance 2: 0.03.
     assert np.mean(np.array(values, float)) == pytest.approx(1, abs=0.12)
@@ -128,7 +125,7 @@ def test_chi2_is_one_for_equal_distributions(random: np.random.Generator) -> Non
 def test_thinning_keeps_weights(random: np.random.Generator) -> None:
     features = np.arange(5, dtype=np.float32)[:, None].repeat(1000, 0)
     weights = np.repeat([0.0, 1.0, 2.0, 3.0, 200.0], 1000)[:4005]
-    muons = Muons(features[:4005], weights, np.arange(4005))
+    muons = WeightedMuons(features[:4005], weights, np.arange(4005))
     drawn = thin(muons, 1000, random)
     assert 990 <= len(drawn) <= 1000
     kind = drawn.features[:, 0]
@@ -146,7 +143,7 @@ def test_thinning_keeps_weights(random: np.random.Generator) -> None:
 
 def test_thinning_is_right_on_average(random: np.random.Generator) -> None:
     weights = random.exponential(1, 50)
-    muons = Muons(random.normal(0, 1, (50, 4)).astype(np.float32), weights, np.arange(50))
+    muons = WeightedMuons(random.normal(0, 1, (50, 4)).astype(np.float32), weights, np.arange(50))
     sums = np.zeros(50)
     for _ in range(2000):
         drawn = thin(muons, 20, random)
@@ -157,7 +154,7 @@ def test_thinning_is_right_on_average(random: np.random.Generator) -> None:
 
 def test_thinning_nothing_is_an_error(random: np.random.Generator) -> None:
     with pytest.raises(InputError, match="held-out muons"):
-        thin(Muons.independent(np.zeros((0, 4), np.float32)), 10, random)
+        thin(WeightedMuons.independent(np.zeros((0, 4), np.float32)), 10, random)
 
 
 def test_derived_features() -> None:
@@ -172,12 +169,14 @@ def test_derived_features() -> None:
     assert derived(off_axis[:, 2:]).shape == (2, 7)
 
 
-def halves(category: Category, muons: int, seed: int, factor: float = 1.0) -> tuple[Muons, Muons]:
+def halves(
+    category: Category, muons: int, seed: int, factor: float = 1.0
+) -> tuple[WeightedMuons, WeightedMuons]:
     """Return two weighted samples of different protons; pz multiplied by `factor`."""
     random = np.random.default_rng((seed, category.number))
     features, weights = synthetic_muons(category, 2 * muons, random)
     features[:, -1] *= factor
-    sample = Muons(features, weights, np.arange(2 * muons) // 2)
+    sample = WeightedMuons(features, weights, np.arange(2 * muons) // 2)
     return sample.at(slice(0, muons)), sample.at(slice(muons, 2 * muons))
 
 
@@ -222,16 +221,16 @@ def test_the_hard_form_sees_what_features_hide(random: np.random.Generator) -> N
         z, pz = random.uniform(0, 1, (2, 8000))
         to = angle + largest * turn
         columns = [np.cos(angle), np.sin(angle), z, np.cos(to), np.sin(to), pz]
-        muons = Muons.independent(np.column_stack(columns).astype(np.float32))
+        muons = WeightedMuons.independent(np.column_stack(columns).astype(np.float32))
         samples.append((muons.at(slice(0, 4000)), muons.at(slice(4000, 8000))))
     fast, hard = (figure_of_merit(samples[0], samples[1], 1, FORMS[name]) for name in ("fast", "hard"))
     assert hard.auc > fast.auc + 3 * fast.auc_error
 
 
-def _samples(random: np.random.Generator, shift: float) -> list[Muons]:
+def _samples(random: np.random.Generator, shift: float) -> list[WeightedMuons]:
     real = [random.normal(0, 1, (3000, 4)) for _ in range(2)]
     other = [random.normal(shift, 1, (3000, 4)) for _ in range(2)]
-    return [Muons.independent(part.astype(np.float32)) for part in (*real, *other)]
+    return [WeightedMuons.independent(part.astype(np.float32)) for part in (*real, *other)]
 
 
 def test_samples_far_apart_are_told_apart(random: np.random.Generator) -> None:
@@ -247,11 +246,11 @@ def test_samples_far_apart_are_told_apart(random: np.random.Generator) -> None:
 
 def test_weights_make_a_sample_equal(random: np.random.Generator) -> None:
     """Simulated with the wrong density in px but the right weights is as good as right, without them not."""
-    real = Muons.independent(random.normal(0, 1, (16_000, 4)).astype(np.float32))
+    real = WeightedMuons.independent(random.normal(0, 1, (16_000, 4)).astype(np.float32))
     wide = random.uniform(-5, 5, 32_000)
     features = np.column_stack([random.normal(0, 1, (32_000, 3)), wide]).astype(np.float32)
-    weighted = Muons(features, np.exp(-(wide**2) / 2), np.arange(32_000))
-    flat = Muons.independent(features)
+    weighted = WeightedMuons(features, np.exp(-(wide**2) / 2), np.arange(32_000))
+    flat = WeightedMuons.independent(features)
     half, full = slice(0, 8000), slice(8000, 16_000)
     for other, low, high in ((weighted, 0.48, 0.52), (flat, 0.8, 1.0)):
         merit = figure_of_merit(

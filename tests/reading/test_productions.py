@@ -171,7 +171,7 @@ def test_interrupted_run_goes_on(
 ) -> None:
     whole = prepare(samples, tmp_path / "whole", cores=1)
     made: list[str] = []
-    make = shipgen_export.reading.read_file.make_piece
+    make = shipgen_export.reading.read_file.read_file
 
     def interrupted(task: Any, *rest: Any) -> Any:
         if len(made) == after:
@@ -180,7 +180,7 @@ def test_interrupted_run_goes_on(
         return make(task, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shipgen_export.reading.prepare, "make_piece", interrupted)
+        patch.setattr(shipgen_export.reading.prepare, "read_file", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(samples, tmp_path / "out", cores=1)
     assert not (tmp_path / "out").exists()
@@ -192,7 +192,7 @@ def test_interrupted_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(
             shipgen_export.reading.prepare,
-            "make_piece",
+            "read_file",
             lambda task, *rest: again.append(task.source.name) or make(task, *rest),
         )
         sample = prepare(samples, tmp_path / "out", cores=1)

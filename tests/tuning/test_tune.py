@@ -20,7 +20,7 @@ from helpers.production_runs import run_inside  # noqa: F401
 from helpers.synthetic import synthetic_sample
 from helpers.tune_stand_in import train as stand_in
 from shipgen.errors import InputError, MissingExtraError
-from shipgen_export.merit.figure_of_merit import FORMS
+from shipgen_export.merit.classifiers import FORMS
 from shipgen_export.models.kinds import MODELS
 from shipgen_export.models.settings import GanConfig, settings
 from shipgen_export.models.settings_file import read_settings

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.made_up import correlate_signs, flip_charges, made_up, one_more_often, scale_momentum
 from shipgen.errors import InputError
-from shipgen_export.merit.figure_of_merit import Muons
+from shipgen_export.merit.weighted_muons import WeightedMuons
 from shipgen_export.validation.compare import validate
 from shipgen_export.validation.report.report import write_report
 from shipgen_export.validation.report.thresholds import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from shipgen_export.validation.compare import Result
 
-    Change = Callable[[dict[str, Muons]], None]
+    Change = Callable[[dict[str, WeightedMuons]], None]
 
 
 def compared(change: Change | None, muons: int = 6_000, **options: Any) -> Result:
@@ -69,12 +69,12 @@ def test_momentum_scale() -> None:
 
 def test_charge() -> None:
     # 2 % flipped charges change the ratio only where it is not 1: here it is 2.
-    def double(categories: dict[str, Muons]) -> None:
+    def double(categories: dict[str, WeightedMuons]) -> None:
         for name in ("muplus_onaxis", "muplus_offaxis"):
             muons = categories[name]
-            categories[name] = Muons(muons.features, 2 * muons.weights, muons.group)
+            categories[name] = WeightedMuons(muons.features, 2 * muons.weights, muons.group)
 
-    def both(categories: dict[str, Muons]) -> None:
+    def both(categories: dict[str, WeightedMuons]) -> None:
         double(categories)
         flip_charges(categories)
 
@@ -91,7 +91,7 @@ def test_charge() -> None:
 def test_charge_in_bins() -> None:
     """Charges that are wrong among fast muons alone are found there, the ratio of all being right."""
 
-    def swap(categories: dict[str, Muons]) -> None:
+    def swap(categories: dict[str, WeightedMuons]) -> None:
         for sign in (-1, 1):
             muons = categories["muplus_offaxis" if sign > 0 else "muminus_offaxis"]
             fast = muons.features[:, 5] > 35
@@ -120,7 +120,7 @@ def test_correlation() -> None:
 
 
 def test_classifier_and_limits(tmp_path: Path) -> None:
-    def widen(categories: dict[str, Muons]) -> None:
+    def widen(categories: dict[str, WeightedMuons]) -> None:
         categories["muplus_onaxis"].features[:, 1] *= 1.5
         del categories["muplus_offaxis"]
         categories["muminus_offaxis"] = categories["muminus_offaxis"].at(slice(1))
@@ -160,7 +160,7 @@ def test_classifier_and_limits(tmp_path: Path) -> None:
 
 
 def test_few_muons() -> None:
-    def one(categories: dict[str, Muons]) -> None:
+    def one(categories: dict[str, WeightedMuons]) -> None:
         categories["muplus_onaxis"] = categories["muplus_onaxis"].at(slice(1))
         del categories["muminus_onaxis"]
 
@@ -172,9 +172,9 @@ def test_few_muons() -> None:
 
 
 def test_without_weight_or_common_category() -> None:
-    def weightless(categories: dict[str, Muons]) -> None:
+    def weightless(categories: dict[str, WeightedMuons]) -> None:
         muons = categories["muplus_onaxis"]
-        categories["muplus_onaxis"] = Muons(muons.features, np.zeros(len(muons)), muons.group)
+        categories["muplus_onaxis"] = WeightedMuons(muons.features, np.zeros(len(muons)), muons.group)
 
     result = validate(made_up(1, weightless), made_up(2), forms=())
     number = result.generated.found["muplus_onaxis"]
@@ -184,7 +184,7 @@ def test_without_weight_or_common_category() -> None:
     assert row["generated"] == 0
 
     def only(kept: str) -> Change:
-        def change(categories: dict[str, Muons]) -> None:
+        def change(categories: dict[str, WeightedMuons]) -> None:
             for name in set(categories) - {kept}:
                 del categories[name]
 
@@ -197,7 +197,7 @@ def test_without_weight_or_common_category() -> None:
 def test_one_muon_each() -> None:
     """Of single muons nothing is concluded: not a test, not a number that looks like one."""
 
-    def single(categories: dict[str, Muons]) -> None:
+    def single(categories: dict[str, WeightedMuons]) -> None:
         for name, muons in categories.items():
             categories[name] = muons.at(slice(1))
 
@@ -210,15 +210,15 @@ def test_one_muon_each() -> None:
 
 
 def test_units() -> None:
-    def metres(categories: dict[str, Muons]) -> None:
+    def metres(categories: dict[str, WeightedMuons]) -> None:
         for name in ("muplus_offaxis", "muminus_offaxis"):
             categories[name].features[:, :2] /= 100
 
-    def mega(categories: dict[str, Muons]) -> None:
+    def mega(categories: dict[str, WeightedMuons]) -> None:
         for muons in categories.values():
             muons.features[:, -3:] *= 1000
 
-    def frame(categories: dict[str, Muons]) -> None:
+    def frame(categories: dict[str, WeightedMuons]) -> None:
         for muons in categories.values():
             muons.features[:, -4] += 7084.5
 

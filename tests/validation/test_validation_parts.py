@@ -9,13 +9,15 @@ from helpers.made_up import made_up
 from shipgen.errors import InputError
 from shipgen.muons.categories import category_by_name
 from shipgen_export.merit import boosting, figure_of_merit
-from shipgen_export.merit.figure_of_merit import FORMS, Form, Muons, merit_of
+from shipgen_export.merit.classifiers import FORMS, Form
+from shipgen_export.merit.figure_of_merit import merit_of
+from shipgen_export.merit.weighted_muons import WeightedMuons
 from shipgen_export.validation.counting import findings
 from shipgen_export.validation.counting.protons import Protons
 from shipgen_export.validation.counting.statistics import fraction, share_covariance
 from shipgen_export.validation.samples import stores
 from shipgen_export.validation.samples.samples import Sample
-from shipgen_export.validation.samples.stores import Source, Store, stored
+from shipgen_export.validation.samples.stores import SampleStores, Store, stored
 
 
 def test_blocks_hold_whole_protons(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +31,7 @@ def test_blocks_hold_whole_protons(monkeypatch: pytest.MonkeyPatch) -> None:
         width = len(category_by_name(name).features)
         features = random.normal(10, 1, (n, width)).astype(np.float32)
         muons[name] = (features, random.uniform(0, 1, n), random.integers(0, 1000, n))
-    source = Source.of(stored(muons), "made up")
+    source = SampleStores.of(stored(muons), "made up")
     parts = source.parts()
     assert len(parts) == 12
     seen: dict[str, list[np.ndarray]] = {name: [] for name in muons}
@@ -59,7 +61,7 @@ def test_blocks_without_protons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "BLOCK", 300)
     features = np.arange(4 * 1000, dtype=np.float32).reshape(-1, 4)
     weights = np.linspace(0, 1, 1000)
-    source = Source.of(stored({"muplus_onaxis": (features, weights, None)}), "made up")
+    source = SampleStores.of(stored({"muplus_onaxis": (features, weights, None)}), "made up")
     blocks = list(source.blocks())
     assert len(blocks) == 3
     joined = np.concatenate([block.muons["muplus_onaxis"].features for block in blocks])
@@ -74,7 +76,7 @@ def test_covariance_of_shares(most: int) -> None:
     n = 2000
     group = np.arange(n) if most == 1 else random.integers(0, n // most, n)
     place, weights = random.integers(0, 5, n), random.uniform(0, 2, n)
-    protons = Protons(Muons(np.zeros((n, 1), np.float32), weights, group))
+    protons = Protons(WeightedMuons(np.zeros((n, 1), np.float32), weights, group))
     table = np.zeros((n, 5))
     np.add.at(table, (group, place), weights)
     np.testing.assert_allclose(protons.moments(place, 5), table.T @ table, rtol=1e-12)
@@ -91,14 +93,14 @@ def test_covariance_of_shares(most: int) -> None:
     assert error == pytest.approx(np.sqrt(covariance[2, 2]), rel=2 / protons.number)
 
 
-def _pair(seed: int, width: int) -> tuple[Muons, Muons]:
+def _pair(seed: int, width: int) -> tuple[WeightedMuons, WeightedMuons]:
     random = np.random.default_rng(seed)
     found = []
     for n in (3000, 2500):
         features = random.normal(0, 1, (n, width)).astype(np.float32)
         features[:, 0] = features[:, 0].round(1)
         features[:, 1] += 0.2 * (seed > 10)
-        found.append(Muons(features, random.uniform(0.5, 1.5, n), np.arange(n)))
+        found.append(WeightedMuons(features, random.uniform(0.5, 1.5, n), np.arange(n)))
     return found[0], found[1]
 
 
@@ -140,10 +142,10 @@ def test_level_is_parted_among_groups_of_tests() -> None:
 def test_odd_numbers_are_refused() -> None:
     muons = dict(made_up(1).draws)
 
-    def changed(name: str, **columns: np.ndarray) -> dict[str, Muons]:
+    def changed(name: str, **columns: np.ndarray) -> dict[str, WeightedMuons]:
         old = muons[name]
         new = {"features": old.features.copy(), "weights": old.weights.copy(), "group": old.group} | columns
-        return {**muons, name: Muons(**new)}
+        return {**muons, name: WeightedMuons(**new)}
 
     features = muons["muplus_offaxis"].features.copy()
     features[[3, 5], 4] = np.nan
@@ -157,5 +159,5 @@ def test_odd_numbers_are_refused() -> None:
     with pytest.raises(InputError, match="muplus_onaxis have weights below 0"):
         Sample.of_muons("odd", changed("muplus_onaxis", weights=weights))
     with pytest.raises(InputError, match="odd has no muon with weight"):
-        Sample.of_muons("odd", {"muplus_onaxis": Muons(features[:5, :4], np.zeros(5), np.arange(5))})
+        Sample.of_muons("odd", {"muplus_onaxis": WeightedMuons(features[:5, :4], np.zeros(5), np.arange(5))})
     assert isinstance(Sample.of_muons("odd", muons).source.stores["muplus_onaxis"], Store)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.muons.categories import CATEGORIES, category_by_name
-from shipgen_export.merit.figure_of_merit import Muons
+from shipgen_export.merit.weighted_muons import WeightedMuons
 from shipgen_export.validation.counting.compared_quantities import (
     TOGETHER,
     Region,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from shipgen.muons.columns import Float64, Int64
 
-    Draw = Mapping[str, Muons]
+    Draw = Mapping[str, WeightedMuons]
 
 #: Cells of a quantity, of equal content in all categories together.
 CELLS = 4096
@@ -158,16 +158,16 @@ def _known(values: list[dict[str, dict[str, Float64]]], names: Sequence[str]) ->
     return list(dict.fromkeys(q for name in names for q in values[0][name]))
 
 
-def _joined(draw: Draw, members: Sequence[str]) -> Muons:
+def _joined(draw: Draw, members: Sequence[str]) -> WeightedMuons:
     parts = [draw[member] for member in members]
-    return Muons(
+    return WeightedMuons(
         np.zeros((0, 0), np.float32),
         np.concatenate([part.weights for part in parts]),
         np.concatenate([part.group for part in parts]),
     )
 
 
-def _fewest(samples: list[Muons]) -> float:
+def _fewest(samples: list[WeightedMuons]) -> float:
     return min(min(effective(sample)) for sample in samples)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Test:
+class Finding:
     """One statistical test that generated and reference muons are of the same distribution.
 
     Attributes
@@ -56,7 +56,7 @@ _FAMILIES = {
 }
 
 
-def significant(tests: Sequence[Test], level: float) -> list[Test]:
+def significant(tests: Sequence[Finding], level: float) -> list[Finding]:
     """Return the tests that fail, the worst first.
 
     The level is parted evenly among the groups of tests there are (amounts, distributions, tails,

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float64, Int64
-    from shipgen_export.merit.figure_of_merit import Muons
+    from shipgen_export.merit.weighted_muons import WeightedMuons
 
 #: Pairs of muons of a proton up to which they are added up one by one, on average a proton.
 _PAIRS = 35
@@ -22,7 +22,7 @@ class Protons:
 
     Parameters
     ----------
-    muons : Muons
+    muons : WeightedMuons
         Grouped by the numbers of their protons.
 
     Attributes
@@ -33,7 +33,7 @@ class Protons:
         Sum of weights of each.
     """
 
-    def __init__(self, muons: Muons) -> None:
+    def __init__(self, muons: WeightedMuons) -> None:
         self._weights = muons.weights
         self.number = 0
         if len(muons):
@@ -102,7 +102,7 @@ def sums_of(place: Int64, weights: Float64, number: int) -> Float64:
     return np.asarray(np.bincount(place, weights, minlength=number), np.float64)
 
 
-def effective(muons: Muons) -> tuple[float, float]:
+def effective(muons: WeightedMuons) -> tuple[float, float]:
     """Return how many equal weights would carry the same statistics, by muon and by proton."""
     total = muons.weights.sum() ** 2
     sums = np.bincount(np.unique(muons.group, return_inverse=True)[1], muons.weights)

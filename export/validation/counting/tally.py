@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.muons.categories import CATEGORIES, category_by_name
-from shipgen_export.merit.figure_of_merit import Muons
+from shipgen_export.merit.weighted_muons import WeightedMuons
 from shipgen_export.validation.counting.binning import CHARGES, SHOWN, SHOWN_2D, STEEP, features_of
 from shipgen_export.validation.counting.compared_quantities import TOGETHER, quantities
 from shipgen_export.validation.counting.protons import Protons
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from shipgen.muons.columns import Float64, Int64
     from shipgen_export.validation.counting.binning import Binning
-    from shipgen_export.validation.samples.stores import Block, Source
+    from shipgen_export.validation.samples.stores import ProtonBlock, SampleStores
 
 Key = tuple[str, ...]
 Ranges = dict[str, tuple[Any, Any]]
@@ -37,12 +37,12 @@ class Tally:
     beyond : dict of str to pair of float64[d]
         By category the other sample's range of the features.
     sums : dict of tuple to array
-        ``("totals",)`` and ``("moments",)`` are those of `Block`. By category, and of all together: ``size``
-        is the number of muons, the sums of w, w^2 and W_g^2 and the number of protons; of each quantity
-        ``cells`` (sums of w and of w^2), ``moments``, ``shown`` and ``above`` (of w and of w^2); ``pair`` of
-        two; ``region`` (number, sums of w inside, I_g^2 and I_g W_g); ``pearson`` and ``spearman`` (by
-        part of the protons); ``outside`` (a row a feature: number and sum of w). Of sets of categories
-        ``charge`` and ``charge moments``.
+        ``("totals",)`` and ``("moments",)`` are those of `ProtonBlock`. By category, and of all together:
+        ``size`` is the number of muons, the sums of w, w^2 and W_g^2 and the number of protons; of each
+        quantity ``cells`` (sums of w and of w^2), ``moments``, ``shown`` and ``above`` (of w and of w^2);
+        ``pair`` of two; ``region`` (number, sums of w inside, I_g^2 and I_g W_g); ``pearson`` and
+        ``spearman`` (by part of the protons); ``outside`` (a row a feature: number and sum of w). Of sets of
+        categories ``charge`` and ``charge moments``.
     ends : dict of tuple to float64[2]
         Least and largest value of each quantity.
     """
@@ -66,7 +66,7 @@ class Tally:
         known = self.ends.get(key, value)
         self.ends[key] = np.array([min(known[0], value[0]), max(known[1], value[1])])
 
-    def fill(self, block: Block) -> None:
+    def fill(self, block: ProtonBlock) -> None:
         """Count the muons of a block."""
         self._put(("totals",), block.totals)
         self._put(("moments",), block.moments)
@@ -112,7 +112,7 @@ class Tally:
         values: Mapping[str, Float64],
         cells: Mapping[str, Int64],
         inside: Sequence[Any],
-        muons: Muons,
+        muons: WeightedMuons,
         folds: Int64,
     ) -> None:
         weights, squares, protons = muons.weights, np.square(muons.weights), Protons(muons)
@@ -141,7 +141,7 @@ class Tally:
         self._put((name, "pearson"), _products([values[q] for q in features], weights, folds))
         self._put((name, "spearman"), _products([ranks[q][cells[q]] for q in features], weights, folds))
 
-    def _outside(self, name: str, muons: Muons) -> None:
+    def _outside(self, name: str, muons: WeightedMuons) -> None:
         low, high = self.beyond[name]
         outside = (muons.features < low) | (muons.features > high)
         self._put((name, "outside"), np.stack([outside.sum(0), muons.weights @ outside], 1))
@@ -151,7 +151,7 @@ class Tally:
         where: str,
         members: list[str],
         cells: Mapping[str, Mapping[str, Int64]],
-        muons: Mapping[str, Muons],
+        muons: Mapping[str, WeightedMuons],
     ) -> None:
         if not members:
             return
@@ -178,7 +178,7 @@ class Tally:
         return found
 
 
-def count(source: Source, parts: Iterable[tuple[int, int]], binning: Binning, beyond: Ranges) -> Tally:
+def count(source: SampleStores, parts: Iterable[tuple[int, int]], binning: Binning, beyond: Ranges) -> Tally:
     """Count the muons of some parts of a sample."""
     tally = Tally(binning, beyond)
     for part in parts:
@@ -186,8 +186,8 @@ def count(source: Source, parts: Iterable[tuple[int, int]], binning: Binning, be
     return tally
 
 
-def _join(parts: list[Muons]) -> Muons:
-    return Muons(
+def _join(parts: list[WeightedMuons]) -> WeightedMuons:
+    return WeightedMuons(
         np.zeros((0, 0), np.float32),
         np.concatenate([part.weights for part in parts]),
         np.concatenate([part.group for part in parts]),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from shipgen.muons.columns import Float64
-    from shipgen_export.validation.classifiers import Merit
+    from shipgen_export.validation.classifier_tasks import Merit
     from shipgen_export.validation.compare import Result
     from shipgen_export.validation.counting.statistics import Comparison
     from shipgen_export.validation.counting.tally import Tally

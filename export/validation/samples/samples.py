@@ -21,12 +21,12 @@ from shipgen.errors import InputError
 from shipgen.files.outputs import sha256
 from shipgen.generate.generator import MuonGenerator
 from shipgen.provenance import without_folders
-from shipgen_export.merit.figure_of_merit import Muons, thin
+from shipgen_export.merit.weighted_muons import WeightedMuons, thin
 from shipgen_export.reading.gather import draw
 from shipgen_export.reading.prepare import prepare
 from shipgen_export.sample.sample import INDEX, SPLITS, PreparedSample, file_name
 from shipgen_export.validation.samples.spool import is_produced, spool_bundle, spool_file
-from shipgen_export.validation.samples.stores import Mapped, Source, Store, stored
+from shipgen_export.validation.samples.stores import Mapped, SampleStores, Store, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,12 +53,12 @@ class Sample:
         What it is, as plain values for the report.
     normalised : bool
         Whether weights are muons per POT; if not, rates mean nothing and only shares are compared.
-    source : Source
+    source : SampleStores
         All muons.
-    draws : dict of str to Muons
+    draws : dict of str to WeightedMuons
         By category a fair draw of at most so many, for what needs them in memory: features in cm and GeV with
         z from the target's start; weights such that sums are those of all muons.
-    train : dict of str to Muons
+    train : dict of str to WeightedMuons
         Of a prepared sample: the part that networks were trained on, when the other parts are compared.
     simulated : float, optional
         Protons that were simulated, where that is known.
@@ -71,9 +71,9 @@ class Sample:
     label: str
     facts: dict[str, Any]
     normalised: bool
-    source: Source
-    draws: dict[str, Muons]
-    train: dict[str, Muons] = field(default_factory=dict)
+    source: SampleStores
+    draws: dict[str, WeightedMuons]
+    train: dict[str, WeightedMuons] = field(default_factory=dict)
     simulated: float | None = None
     bundle: Bundle | None = None
     notes: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Sample:
     def of_muons(
         cls,
         label: str,
-        muons: Mapping[str, Muons],
+        muons: Mapping[str, WeightedMuons],
         *,
         pot: float | None = None,
         protons: bool = True,
@@ -95,7 +95,7 @@ class Sample:
         ----------
         label : str
             What it is called.
-        muons : mapping of str to Muons
+        muons : mapping of str to WeightedMuons
             By category; z from the target's start, cm and GeV.
         pot : float, optional
             Protons simulated, whose muons they are; weights are per POT then.
@@ -122,7 +122,7 @@ class Sample:
         **more: Any,
     ) -> Self:
         """Survey stores and draw from them; raise `InputError` where nothing can be compared."""
-        source = Source.of({name: store for name, store in stores.items() if len(store)}, label)
+        source = SampleStores.of({name: store for name, store in stores.items() if len(store)}, label)
         if not sum(survey.total for survey in source.surveys.values()) > 0:
             raise InputError(f"{label} has no muon with weight: nothing can be compared")
         random = np.random.default_rng((seed, 4))
@@ -132,7 +132,7 @@ class Sample:
                 found = _draw(source.stores[name], limit, random)
                 if found is not None:
                     factor = survey.total / found.weights.sum()
-                    draws[name] = Muons(found.features, found.weights * factor, found.group)
+                    draws[name] = WeightedMuons(found.features, found.weights * factor, found.group)
         return cls(label, facts, normalised, source, draws, **more)
 
     @property
@@ -257,7 +257,7 @@ def _from_prepared(label: str, prepared: PreparedSample, choice: Choice) -> Samp
             scale=1.0 if index["pot"] is None else 1 / index["pot"],
             start=index["target_start"],
         )
-    train: dict[str, Muons] = {}
+    train: dict[str, WeightedMuons] = {}
     if parts and "train" not in parts:
         random = np.random.default_rng((choice.seed, 6))
         for name, store in stores.items():
@@ -299,7 +299,7 @@ def _simulated(index: dict[str, Any]) -> float | None:
     return float(sum(stated)) if stated and all(stated) else None
 
 
-def _draw(store: Store, limit: int, random: np.random.Generator) -> Muons | None:
+def _draw(store: Store, limit: int, random: np.random.Generator) -> WeightedMuons | None:
     """Return a fair draw of at most `limit` muons of those compared; ``None`` where none has weight."""
     places: Any = slice(None)
     if len(store) > _LOADED * limit:

@@ -13,7 +13,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORIES
-from shipgen_export.merit.figure_of_merit import Muons
+from shipgen_export.merit.weighted_muons import WeightedMuons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,7 +113,7 @@ class Store:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def read(self, places: Any) -> Muons:
+    def read(self, places: Any) -> WeightedMuons:
         """Return the muons at `places`, a slice or numbers; z is counted from the target's start."""
         features = np.array(opened(self.features)[places])
         z = self.category.features.index("z")
@@ -125,7 +125,7 @@ class Store:
             group = np.arange(len(self))[places]
         else:
             group = np.asarray(places)
-        return Muons(features, weights, group)
+        return WeightedMuons(features, weights, group)
 
     def compared(self, places: Any) -> npt.NDArray[np.bool_] | None:
         """Return which of the muons at `places` are compared; ``None`` where all are."""
@@ -193,7 +193,7 @@ def _ends(group: Int64) -> tuple[int, int]:
     return int(group.min()), int(group.max())
 
 
-def _check(muons: Muons, category: Category, label: str) -> None:
+def _check(muons: WeightedMuons, category: Category, label: str) -> None:
     columns = dict(zip(category.features, muons.features.T, strict=True))
     for name, values in {**columns, "weight": muons.weights}.items():
         bad = int((~np.isfinite(values)).sum())
@@ -206,7 +206,7 @@ def _check(muons: Muons, category: Category, label: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class ProtonBlock:
     """Some muons of a sample with all muons of their protons.
 
     Attributes
@@ -215,7 +215,7 @@ class Block:
         Sums of weights in the order of `CATEGORIES`, of all muons.
     moments : float64[4, 4]
         Sum over protons of the products of their sums of weights by category.
-    muons : dict of str to Muons
+    muons : dict of str to WeightedMuons
         Those that are compared, with weights that carry all; `group` counts protons from 0, in all
         categories alike.
     folds : dict of str to int64[n]
@@ -224,12 +224,12 @@ class Block:
 
     totals: Float64
     moments: Float64
-    muons: dict[str, Muons]
+    muons: dict[str, WeightedMuons]
     folds: dict[str, Int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SampleStores:
     """The stores of a sample, surveyed.
 
     Attributes
@@ -245,7 +245,7 @@ class Source:
     protons: bool
 
     @classmethod
-    def of(cls, stores: Mapping[str, Store], label: str) -> Source:
+    def of(cls, stores: Mapping[str, Store], label: str) -> SampleStores:
         """Survey stores; raises as `survey` does."""
         surveys = {name: survey(store, label) for name, store in stores.items()}
         protons = all(store.group is not None for store in stores.values())
@@ -274,7 +274,7 @@ class Source:
         edges = np.unique([0, *firsts[behind].tolist(), last])
         return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
-    def block(self, part: tuple[int, int]) -> Block:
+    def block(self, part: tuple[int, int]) -> ProtonBlock:
         """Return the muons of one of the `parts`."""
         read = {name: self._read(name, part) for name in self.stores}
         groups, number = self._numbers({name: muons for name, (muons, _) in read.items()})
@@ -290,19 +290,19 @@ class Source:
                 sums[0, place], squares[place] = weights.sum(), np.square(weights).sum()
             survey = self.surveys[name]
             factor = survey.total / survey.compared if survey.compared > 0 else 1.0
-            found = Muons(muons.features, weights * factor, groups[name])
+            found = WeightedMuons(muons.features, weights * factor, groups[name])
             fold = muons.group % FOLDS
             kept[name] = found if chosen is None else found.at(chosen)
             folds[name] = fold if chosen is None else fold[chosen]
         moments = sums.T @ sums if self.protons else np.diag(squares)
-        return Block(sums.sum(0), moments, kept, folds)
+        return ProtonBlock(sums.sum(0), moments, kept, folds)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[ProtonBlock]:
         """Yield all muons."""
         for part in self.parts():
             yield self.block(part)
 
-    def _read(self, name: str, part: tuple[int, int]) -> tuple[Muons, Any]:
+    def _read(self, name: str, part: tuple[int, int]) -> tuple[WeightedMuons, Any]:
         store = self.stores[name]
         if self.protons:
             places: Any = self._places(name, part)
@@ -319,7 +319,7 @@ class Source:
             found.append(piece * _PIECE + np.flatnonzero((numbers >= part[0]) & (numbers < part[1])))
         return np.concatenate(found)
 
-    def _numbers(self, read: Mapping[str, Muons]) -> tuple[dict[str, Int64], int]:
+    def _numbers(self, read: Mapping[str, WeightedMuons]) -> tuple[dict[str, Int64], int]:
         """Give the protons of a block numbers from 0, in all categories alike."""
         if not self.protons:
             ends = np.cumsum([len(muons) for muons in read.values()]).tolist()

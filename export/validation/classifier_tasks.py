@@ -9,7 +9,9 @@ import numpy as np
 
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.merit.boosting import classify
-from shipgen_export.merit.figure_of_merit import FORMS, Muons, merit_of, thin
+from shipgen_export.merit.classifiers import FORMS
+from shipgen_export.merit.figure_of_merit import merit_of
+from shipgen_export.merit.weighted_muons import WeightedMuons, thin
 from shipgen_export.validation.counting.compared_quantities import TOGETHER
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from shipgen.muons.columns import Float64
     from shipgen_export.merit.figure_of_merit import FigureOfMerit
 
-    Draws = Mapping[str, Muons]
+    Draws = Mapping[str, WeightedMuons]
 
 #: Fewer muons than this in a part tell nothing.
 _FEWEST = 200
@@ -58,7 +60,7 @@ class Merit:
         return {**self.merit.to_json(), "control": self.control.to_json() if self.control else None}
 
 
-def together(draws: Draws) -> Muons:
+def together(draws: Draws) -> WeightedMuons:
     """Return all muons with features x, y, z, px, py, pz and the charge, x = y = 0 on axis."""
     parts = []
     for category in CATEGORIES:
@@ -68,36 +70,36 @@ def together(draws: Draws) -> Muons:
         features = np.zeros((len(muons), 7), np.float32)
         features[:, 6 - len(category.features) : 6] = muons.features
         features[:, 6] = 1 if category.pdg < 0 else -1
-        parts.append(Muons(features, muons.weights, muons.group))
-    return Muons(
+        parts.append(WeightedMuons(features, muons.weights, muons.group))
+    return WeightedMuons(
         np.concatenate([part.features for part in parts]),
         np.concatenate([part.weights for part in parts]),
         np.concatenate([part.group for part in parts]),
     )
 
 
-def _split(muons: Muons, parts: int) -> list[Muons]:
+def _split(muons: WeightedMuons, parts: int) -> list[WeightedMuons]:
     """Split muons by proton."""
     of_proton = np.unique(muons.group, return_inverse=True)[1] % parts
     return [muons.at(of_proton == part) for part in range(parts)]
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ClassifierTask:
     """One classifier for one category, with its control.
 
     Attributes
     ----------
     category, form : str
         Which.
-    generated, reference : Muons
+    generated, reference : WeightedMuons
     seed : int
     """
 
     category: str
     form: str
-    generated: Muons
-    reference: Muons
+    generated: WeightedMuons
+    reference: WeightedMuons
     seed: int
 
     def __str__(self) -> str:
@@ -131,14 +133,16 @@ class Task:
         return FORMS[self.form].trees * (self._parts() // 2)
 
 
-def tasks(generated: Draws, reference: Draws, forms: Sequence[str], seed: int) -> list[Task]:
+def classifier_tasks(
+    generated: Draws, reference: Draws, forms: Sequence[str], seed: int
+) -> list[ClassifierTask]:
     """Return what there is to do, the largest first; categories with few muons are left out."""
     found = [
-        Task(name, form, generated[name], reference[name], seed)
+        ClassifierTask(name, form, generated[name], reference[name], seed)
         for form in sorted(forms, key=lambda form: -FORMS[form].muons)
         for name in reference
         if name in generated
     ]
     if _TOGETHER_FORM in forms and generated and reference:
-        found.append(Task(TOGETHER, _TOGETHER_FORM, together(generated), together(reference), seed))
+        found.append(ClassifierTask(TOGETHER, _TOGETHER_FORM, together(generated), together(reference), seed))
     return [task for task in found if min(len(task.generated), len(task.reference)) >= 2 * _FEWEST]
