@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import MissingExtraError
+from shipgen.muons.quantities import Quantities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,13 +83,8 @@ def derived(features: Float32) -> Float32:
     float32[n, d + 3] or float32[n, d + 6]
         The difference of the azimuths of momentum and position lies in [0, pi].
     """
-    *position, _, px, py, pz = features.T.astype(np.float64)
-    columns = [np.hypot(np.hypot(px, py), pz), np.hypot(px, py), np.arctan2(py, px)]
-    if position:
-        x, y = position
-        azimuth = np.arctan2(y, x)
-        between = np.abs((columns[2] - azimuth + np.pi) % (2 * np.pi) - np.pi)
-        columns += [np.hypot(x, y), azimuth, between]
+    known = Quantities.of_rows(features)
+    columns = [known[name] for name in ("p", "pt", "phi", "r", "phi_xy", "dphi") if name in known]
     return np.column_stack([features, *columns]).astype(np.float32)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS
+from shipgen.muons.categories import CATEGORIES
 from shipgen.muons.quantities import Quantities
 from shipgen.muons.regions import Expression
 from shipgen_export.validation.counting.statistics import weighted_quantiles
@@ -31,8 +31,8 @@ LABELS = {
     "px": (r"$p_x$", "GeV"),
     "py": (r"$p_y$", "GeV"),
     "pz": (r"$p_z$", "GeV"),
-    "p": ("p", "GeV"),
     "pt": (r"$p_\mathrm{T}$", "GeV"),
+    "p": ("p", "GeV"),
     "phi": (r"$\varphi$ of momentum", "rad"),
     "r": ("r", "cm"),
     "phi_xy": (r"$\varphi$ of position", "rad"),
@@ -76,17 +76,8 @@ def quantities(features: Float32) -> dict[str, Float64]:
     features : float32[n, d]
         (x, y,) z, px, py, pz in cm and GeV, z from the target's start.
     """
-    columns = features.T.astype(np.float64)
-    names = list(FEATURE_UNITS)[-len(columns) :]
-    found = dict(zip(names, columns, strict=True))
-    found["pt"] = np.hypot(found["px"], found["py"])
-    found["p"] = np.hypot(found["pt"], found["pz"])
-    found["phi"] = np.arctan2(found["py"], found["px"])
-    if "x" in found:
-        found["r"] = np.hypot(found["x"], found["y"])
-        found["phi_xy"] = np.arctan2(found["y"], found["x"])
-        found["dphi"] = np.abs((found["phi"] - found["phi_xy"] + np.pi) % (2 * np.pi) - np.pi)
-    return found
+    known = Quantities.of_rows(features)
+    return {name: known[name] for name in LABELS if name in known}
 
 
 @dataclass(frozen=True)
