@@ -24,6 +24,8 @@ from shipgen_export.reading.formats.sources import (
 )
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from shipgen.muons.columns import Columns, Float64
     from shipgen_export.reading.formats.sources import Source
 
@@ -124,7 +126,7 @@ def _check_choice(source: Source, choice: str, muons: int, primaries: int, elsew
 
 def relative(
     columns: Columns, case: str, choice: str
-) -> tuple[dict[str, Any], Float64 | None, tuple[Dropped, ...]]:
+) -> tuple[dict[str, npt.NDArray[Any]], Float64 | None, tuple[Dropped, ...]]:
     """Take the beam's position off x and y.
 
     Parameters
@@ -143,7 +145,7 @@ def relative(
     tuple of Dropped
         Muons of events without usable primary.
     """
-    rest: dict[str, Any] = {
+    rest: dict[str, npt.NDArray[Any]] = {
         name: values for name, values in columns.items() if not name.startswith("primary")
     }
     if case == ORIGIN or "primary" not in columns:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shipgen.files.outputs import sha256
 from shipgen.muons.categories import CATEGORIES
+from shipgen_export.sample.prepared_index import BeamPlaces, Spread
 from shipgen_export.sample.sample import CategoryWriter
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from shipgen.muons.categories import Category
     from shipgen.muons.columns import Float32, Float64, Int64
     from shipgen_export.reading.read_file import ReadFile
+    from shipgen_export.sample.prepared_index import GatheredEntry
 
 BEAM_FILE = "beam.npy"
 #: Beam positions that are kept.
@@ -68,7 +70,7 @@ def gather(
     cap: int | None,
     seed: int,
     span: float,
-) -> dict[str, Any]:
+) -> dict[str, GatheredEntry]:
     """Write the arrays of all categories into `folder`.
 
     Parameters
@@ -89,10 +91,8 @@ def gather(
 
     Returns
     -------
-    dict
-        For each category with muons what `CategoryWriter.entry` says, and ``found`` (muons before the cap),
-        ``weight_factor``, ``minimum`` and ``maximum`` (of all muons), ``outside`` (weight of muons that
-        start outside target and absorber), ``files`` (weight by file).
+    dict of str to GatheredEntry
+        The categories with muons; ``minimum`` and ``maximum`` of all muons, ``files`` the weight by file.
     """
     categories = {}
     for category in CATEGORIES:
@@ -152,7 +152,7 @@ def _write(
     drawn: _Drawn,
     target_start: float,
     span: float,
-) -> dict[str, Any]:
+) -> GatheredEntry:
     """Write the muons kept; the normalisation is that of all."""
     z, outside = category.features.index("z"), 0.0
     with CategoryWriter(folder, category, drawn.muons) as writer:
@@ -205,14 +205,14 @@ def draw(sizes: Sequence[int], number: int, seed: tuple[int, ...]) -> list[Int64
     ]
 
 
-def gather_beam(folder: Path, pieces: Sequence[ReadFile], seed: int) -> dict[str, Any] | None:
+def gather_beam(folder: Path, pieces: Sequence[ReadFile], seed: int) -> BeamPlaces | None:
     """Write a fair sample of the beam's positions, at most 100,000; describe their distribution.
 
     Returns
     -------
-    dict, optional
-        ``events``, ``file``, ``kept``, and for x, y and r (cm) mean and standard deviation of all events and
-        quantiles of those kept; ``None`` where no position was taken off.
+    BeamPlaces, optional
+        Mean and standard deviation of all events, quantiles of those kept; ``None`` where no position was
+        taken off.
     """
     sizes = [len(block) for piece in pieces for block in piece.places()]
     if not sizes:
@@ -229,18 +229,25 @@ def gather_beam(folder: Path, pieces: Sequence[ReadFile], seed: int) -> dict[str
     mean = sums[0] / total
     deviation = np.sqrt(np.maximum(sums[1] / total - mean**2, 0))
     quantiles = np.quantile(_with_radius(places), _QUANTILES, axis=0)
-    shape = {
-        name: {
-            "mean": float(mean[i]),
-            "standard_deviation": float(deviation[i]),
-            "quantiles": {
-                f"{q:g}": float(value) for q, value in zip(_QUANTILES, quantiles[:, i], strict=True)
-            },
-        }
-        for i, name in enumerate(("x", "y", "r"))
-    }
+    shape = [
+        Spread(
+            mean=float(mean[i]),
+            standard_deviation=float(deviation[i]),
+            quantiles={f"{q:g}": float(value) for q, value in zip(_QUANTILES, quantiles[:, i], strict=True)},
+        )
+        for i in range(3)
+    ]
     digest = sha256(folder / BEAM_FILE)
-    return {"events": total, "kept": len(places), "file": BEAM_FILE, "sha256": digest, "unit": "cm", **shape}
+    return BeamPlaces(
+        events=total,
+        kept=len(places),
+        file=BEAM_FILE,
+        sha256=digest,
+        unit="cm",
+        x=shape[0],
+        y=shape[1],
+        r=shape[2],
+    )
 
 
 def _with_radius(places: Float64) -> Float64:

@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
@@ -212,7 +213,7 @@ def _check_arguments(
 
 def _task(one: Taken, work: Path, beam: str, step: int | str) -> ReadTask:
     """Say what a worker has to do; the piece is named after all it depends on."""
-    what = [one.source.identity, one.source.kind.name, one.look.case, beam, str(step)]
+    what = [asdict(one.source.identity), one.source.kind.name, one.look.case, beam, str(step)]
     text = json.dumps(what, sort_keys=True)
     folder = work / hashlib.sha256(text.encode()).hexdigest()[:16]
     return ReadTask(one.source, folder, one.look.case, beam, step)

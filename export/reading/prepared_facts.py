@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shipgen_export.reading.formats.sources import Dropped, Source
     from shipgen_export.reading.gather import Share
     from shipgen_export.reading.read_file import ReadFile
+    from shipgen_export.sample.prepared_index import BeamPlaces, DroppedFacts, GatheredEntry, SourceFacts
 
 #: A muon that carries more of its category's weight than this is reported.
 LARGE_SHARE = 0.01
@@ -142,7 +143,7 @@ def _agreed(
 def collect_facts(
     used: Sequence[Used],
     shares: Sequence[Share],
-    categories: Mapping[str, dict[str, Any]],
+    categories: Mapping[str, GatheredEntry],
     stated: Stated,
     given_pot: float | None,
 ) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def collect_facts(
     }
 
 
-def describe_beam(used: Sequence[Used], choice: str, places: dict[str, Any] | None) -> dict[str, Any]:
+def describe_beam(used: Sequence[Used], choice: str, places: BeamPlaces | None) -> dict[str, Any]:
     """Return the ``beam`` entry: the case found in all files, how it came about, the distribution."""
     found = list(dict.fromkeys(one.look.found for one in used))
     taken = list(dict.fromkeys(one.look.case for one in used))
@@ -208,7 +209,7 @@ def total_dropped(used: Sequence[Used]) -> dict[str, Dropped]:
 
 
 def sample_warnings(
-    categories: Mapping[str, dict[str, Any]], used: Sequence[Used], stated: Stated
+    categories: Mapping[str, GatheredEntry], used: Sequence[Used], stated: Stated
 ) -> Iterator[str]:
     """Yield what training on these muons may stumble over."""
     outside = total = 0.0
@@ -233,7 +234,7 @@ def sample_warnings(
         )
 
 
-def _odd_category(entry: Mapping[str, Any]) -> Iterator[str]:
+def _odd_category(entry: GatheredEntry) -> Iterator[str]:
     """Yield what is odd about one category."""
     share = entry["largest_weight"] / entry["weight"]
     if share > LARGE_SHARE:
@@ -262,7 +263,7 @@ def _odd_weights(used: Sequence[Used]) -> Iterator[str]:
             )
 
 
-def _odd_beam(categories: Mapping[str, dict[str, Any]], used: Sequence[Used]) -> Iterator[str]:
+def _odd_beam(categories: Mapping[str, GatheredEntry], used: Sequence[Used]) -> Iterator[str]:
     """Yield when no muon is on-axis although prompt muons should be."""
     if any(name.endswith("onaxis") for name in categories):
         return
@@ -272,7 +273,7 @@ def _odd_beam(categories: Mapping[str, dict[str, Any]], used: Sequence[Used]) ->
         yield "no muon starts at x = y = 0: all count as off-axis; was the beam smeared?"
 
 
-def _source(one: Used, scale: float, weights: Mapping[str, float]) -> dict[str, Any]:
+def _source(one: Used, scale: float, weights: Mapping[str, float]) -> SourceFacts:
     """Describe one file; no path, so that a sample tells nothing of the machine it was made on."""
     header, tally = one.source.header, one.piece.tally
     return {
@@ -311,7 +312,7 @@ def _strip(value: Any) -> Any:
     return without_folders(value) if isinstance(value, str) else value
 
 
-def _dropped(dropped: Mapping[str, Dropped]) -> list[dict[str, Any]]:
+def _dropped(dropped: Mapping[str, Dropped]) -> list[DroppedFacts]:
     return [
         {"reason": entry.reason, "muons": entry.muons, "weight": entry.weight} for entry in dropped.values()
     ]

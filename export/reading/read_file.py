@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shipgen.muons.categories import Category
     from shipgen.muons.columns import Columns, Float32, Float64, Int64
     from shipgen_export.reading.formats.sources import Source
+    from shipgen_export.sample.prepared_index import CategoryRange
 
 INDEX = "piece.json"
 BEAM = "beam"
@@ -76,7 +77,7 @@ class FileTally:
     lowest_group: int = 0
     highest_group: int = -1
     places: int = 0
-    categories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    categories: dict[str, CategoryRange] = field(default_factory=dict)
     case: str = ORIGIN
     energy_cuts: list[float] | None = None
     sha256: str | None = None
@@ -98,12 +99,12 @@ class FileTally:
 
     def keep(self, category: Category, features: Float32) -> None:
         """Count muons of a category and widen its range."""
-        entry = self.categories.setdefault(category.name, {"muons": 0})
-        entry["muons"] += len(features)
-        ranges = (("minimum", np.minimum, features.min(0)), ("maximum", np.maximum, features.max(0)))
-        for what, function, values in ranges:
-            known = values if what not in entry else np.asarray(entry[what], np.float32)
-            entry[what] = function(known, values).tolist()
+        low, high, muons = features.min(0), features.max(0), len(features)
+        if (known := self.categories.get(category.name)) is not None:
+            low = np.minimum(low, np.asarray(known["minimum"], np.float32))
+            high = np.maximum(high, np.asarray(known["maximum"], np.float32))
+            muons += known["muons"]
+        self.categories[category.name] = {"muons": muons, "minimum": low.tolist(), "maximum": high.tolist()}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -140,7 +141,8 @@ class ReadFile:
 
     def ranges(self, category: Category) -> Iterator[tuple[int, int]]:
         """Yield first place and size of the blocks of a category."""
-        muons = self.tally.categories.get(category.name, {"muons": 0})["muons"]
+        known = self.tally.categories.get(category.name)
+        muons = known["muons"] if known is not None else 0
         for first in range(0, muons, BLOCK):
             yield first, min(BLOCK, muons - first)
 
@@ -285,7 +287,7 @@ class _BadWeights:
             )
 
 
-def clean(columns: Columns, tally: FileTally) -> tuple[dict[str, Any], npt.NDArray[np.int8]]:
+def clean(columns: Columns, tally: FileTally) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.int8]]:
     """Keep the muons that can be trained on, count the others by reason.
 
     Returns
@@ -296,7 +298,9 @@ def clean(columns: Columns, tally: FileTally) -> tuple[dict[str, Any], npt.NDArr
         Place in `CATEGORIES`.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        kept: dict[str, Any] = {name: np.asarray(columns[name], np.float32) for name in FEATURE_UNITS}
+        kept: dict[str, npt.NDArray[Any]] = {
+            name: np.asarray(columns[name], np.float32) for name in FEATURE_UNITS
+        }
     kept["weight"] = np.asarray(columns["weight"], np.float64)
     kept["group"] = np.asarray(columns["group"], np.int64)
     place = category_of(columns["pdg"], kept["x"], kept["y"])
@@ -319,7 +323,7 @@ def clean(columns: Columns, tally: FileTally) -> tuple[dict[str, Any], npt.NDArr
 
 
 def _distribute(
-    columns: dict[str, Any], place: npt.NDArray[np.int8], store: _Store, tally: FileTally
+    columns: dict[str, npt.NDArray[Any]], place: npt.NDArray[np.int8], store: _Store, tally: FileTally
 ) -> None:
     """Append the muons to the files of their categories."""
     tally.muons += len(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
 from shipgen.files.outputs import sha256
@@ -91,7 +91,7 @@ class _Known:
     """Refuses files whose muons are those of another."""
 
     def __init__(self) -> None:
-        self._alike: dict[tuple[Any, ...], list[Source]] = {}
+        self._alike: dict[tuple[int, str], list[Source]] = {}
         self._seeds: dict[tuple[str, ...], Source] = {}
 
     def check(self, source: Source) -> None:
@@ -113,9 +113,9 @@ class _Known:
             self._seeds.setdefault(seed, source)
 
 
-def _alike(source: Source) -> tuple[Any, ...]:
+def _alike(source: Source) -> tuple[int, str]:
     """Return what files of the same content share; copies share ROOT's UUID, which others might too."""
-    return source.identity["bytes"], source.identity["uuid"]
+    return source.identity.bytes, source.identity.uuid
 
 
 def _same(a: Source, b: Source) -> bool:

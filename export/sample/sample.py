@@ -22,11 +22,13 @@ from shipgen.muons.categories import CATEGORIES, Category, category_by_name
 from shipgen_export.sample.transforms import Normalisation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
     from shipgen.muons.columns import Float32, Float64, Int64
     from shipgen_export.maps.muon_map import MuonMap
+    from shipgen_export.sample.prepared_index import CategoryEntry
 
 FORMAT = "shipgen-prepared"
 FORMAT_VERSION = 2
@@ -256,7 +258,7 @@ class CategoryWriter:
         self._parts += np.bincount(split, minlength=len(SPLITS))
         self._written += len(weights)
 
-    def entry(self, span: float) -> dict[str, Any]:
+    def entry(self, span: float) -> CategoryEntry:
         """Return what ``prepared.json`` says of the category, whose features are normalised to +-`span`."""
         if self._written != self._muons:
             raise ValueError(f"{self._written} muons were written, not {self._muons}")
@@ -291,7 +293,7 @@ def write_sample(folder: Path, samples: list[CategorySample], facts: dict[str, A
         What goes into ``prepared.json`` beside the categories: sources, POT, weight unit, frame, cut,
         what was dropped.
     """
-    categories = {}
+    categories: dict[str, CategoryEntry] = {}
     for sample in samples:
         with CategoryWriter(folder, sample.category, len(sample.weights)) as writer:
             writer.append(sample.features, sample.weights, sample.group, sample.split)
@@ -300,7 +302,7 @@ def write_sample(folder: Path, samples: list[CategorySample], facts: dict[str, A
     write_index(folder, categories, facts)
 
 
-def write_index(folder: Path, categories: dict[str, Any], facts: dict[str, Any]) -> None:
+def write_index(folder: Path, categories: Mapping[str, CategoryEntry], facts: dict[str, Any]) -> None:
     """Write ``prepared.json``: `categories` as from `CategoryWriter.entry`, and all else that is known."""
     index = {"format": FORMAT, "format_version": FORMAT_VERSION, **facts, "categories": categories}
     write_json(folder / INDEX, index)

@@ -20,7 +20,7 @@ from shipgen.muons.categories import FEATURE_UNITS
 from shipgen.provenance import read_objects
 from shipgen_export.reading.formats.cbmsim import CBMSIM, CBMSIM_PLANE
 from shipgen_export.reading.formats.flat import CONVERTED, FLAT, FLAT_ORIGIN
-from shipgen_export.reading.formats.sources import MERGED, FileKind, Header, Source, Step, number
+from shipgen_export.reading.formats.sources import MERGED, FileKind, Header, Identity, Source, Step, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,15 +102,10 @@ def open_source(path: Location) -> Source:
     return Source(path, kind, entries, header, identity)
 
 
-def _identity(path: Location, file: Any) -> dict[str, Any]:
-    """Return what tells the file from others without reading it all; a folder's name tells nothing."""
+def _identity(path: Location, file: Any) -> Identity:
+    """Return the file's identity; a folder's name tells nothing."""
     changed = None if is_remote(path) else Path(path).stat().st_mtime_ns
-    return {
-        "name": base_name(path),
-        "bytes": int(file.file.source.num_bytes),
-        "changed": changed,
-        "uuid": str(file.file.uuid),
-    }
+    return Identity(base_name(path), int(file.file.source.num_bytes), changed, str(file.file.uuid))
 
 
 def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:

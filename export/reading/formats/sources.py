@@ -156,6 +156,16 @@ class FileKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a file from others without reading it all: `changed` in ns, ``None`` for a remote one."""
+
+    name: str
+    bytes: int
+    changed: int | None
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file that was looked into and can be read.
 
@@ -169,15 +179,15 @@ class Source:
         Entries of its tree.
     header : Header
         What it says of itself.
-    identity : dict
-        What tells it from other files, and from itself before a change: name, bytes, time, ROOT's UUID.
+    identity : Identity
+        What tells it from other files, and from itself before a change.
     """
 
     path: Location
     kind: FileKind
     entries: int
     header: Header
-    identity: dict[str, Any]
+    identity: Identity
 
     @property
     def name(self) -> str:
