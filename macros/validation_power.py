@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,7 @@ def main() -> None:
                     distort(made)
                 result = run([made, sides[1]], protons, options.forms, pair + 1)
                 failed = {id(test) for test in result.failed}
-                tests = [{**test.to_json(), "failed": id(test) in failed} for test in result.tests]
+                tests = [{**asdict(test), "failed": id(test) in failed} for test in result.tests]
                 found[f"{name}, {protons} protons"].append(tests)
                 first = f"{result.failed[0].category}, {result.failed[0].text}" if result.failed else "none"
                 print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from shipgen_export.validation.counting.statistics import (
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float64
     from shipgen_export.validation.counting.tally import Tally
+    from shipgen_export.validation.neighbours import Memory
     from shipgen_export.validation.samples.samples import Sample
 
 #: Effective muons of a tail below which it is no test.
@@ -36,6 +37,42 @@ _FEWEST_CORRELATED, _FEWEST_PROTONS = 2000, 1000
 _SIDES = ("generated", "reference")
 
 
+class SideSize(TypedDict):
+    """Muons compared of one side, how many equal ones they are worth, and how many were drawn."""
+
+    muons: int
+    effective: float
+    effective_protons: float
+    drawn: int
+
+
+class TailRow(TypedDict):
+    """Shares of the weight in a region; `muons` are those of generated and reference."""
+
+    region: str
+    generated: float
+    generated_error: float
+    reference: float
+    reference_error: float
+    ratio: float | None
+    ratio_error: float | None
+    pull: float
+    muons: list[int]
+
+
+class CoverageRow(TypedDict):
+    """Ranges of a feature, and the share of the weight of each sample outside the other's range."""
+
+    feature: str
+    unit: str
+    generated: list[float]
+    reference: list[float]
+    generated_outside: float
+    generated_outside_muons: int
+    reference_outside: float
+    expected_outside: float
+
+
 @dataclass(frozen=True, eq=False)
 class CategoryResult:
     """What was found of one category, or of all together.
@@ -44,30 +81,27 @@ class CategoryResult:
     ----------
     name : str
         Of the category.
-    effective : dict
-        Muons compared and effective numbers, generated and reference.
+    effective : dict of str to SideSize
+        Generated and reference.
     histograms : dict of str to Comparison
         By quantity.
-    tails : list of dict
-        Shares above thresholds and in regions.
+    tails : list of TailRow
     features : tuple of str
         Rows and columns of the matrices.
     correlations : dict of str to tuple of float64[d, d]
         ``pearson`` and ``spearman``: generated, reference, difference over its error.
-    coverage : list of dict
-        A row a feature.
-    memory : dict, optional
-        From `neighbours`.
+    coverage : list of CoverageRow
+    memory : Memory, optional
     """
 
     name: str
-    effective: dict[str, Any]
+    effective: dict[str, SideSize]
     histograms: dict[str, Comparison]
-    tails: list[dict[str, Any]]
+    tails: list[TailRow]
     features: tuple[str, ...]
     correlations: dict[str, tuple[Float64, Float64, Float64]]
-    coverage: list[dict[str, Any]]
-    memory: dict[str, Any] | None = None
+    coverage: list[CoverageRow]
+    memory: Memory | None = None
 
 
 def compare_category(
@@ -92,7 +126,7 @@ def compare_category(
     rows, more = _tails(name, tallies)
     matrices, also = _correlations(name, tallies)
     sizes = [tally.size(name) for tally in tallies]
-    numbers = {
+    numbers: dict[str, SideSize] = {
         side: {
             "muons": int(size[0]),
             "effective": float(size[1] ** 2 / size[2]),
@@ -124,9 +158,10 @@ def _histogram_tests(name: str, quantity: str, found: Comparison) -> list[Findin
     ]
 
 
-def _tails(name: str, tallies: tuple[Tally, Tally]) -> tuple[list[dict[str, Any]], list[Finding]]:
+def _tails(name: str, tallies: tuple[Tally, Tally]) -> tuple[list[TailRow], list[Finding]]:
     """Compare shares of the weight in tails and regions."""
-    rows, tests = [], []
+    rows: list[TailRow] = []
+    tests = []
     sizes = [tally.size(name) for tally in tallies]
     for region in tallies[0].binning.regions:
         found = [tally.sums[name, "region", region.name] for tally in tallies]
@@ -186,11 +221,9 @@ def _correlations(
     return found, tests
 
 
-def _coverage(
-    name: str, samples: tuple[Sample, Sample], tallies: tuple[Tally, Tally]
-) -> list[dict[str, Any]]:
+def _coverage(name: str, samples: tuple[Sample, Sample], tallies: tuple[Tally, Tally]) -> list[CoverageRow]:
     """Return ranges and the share of the weight of each sample outside the other's range."""
-    rows = []
+    rows: list[CoverageRow] = []
     surveys = [sample.source.surveys[name] for sample in samples]
     for number, feature in enumerate(features_of(name)):
         outside = [tally.sums[name, "outside"][number] for tally in tallies]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from shipgen_export.validation.classifier_tasks import Merit
     from shipgen_export.validation.counting.binning import Binning
     from shipgen_export.validation.counting.tally import Ranges
+    from shipgen_export.validation.neighbours import Memory
+    from shipgen_export.validation.rates import BundleRates, Rates
     from shipgen_export.validation.samples.samples import Sample
     from shipgen_export.validation.samples.stores import SampleStores
+
+    Near = tuple[Memory, list[Finding]] | None
 
 #: Largest factor between typical lengths or momenta of two samples in the same units.
 _SAME_UNIT = 20.0
@@ -60,12 +64,10 @@ class Result:
         What was compared.
     tallies : pair of Tally
         All that was counted of both.
-    rates : dict
-        From `rates.compare_rates`; ``over`` is from `rates.charge_ratios`.
+    rates : Rates
     bundle : Bundle, optional
         What the muons were generated with.
-    against_bundle : dict, optional
-        From `rates.against_bundle`.
+    against_bundle : BundleRates, optional
     categories : dict of str to CategoryResult
         By name, `quantities.TOGETHER` last.
     merits : dict of str to dict of str to Merit
@@ -81,9 +83,9 @@ class Result:
     generated: Sample
     reference: Sample
     tallies: tuple[Tally, Tally]
-    rates: dict[str, Any]
+    rates: Rates
     bundle: Bundle | None
-    against_bundle: dict[str, Any] | None
+    against_bundle: BundleRates | None
     categories: dict[str, CategoryResult]
     merits: dict[str, dict[str, Merit]]
     tests: list[Finding]
@@ -149,17 +151,18 @@ def validate(
     tests += more
     bundle = bundle or generated.bundle
     against = None
-    if bundle is not None and generated.normalised and generated.facts.get("pot"):
+    pot = generated.facts.get("pot")
+    if bundle is not None and generated.normalised and pot:
         chosen = (generated.facts.get("selection") or {}).get("categories", ())
-        against, more = against_bundle(totals[0], bundle, float(generated.facts["pot"]), chosen)
+        against, more = against_bundle(totals[0], bundle, float(pot), chosen)
         tests += more
     missing, found = _absent(samples), {}
     for name in binning.names:
         found[name], more = compare_category(name, samples, tallies)
         tests += more
-        if near.get(name) is not None:
-            found[name] = replace(found[name], memory=near[name][0])
-            tests += near[name][1]
+        if (of_name := near.get(name)) is not None:
+            found[name] = replace(found[name], memory=of_name[0])
+            tests += of_name[1]
         if not found[name].histograms:
             missing.append(f"{name}: too few muons for tests of distributions")
     tests += [
@@ -216,7 +219,7 @@ class _Near:
     def __str__(self) -> str:
         return f"the nearest neighbours of {self.name}"
 
-    def run(self) -> Any:
+    def run(self) -> Near:
         return neighbours(self.name, self.made, self.real, self.train, self.seed)
 
 
@@ -229,7 +232,7 @@ def _work(
     *,
     memory: bool,
     cores: int,
-) -> tuple[tuple[Tally, Tally], dict[str, dict[str, Merit]], dict[str, Any]]:
+) -> tuple[tuple[Tally, Tally], dict[str, dict[str, Merit]], dict[str, Near]]:
     """Count all muons, train the classifiers, look for neighbours."""
     counts = list(_counts(samples, binning, both))
     fits = classifier_tasks(samples[0].draws, samples[1].draws, forms, seed)

@@ -6,7 +6,7 @@ muons nearer to that sample than other muons are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
@@ -23,9 +23,26 @@ _MUONS, _ASKED = 50_000, 10_000
 _FEWEST = 1000
 
 
+class Memory(TypedDict):
+    """What nearest neighbours say.
+
+    ``copies``: share of generated muons that equal one of the reference; ``distance_ratio``: median distance
+    to the reference, over that of the reference's own muons of other protons. Where it is known what the
+    networks were trained on also ``nearer_to_training``: share of generated muons nearer to muons trained on
+    than to as many others, 0.5 for a network that has not memorised, and its error.
+    """
+
+    asked: int
+    compared_with: int
+    copies: float
+    distance_ratio: float | None
+    nearer_to_training: NotRequired[float]
+    nearer_to_training_error: NotRequired[float]
+
+
 def neighbours(
     name: str, made: WeightedMuons, real: WeightedMuons, train: WeightedMuons | None, seed: int
-) -> tuple[dict[str, Any], list[Finding]] | None:
+) -> tuple[Memory, list[Finding]] | None:
     """Look for the nearest neighbours of a category's generated muons; ``None`` with too few muons.
 
     Parameters
@@ -41,11 +58,7 @@ def neighbours(
 
     Returns
     -------
-    dict
-        ``copies``: share of generated muons that equal one of the reference; ``distance_ratio``: median
-        distance to the reference, over that of the reference's own muons of other protons. Where it is known
-        what the networks were trained on also ``nearer_to_training``: share of generated muons nearer to
-        muons trained on than to as many others, 0.5 for a network that has not memorised, and its error.
+    Memory
     list of Finding
     """
     if min(len(made), len(real)) < 2 * _FEWEST:
@@ -59,7 +72,7 @@ def neighbours(
     to_real = _distances(sets[0].features, asked.features, scale)
     own = _distances(sets[0].features, other.features, scale)
     typical = float(np.median(own))
-    found: dict[str, Any] = {
+    found: Memory = {
         "asked": len(asked),
         "compared_with": len(sets[0]),
         "copies": float(np.mean(to_real == 0)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -24,6 +24,78 @@ if TYPE_CHECKING:
 
 #: What charge ratios are taken of: categories of positive and negative muons, as places in `CATEGORIES`.
 _CHARGES = {"on axis": ((0,), (1,)), "off axis": ((2,), (3,)), TOGETHER: ((0, 2), (1, 3))}
+
+
+class ChargeRow(TypedDict):
+    """Ratios of positive to negative muons of one set of categories."""
+
+    where: str
+    generated: float
+    generated_error: float
+    reference: float
+    reference_error: float
+    pull: float | None
+
+
+class RateRow(TypedDict):
+    """Rates of one category, or its shares; `found` are the muons of generated and reference."""
+
+    category: str
+    generated: float
+    generated_error: float
+    reference: float
+    reference_error: float
+    ratio: float | None
+    ratio_error: float | None
+    pull: float | None
+    found: list[int]
+
+
+class ChargeCurve(TypedDict):
+    """Charge ratios of a set of categories in bins of a quantity."""
+
+    where: str
+    quantity: str
+    unit: str
+    edges: list[float]
+    generated: list[float]
+    generated_error: list[float]
+    reference: list[float]
+    reference_error: list[float]
+    chi2: float
+    dof: int
+    p: float
+
+
+class Rates(TypedDict):
+    """Rates of all categories; `chi2` and `p` of all four with their covariance."""
+
+    unit: str
+    rows: list[RateRow]
+    chi2: float
+    dof: int
+    p: float
+    charge: list[ChargeRow]
+    over: list[ChargeCurve]
+
+
+class BundleRow(TypedDict):
+    """Muons of one category, and what the bundle's rate gives for their POT."""
+
+    category: str
+    muons: int
+    weight: float
+    expected: float
+    pull: float | None
+
+
+class BundleRates(TypedDict):
+    """A production against its bundle."""
+
+    bundle: str
+    sha256: str
+    pot: float
+    rows: list[BundleRow]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +137,13 @@ class Totals:
 _LEAST_ERROR = 1e-6
 
 
-def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any], list[Finding]]:
+def compare_rates(generated: Totals, reference: Totals) -> tuple[Rates, list[Finding]]:
     """Compare rates where both are known per POT, shares of the categories elsewhere.
 
     Returns
     -------
-    dict
-        ``unit``, a row a category under ``rows``, ``chi2`` and ``p`` of all four with their covariance, and
-        under ``charge`` the ratio of positive to negative muons.
+    Rates
+        Without curves of the charge ratio.
     list of Finding
     """
     per_pot = generated.normalised and reference.normalised
@@ -87,7 +158,8 @@ def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any],
         covariance += its
     difference = values[0] - values[1]
     unit = "muons per POT" if per_pot else "share of the muons"
-    rows, tests = [], []
+    rows: list[RateRow] = []
+    tests = []
     for place, category in enumerate(CATEGORIES):
         sigma = math.hypot(errors[0][place], errors[1][place])
         pull = float(difference[place] / sigma) if sigma > 0 else None
@@ -119,7 +191,15 @@ def compare_rates(generated: Totals, reference: Totals) -> tuple[dict[str, Any],
             pull = row["pull"]
             tests.append(Finding("charge ratio", row["where"], "mu+/mu-", two_sided(pull), abs(pull), text))
     dof = len(difference[inner])
-    found = {"unit": unit, "rows": rows, "chi2": chi2, "dof": dof, "p": chi2_p(chi2, dof), "charge": charge}
+    found: Rates = {
+        "unit": unit,
+        "rows": rows,
+        "chi2": chi2,
+        "dof": dof,
+        "p": chi2_p(chi2, dof),
+        "charge": charge,
+        "over": [],
+    }
     return found, tests
 
 
@@ -140,9 +220,9 @@ def _relative(values: list[Float64], errors: list[Float64], place: int) -> float
     return math.hypot(*relative)
 
 
-def _charge(generated: Totals, reference: Totals) -> list[dict[str, Any]]:
+def _charge(generated: Totals, reference: Totals) -> list[ChargeRow]:
     """Return the ratios of positive to negative muons with errors from the covariance of the totals."""
-    rows = []
+    rows: list[ChargeRow] = []
     for where, (plus, minus) in _CHARGES.items():
         found = [_charge_of(sample, plus, minus) for sample in (generated, reference)]
         if found[0] is None or found[1] is None:
@@ -171,16 +251,16 @@ def _charge_of(sample: Totals, plus: tuple[int, ...], minus: tuple[int, ...]) ->
     return sums[0] / sums[1], math.sqrt(max(0.0, float(slope @ sample.covariance @ slope)))
 
 
-def charge_ratios(generated: Tally, reference: Tally) -> tuple[list[dict[str, Any]], list[Finding]]:
+def charge_ratios(generated: Tally, reference: Tally) -> tuple[list[ChargeCurve], list[Finding]]:
     """Compare the charge ratio in bins of p and pT.
 
     Returns
     -------
-    list of dict
-        A row a set of categories and quantity: borders of the bins, ratios and errors, chi2.
+    list of ChargeCurve
     list of Finding
     """
-    rows, tests = [], []
+    rows: list[ChargeCurve] = []
+    tests = []
     for where, by_quantity in generated.binning.charges.items():
         for q in STEEP:
             sums = tuple(
@@ -202,11 +282,22 @@ def charge_ratios(generated: Tally, reference: Tally) -> tuple[list[dict[str, An
                 f"{ends[worst + 1]:.4g} {unit} ({np.exp(difference[worst]):.3f} of the reference's, "
                 f"{pull:+.1f} sigma)"
             )
-            found = {"where": where, "quantity": q, "unit": unit, "edges": [float(end) for end in ends]}
-            for side, values, products in zip(("generated", "reference"), sums, moments, strict=True):
-                found |= {side: _ratios(values), f"{side}_error": _ratio_errors(values, products)}
             p = chi2_p(chi2, dof)
-            rows.append({**found, "chi2": chi2, "dof": dof, "p": p})
+            rows.append(
+                {
+                    "where": where,
+                    "quantity": q,
+                    "unit": unit,
+                    "edges": [float(end) for end in ends],
+                    "generated": _ratios(sums[0]),
+                    "generated_error": _ratio_errors(sums[0], moments[0]),
+                    "reference": _ratios(sums[1]),
+                    "reference_error": _ratio_errors(sums[1], moments[1]),
+                    "chi2": chi2,
+                    "dof": dof,
+                    "p": p,
+                }
+            )
             tests.append(Finding("charge ratio", where, f"mu+/mu- over {plain(q)}", p, chi2 / dof, text))
     return rows, tests
 
@@ -227,7 +318,7 @@ def _ratio_errors(sums: Float64, moments: Float64) -> list[float]:
 
 def against_bundle(
     totals: Totals, bundle: Bundle, pot: float, chosen: Sequence[str] = ()
-) -> tuple[dict[str, Any], list[Finding]]:
+) -> tuple[BundleRates, list[Finding]]:
     """Compare a production with what the bundle's rates give for its POT.
 
     Pulls are those of Poisson numbers, (n - e) / sqrt(e); of muons with weights, of their sums, with e times
@@ -243,7 +334,8 @@ def against_bundle(
     chosen : sequence of str
         Categories that were produced; all if empty.
     """
-    rows, tests = [], []
+    rows: list[BundleRow] = []
+    tests = []
     for place, entry in enumerate(bundle.entries):
         name = entry.category.name
         if chosen and name not in chosen:

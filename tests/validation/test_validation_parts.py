@@ -132,7 +132,7 @@ def test_few_values_are_bins_of_their_own() -> None:
 
 
 def test_level_is_parted_among_groups_of_tests() -> None:
-    found = findings.Test
+    found = findings.Finding
     tests = [found("histogram", "a", str(k), 0.5, 1, "") for k in range(98)]
     tests += [found("charge ratio", "a", "q", 0.004, 1, ""), found("histogram", "a", "h", 0.004, 1, "")]
     assert [test.quantity for test in findings.significant(tests, 0.01)] == ["q"]

@@ -20,9 +20,13 @@ from shipgen_export.validation.report.page_tables import (
     tail_table,
     uncertainty_table,
 )
+from shipgen_export.validation.report.stated_uncertainty import network_uncertainty
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shipgen_export.validation.compare import Result
+    from shipgen_export.validation.report.thresholds import Limit
 
 _HOW = """\
 Shares, ratios and pulls use weights. Errors are those of protons where the muons of a proton can be told, for
@@ -50,12 +54,15 @@ class Page:
     ----------
     result : Result
         What was found.
-    numbers : dict
-        From `report.to_json`.
+    limits : sequence of Limit
+        What was checked.
+    command : str
+        That made the report.
     """
 
-    def __init__(self, result: Result, numbers: dict[str, Any]) -> None:
-        self._result, self._numbers = result, numbers
+    def __init__(self, result: Result, limits: Sequence[Limit], command: str) -> None:
+        self._result, self._limits, self._command = result, limits, command
+        self._known = network_uncertainty(result.bundle) if result.bundle is not None else {}
         self._pictures: dict[str, str] = {}
         self._titles = category_titles()
 
@@ -71,19 +78,19 @@ class Page:
         return "\n".join(parts)
 
     def _head(self) -> str:
-        result, numbers = self._result, self._numbers
+        result = self._result
         links = {name: self._titles[name] for name in result.categories}
         targets = {"failed": "Tests that fail", "rates": "Rates", **links, "how": "How to read it"}
         menu = "".join(f'<a href="#{place}">{escaped(text)}</a>' for place, text in targets.items())
         rows = []
-        for side in ("generated", "reference"):
-            facts = numbers[side]
+        for side, sample in (("generated", result.generated), ("reference", result.reference)):
+            facts = sample.facts
             about = ", ".join(
                 f"{key.replace('_', ' ')} {plain_value(value)}{_UNITS.get(key, '')}"
                 for key, value in facts.items()
-                if key not in {"kind", "name", "notes", "dropped", "sources"} and value is not None
+                if key not in {"kind", "name", "dropped", "sources"} and value is not None
             )
-            notes = "<br>".join(escaped(note) for note in facts["notes"])
+            notes = "<br>".join(escaped(note) for note in sample.notes)
             rows.append(
                 [
                     side,
@@ -91,7 +98,7 @@ class Page:
                     Raw(escaped(about) + "<br>" * bool(notes) + notes),
                 ]
             )
-        command = f'<p class="note">{escaped(numbers["command"])}</p>' if numbers["command"] else ""
+        command = f'<p class="note">{escaped(self._command)}</p>' if self._command else ""
         return (
             f"<h1>{escaped(result.generated.label)} against {escaped(result.reference.label)}</h1>{command}"
             f"<nav>{menu}</nav>{make_table(['', 'muons', 'facts'], rows, texts=(1, 2))}"
@@ -134,15 +141,14 @@ class Page:
         ]
         heads += [f"AUC, {form}" for form in forms]
         lines = "".join(f'<p class="note">{escaped(text)}</p>' for text in self._result.missing)
-        limits = self._numbers["limits"]
         checked = [
             [
-                one["name"].replace("_", " "),
-                f"{one['limit']:g}",
-                good_cell(f"{one['value']:.4g}", good=one["met"]),
-                one["where"],
+                one.name.replace("_", " "),
+                f"{one.limit:g}",
+                good_cell(f"{one.value:.4g}", good=one.met),
+                one.where,
             ]
-            for one in limits
+            for one in self._limits
         ]
         table = make_table(["limit", "allowed", "found", "where"], checked, texts=(3,)) if checked else ""
         caption = (
@@ -229,13 +235,13 @@ class Page:
 
     def _uncertainty(self) -> str:
         """Return how well the bundle's networks are known, where it says so."""
-        if not (found := self._numbers["uncertainty"]):
+        if not self._known:
             return ""
         text = (
             "The networks learnt from a sample of limited size, and have its fluctuations. Pulls do not "
             "contain this: against a reference that the networks did not learn from, add it in quadrature."
         )
-        table = uncertainty_table(found, self._titles)
+        table = uncertainty_table(self._known, self._titles)
         return f'<h2 class="first" id="uncertainty">Uncertainty of the networks</h2><p>{text}</p>{table}'
 
     def _category(self, name: str) -> str:
@@ -255,7 +261,7 @@ class Page:
         parts.append(make_table(heads, sizes))
         parts += [self._pictures.get(f"{name}_distributions", ""), self._histograms(name)]
         parts += [
-            tail_table(found.tails, self._numbers["uncertainty"].get(name, {})),
+            tail_table(found.tails, self._known.get(name, {})),
             self._pictures.get(f"{name}_tails", ""),
             self._pictures.get(f"{name}_pairs", ""),
         ]

@@ -10,6 +10,9 @@ from shipgen_export.validation.counting.compared_quantities import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from shipgen_export.validation.category import CoverageRow, TailRow
+    from shipgen_export.validation.neighbours import Memory
+
 #: Of the page; it prints without its menu, a category a page.
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:1.5em auto;padding:0 1em;color:#222}
@@ -29,7 +32,7 @@ h2{break-before:page} h2.first{break-before:auto} .scroll{overflow:visible}}
 """
 
 
-def tail_table(rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, float]]) -> str:
+def tail_table(rows: Sequence[TailRow], known: Mapping[str, Mapping[str, float]]) -> str:
     """Return the table of tails and regions; `known` are the networks' relative uncertainties."""
     cells = [
         [
@@ -63,7 +66,7 @@ def percent(known: Mapping[str, float] | None) -> str:
     return "" if known is None else f"{100 * known['all']:.2g} %"
 
 
-def coverage_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def coverage_table(rows: Sequence[CoverageRow]) -> str:
     """Return the table of ranges."""
     cells = [
         [
@@ -87,7 +90,7 @@ def coverage_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return make_table(heads, cells, "Coverage: share of the muons outside the other sample's range")
 
 
-def memory_line(found: Mapping[str, Any] | None) -> str:
+def memory_line(found: Memory | None) -> str:
     """Return what the nearest neighbours say."""
     if found is None:
         return ""

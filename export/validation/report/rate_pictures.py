@@ -10,15 +10,17 @@ from shipgen_export.plots import BLUE, Figure, MaxNLocator
 from shipgen_export.validation.counting.compared_quantities import TOGETHER, category_titles, label, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+
+    from shipgen_export.validation.rates import ChargeCurve, Rates
 
 _SIDES = ("generated", "reference")
 _RATIO = "gen. / ref."
 
 
-def draw_rates(rates: Mapping[str, Any]) -> Any:
+def draw_rates(rates: Rates) -> Any:
     """Draw rates by category with their ratio, and the charge ratio over p and pT."""
     figure = Figure(figsize=(13, 4.4), dpi=110)
     grid = figure.add_gridspec(
@@ -52,7 +54,7 @@ def draw_rates(rates: Mapping[str, Any]) -> Any:
     return figure
 
 
-def _charge(axes: Axes, over: Sequence[Mapping[str, Any]], name: str) -> None:
+def _charge(axes: Axes, over: Sequence[ChargeCurve], name: str) -> None:
     """Draw the ratio of positive to negative muons over a quantity."""
     found = next((row for row in over if row["where"] == TOGETHER and row["quantity"] == name), None)
     axes.set(xlabel=label(name), ylabel=r"$\mu^+$ / $\mu^-$")
@@ -66,8 +68,8 @@ def _charge(axes: Axes, over: Sequence[Mapping[str, Any]], name: str) -> None:
     middle = np.sqrt(edges[1:] * np.maximum(edges[:-1], edges[1] / 2))
     axes.errorbar(
         middle,
-        found[_SIDES[0]],
-        found[f"{_SIDES[0]}_error"],
+        found["generated"],
+        found["generated_error"],
         fmt="o",
         markersize=4,
         color=BLUE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from dataclasses import asdict
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +66,10 @@ def write_report(
     OutputError
         Writing failed.
     """
-    numbers = to_json(result, limits, command)
     with complete_folder(output, index=INDEX, force=force) as folder:
-        write_json(folder / INDEX, numbers)
+        write_json(folder / INDEX, to_json(result, limits, command))
         (folder / PICTURES).mkdir()
-        page = Page(result, numbers)
+        page = Page(result, limits, command)
         drawn = list(all_pictures(result)) if pictures else []
         with progress("drawing", len(drawn), "pictures") as advance, results(drawn, cores) as images:
             for one, (png, pdf) in zip(drawn, images, strict=True):
@@ -111,9 +111,9 @@ def to_json(result: Result, limits: Sequence[Limit] = (), command: str = "") -> 
             for name, found in result.categories.items()
         },
         "uncertainty": network_uncertainty(result.bundle) if result.bundle is not None else {},
-        "tests": [test.to_json() for test in result.tests],
-        "failed": [test.to_json() for test in result.failed],
-        "limits": [limit.to_json() for limit in limits],
+        "tests": [asdict(test) for test in result.tests],
+        "failed": [asdict(test) for test in result.failed],
+        "limits": [asdict(limit) for limit in limits],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
@@ -43,10 +43,6 @@ class Limit:
     where: str
     met: bool
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
 
 def _aucs(form: str) -> Any:
     def values(result: Result) -> dict[str, float]:
@@ -81,7 +77,7 @@ def _tails(result: Result) -> dict[str, float]:
         f"{name}, {row['region']}": max(0.0, abs(row["ratio"] - 1) - row["ratio_error"])
         for name, found in result.categories.items()
         for row in found.tails
-        if row["ratio_error"] is not None
+        if row["ratio"] is not None and row["ratio_error"] is not None
     }
 
 
@@ -172,10 +168,10 @@ def table(result: Result, most: int = 12) -> Iterator[str]:
         )
         worst = max((c.chi2 / c.dof for c in found.histograms.values()), default=None)
         tail = next((row for row in found.tails if row["region"] == "p > 100 GeV"), None)
-        row = ratios.get(name, {})
+        row = ratios.get(name)
         yield (
             f"  {titles[name]:24} {numbers[0]:11,} {numbers[1]:11,} "
-            f"{_pm(row.get('ratio'), row.get('ratio_error')):>16} {_pm(worst, None, 2):>9} "
+            f"{_pm(row['ratio'], row['ratio_error']) if row else '':>16} {_pm(worst, None, 2):>9} "
             f"{_pm(tail['ratio'], tail['ratio_error'], 3) if tail else '':>15}{aucs}"
         )
     yield "  chi2/dof: the worst quantity; p > 100 GeV: share of the muons there, generated over reference"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from shipgen_export.validation.samples.stores import Mapped, SampleStores, Store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from shipgen_export.sample.prepared_index import DroppedFacts
+
 #: Parts of a prepared sample that networks have not been trained on.
 HELD_OUT = ("validation", "test")
 
@@ -41,6 +43,26 @@ _LOADED = 8
 _WITHOUT_PROTONS = ("flat", "flat-origin", "converted-ntuple")
 
 
+class SampleFacts(TypedDict, total=False):
+    """What a sample is, as far as it says so; `pot` are the protons simulated, lengths in cm, GeV."""
+
+    kind: str
+    name: str
+    about: str
+    sha256: str | None
+    seed: int | None
+    pot: float | None
+    energy_cut: float | None
+    target_start: float
+    bundle: str | None
+    bundle_sha256: str | None
+    layout: str | None
+    selection: Mapping[str, Any] | None
+    sources: list[str]
+    parts: list[str] | None
+    dropped: list[DroppedFacts]
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Muons to compare.
@@ -49,8 +71,8 @@ class Sample:
     ----------
     label : str
         Name of the file, folder or bundle.
-    facts : dict
-        What it is, as plain values for the report.
+    facts : SampleFacts
+        What it is, for the report.
     normalised : bool
         Whether weights are muons per POT; if not, rates mean nothing and only shares are compared.
     source : SampleStores
@@ -69,7 +91,7 @@ class Sample:
     """
 
     label: str
-    facts: dict[str, Any]
+    facts: SampleFacts
     normalised: bool
     source: SampleStores
     draws: dict[str, WeightedMuons]
@@ -107,14 +129,14 @@ class Sample:
         arrays = {
             name: (one.features, one.weights, one.group if protons else None) for name, one in muons.items()
         }
-        facts = {"kind": "muons in memory", "name": label, "pot": pot}
+        facts: SampleFacts = {"kind": "muons in memory", "name": label, "pot": pot}
         return cls.of_stores(label, facts, stored(arrays), limit, seed, pot is not None, simulated=pot)
 
     @classmethod
     def of_stores(
         cls,
         label: str,
-        facts: dict[str, Any],
+        facts: SampleFacts,
         stores: Mapping[str, Store],
         limit: int,
         seed: int,
@@ -202,7 +224,7 @@ def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
 def _from_bundle(path: Path, choice: Choice, folder: Path) -> Sample:
     generator = MuonGenerator(path, n=choice.produced, seed=choice.seed)
     bundle, plan = generator.bundle, generator.plan
-    facts = {
+    facts: SampleFacts = {
         "kind": "bundle",
         "name": bundle.name,
         "about": bundle.label,
@@ -219,7 +241,7 @@ def _from_bundle(path: Path, choice: Choice, folder: Path) -> Sample:
 def _from_produced(path: Path, choice: Choice, folder: Path) -> Sample:
     stated, stores = spool_file(path, folder)
     made_with = stated.get("bundle") or {}
-    facts = {
+    facts: SampleFacts = {
         "kind": "produced muons",
         "name": path.name,
         "sha256": sha256(path),
@@ -269,7 +291,7 @@ def _from_prepared(label: str, prepared: PreparedSample, choice: Choice) -> Samp
     if index.get("target_start_assumed"):
         notes.append(f"the target's start is assumed at z = {index['target_start']:g} cm, as in 2018")
     simulated = _simulated(index)
-    facts = {
+    facts: SampleFacts = {
         "kind": "prepared sample" if len(index["sources"]) != 1 else str(index["sources"][0].get("kind")),
         "name": label,
         "sources": [source["name"] for source in index["sources"]][:20],
