@@ -9,7 +9,7 @@ import numpy as np
 
 from shipgen_export.validation.counting.binning import features_of
 from shipgen_export.validation.counting.compared_quantities import LABELS, TOGETHER, plain
-from shipgen_export.validation.counting.findings import Finding
+from shipgen_export.validation.counting.findings import BothSides, Finding
 from shipgen_export.validation.counting.statistics import (
     Comparison,
     compare,
@@ -46,14 +46,10 @@ class SideSize(TypedDict):
     drawn: int
 
 
-class TailRow(TypedDict):
+class TailRow(BothSides):
     """Shares of the weight in a region; `muons` are those of generated and reference."""
 
     region: str
-    generated: float
-    generated_error: float
-    reference: float
-    reference_error: float
     ratio: float | None
     ratio_error: float | None
     pull: float

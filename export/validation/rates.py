@@ -11,7 +11,7 @@ import numpy as np
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.validation.counting.binning import CHARGES, STEEP
 from shipgen_export.validation.counting.compared_quantities import LABELS, TOGETHER, plain
-from shipgen_export.validation.counting.findings import Finding
+from shipgen_export.validation.counting.findings import BothSides, Finding
 from shipgen_export.validation.counting.statistics import chi2_p, compare_ratios, two_sided
 
 if TYPE_CHECKING:
@@ -26,25 +26,17 @@ if TYPE_CHECKING:
 _CHARGES = {"on axis": ((0,), (1,)), "off axis": ((2,), (3,)), TOGETHER: ((0, 2), (1, 3))}
 
 
-class ChargeRow(TypedDict):
+class ChargeRow(BothSides):
     """Ratios of positive to negative muons of one set of categories."""
 
     where: str
-    generated: float
-    generated_error: float
-    reference: float
-    reference_error: float
     pull: float | None
 
 
-class RateRow(TypedDict):
+class RateRow(BothSides):
     """Rates of one category, or its shares; `found` are the muons of generated and reference."""
 
     category: str
-    generated: float
-    generated_error: float
-    reference: float
-    reference_error: float
     ratio: float | None
     ratio_error: float | None
     pull: float | None

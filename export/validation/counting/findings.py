@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class BothSides(TypedDict):
+    """A number of generated muons and of the reference, with their standard errors."""
+
+    generated: float
+    generated_error: float
+    reference: float
+    reference_error: float
 
 
 @dataclass(frozen=True)
