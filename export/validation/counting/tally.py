@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from shipgen.muons.columns import Float64, Int64
     from shipgen_export.validation.counting.binning import Binning
-    from shipgen_export.validation.samples.stores import ProtonBlock, SampleStores
+    from shipgen_export.validation.samples.stores import SampleStores, StoreBlock
 
 Key = tuple[str, ...]
 Ranges = dict[str, tuple[Any, Any]]
@@ -37,7 +37,7 @@ class Tally:
     beyond : dict of str to pair of float64[d]
         By category the other sample's range of the features.
     sums : dict of tuple to array
-        ``("totals",)`` and ``("moments",)`` are those of `ProtonBlock`. By category, and of all together:
+        ``("totals",)`` and ``("moments",)`` are those of `StoreBlock`. By category, and of all together:
         ``size`` is the number of muons, the sums of w, w^2 and W_g^2 and the number of protons; of each
         quantity ``cells`` (sums of w and of w^2), ``moments``, ``shown`` and ``above`` (of w and of w^2);
         ``pair`` of two; ``region`` (number, sums of w inside, I_g^2 and I_g W_g); ``pearson`` and
@@ -66,7 +66,7 @@ class Tally:
         known = self.ends.get(key, value)
         self.ends[key] = np.array([min(known[0], value[0]), max(known[1], value[1])])
 
-    def fill(self, block: ProtonBlock) -> None:
+    def fill(self, block: StoreBlock) -> None:
         """Count the muons of a block."""
         self._put(("totals",), block.totals)
         self._put(("moments",), block.moments)

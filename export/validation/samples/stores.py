@@ -206,7 +206,7 @@ def _check(muons: WeightedMuons, category: Category, label: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class ProtonBlock:
+class StoreBlock:
     """Some muons of a sample with all muons of their protons.
 
     Attributes
@@ -274,7 +274,7 @@ class SampleStores:
         edges = np.unique([0, *firsts[behind].tolist(), last])
         return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
-    def block(self, part: tuple[int, int]) -> ProtonBlock:
+    def block(self, part: tuple[int, int]) -> StoreBlock:
         """Return the muons of one of the `parts`."""
         read = {name: self._read(name, part) for name in self.stores}
         groups, number = self._numbers({name: muons for name, (muons, _) in read.items()})
@@ -295,9 +295,9 @@ class SampleStores:
             kept[name] = found if chosen is None else found.at(chosen)
             folds[name] = fold if chosen is None else fold[chosen]
         moments = sums.T @ sums if self.protons else np.diag(squares)
-        return ProtonBlock(sums.sum(0), moments, kept, folds)
+        return StoreBlock(sums.sum(0), moments, kept, folds)
 
-    def blocks(self) -> Iterator[ProtonBlock]:
+    def blocks(self) -> Iterator[StoreBlock]:
         """Yield all muons."""
         for part in self.parts():
             yield self.block(part)
