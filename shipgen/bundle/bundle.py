@@ -54,8 +54,6 @@ class Entry:
         Whether the network says a weight of each muon.
     details : Details
         What else ``bundle.json`` says of it.
-    factor : float
-        What weights are multiplied by where `rate` is not the bundle's own: see `shipgen.generate.selection`.
     """
 
     category: Category
@@ -65,7 +63,6 @@ class Entry:
     sha256: str
     weighted: bool
     details: Details
-    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ class Bundle:
     @property
     def weighted(self) -> bool:
         """Whether any category's muons differ in weight."""
-        return any(entry.weighted or entry.factor != 1 for entry in self.entries)
+        return any(entry.weighted for entry in self.entries)
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:

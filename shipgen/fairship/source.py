@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
 from shipgen.generate.events import MuonEvents
+from shipgen.generate.selection import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,9 +102,11 @@ def muon_source(
     muons_per_event: int | None = None,
     pot_per_event: float | None = None,
     energy_cut: float | None = None,
+    target_z: float = 0.0,
+    categories: tuple[str, ...] = (),
+    charge_fraction: float | None = None,
     smear_beam: float = 0.0,
     paint_beam: float = 0.0,
-    target_z: float = 0.0,
     base: type | None = None,
 ) -> Any:
     """Return a generator for ``FairPrimaryGenerator.AddGenerator``.
@@ -113,8 +116,10 @@ def muon_source(
 
     Parameters
     ----------
-    bundle, seed, muons_per_event, pot_per_event, energy_cut, smear_beam, paint_beam, target_z
-        As for `shipgen.generate.events.MuonEvents`: one muon an event, endless, vertices not smeared.
+    bundle, seed, muons_per_event, pot_per_event, energy_cut, target_z
+        As for `shipgen.generate.events.MuonEvents`: one muon an event, endless.
+    categories, charge_fraction, smear_beam, paint_beam
+        As for `shipgen.generate.selection.Selection`: all muons of the bundle, vertices not smeared.
     base : type, optional
         What to derive from in Python; ``ROOT.FairGenerator``, in C++, when not given.
 
@@ -130,9 +135,8 @@ def muon_source(
         muons_per_event=muons_per_event,
         pot_per_event=pot_per_event,
         energy_cut=energy_cut,
-        smear_beam=smear_beam,
-        paint_beam=paint_beam,
         target_z=target_z,
+        selection=Selection(tuple(categories), charge_fraction, smear_beam, paint_beam),
     )
     if base is not None:
         source = _derive(base)(muons)
@@ -174,7 +178,7 @@ def _opened(muons: MuonEvents, tell: _Teller) -> bool:
     try:
         if muons.open():
             facts = f"bundle {muons.bundle.name} {muons.bundle.sha256[:12]}, seed {muons.seed}"
-            sys.stdout.write(f"{NAME}: {facts}, {muons.bundle.rate:.6g} muons per proton on target\n")
+            sys.stdout.write(f"{NAME}: {facts}, {muons.rate:.6g} muons per proton on target\n")
             # FairRoot may end the process in a way that leaves Python's output behind.
             sys.stdout.flush()
     except Exception as error:  # noqa: BLE001

@@ -68,14 +68,22 @@ class ChunkMaker:
     networks : sequence of Network
         Their networks.
     weight : float
-        Each muon's weight, but for the factor that a network may say.
+        Each muon's weight, but for the factors that a network and a plan may say.
+    factors : sequence of float
+        Those of the plan, one a category; none: 1.
     reuse : bool
         Whether a batch lies in the thread's buffers, to be overwritten by that thread's next one; new memory
         for every batch costs a tenth of a small network's time.
     """
 
     def __init__(
-        self, entries: Sequence[Entry], networks: Sequence[Network], weight: float, *, reuse: bool = False
+        self,
+        entries: Sequence[Entry],
+        networks: Sequence[Network],
+        weight: float,
+        *,
+        factors: Sequence[float] = (),
+        reuse: bool = False,
     ) -> None:
         self._entries = entries
         self._networks = networks
@@ -83,8 +91,9 @@ class ChunkMaker:
         self._reuse = reuse
         self._pdg = np.array([entry.category.pdg for entry in entries], np.int32)
         self._count = np.arange(CHUNK_SIZE)
-        factors = any(entry.factor != 1 for entry in entries)
-        self._width = _WIDTH + (factors or any(network.weighted for network in networks))
+        self._factors = tuple(factors) or (1.0,) * len(entries)
+        weighted = any(network.weighted for network in networks) or any(one != 1 for one in self._factors)
+        self._width = _WIDTH + weighted
         self._local = threading.local()
         self._stopped = threading.Event()
 
@@ -107,12 +116,13 @@ class ChunkMaker:
         """
         columns, start = self._scratch().columns, 0
         counts = chunk.counts(len(self._entries))
-        for entry, network, count in zip(self._entries, self._networks, counts, strict=True):
+        parts = zip(self._entries, self._networks, counts, self._factors, strict=True)
+        for entry, network, count, factor in parts:
             rng = stream(chunk.seed, chunk.index, LATENT + entry.category.number)
             made = columns[:, start : start + count]
             self._fill(made, network, rng)
-            if entry.factor != 1:
-                made[_WIDTH] *= np.float32(entry.factor)
+            if factor != 1:
+                made[_WIDTH] *= np.float32(factor)
             start += count
 
     def mix(self, chunk: Chunk) -> Batch:

@@ -7,7 +7,6 @@ latents of the last one, which is not, may be drawn in other batches.
 
 from __future__ import annotations
 
-import math
 from array import array
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from shipgen.bundle.bundle import Bundle
-from shipgen.errors import InputError
+from shipgen.errors import InputError, is_number
 from shipgen.generate.chunks import ChunkMaker
 from shipgen.generate.plan import LARGEST, Plan
-from shipgen.generate.streams import BEAM, EVENTS, draw_seed, stream
-from shipgen.muons.categories import MUON_MASS
+from shipgen.generate.selection import EVERYTHING
+from shipgen.generate.streams import EVENTS, draw_seed, stream
+from shipgen.muons.categories import CATEGORY_NAMES, MUON_MASS
 from shipgen.provenance import versions
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from shipgen.generate.plan import Chunk
+    from shipgen.generate.selection import Selection
     from shipgen.muons.batch import Batch
     from shipgen.muons.columns import Float64
 
@@ -85,11 +85,10 @@ class MuonEvents:
         none. With `muons_per_event`: that many muons, of the weight with which they stand for these protons.
     energy_cut : float, optional
         Leave out muons of a kinetic energy not above it, GeV.
-    smear_beam, paint_beam : float
-        Standard deviation of the beam's position in x and y, and radius of the circle it is painted on, cm;
-        drawn for each muon, since each is another proton's.
     target_z : float
         Where the target starts in the geometry, cm.
+    selection : Selection
+        Which muons of the bundle, in which mixture, with which beam; as for files.
 
     Attributes
     ----------
@@ -113,20 +112,14 @@ class MuonEvents:
         muons_per_event: int | None = None,
         pot_per_event: float | None = None,
         energy_cut: float | None = None,
-        smear_beam: float = 0.0,
-        paint_beam: float = 0.0,
         target_z: float = 0.0,
+        selection: Selection = EVERYTHING,
     ) -> None:
         if muons_per_event is None and pot_per_event is None:
             muons_per_event = 1
         _check("muons_per_event", muons_per_event, lambda value: 1 <= value <= _MOST and value == int(value))
         _check("pot_per_event", pot_per_event, lambda value: value > 0)
-        for name, value in (
-            ("energy_cut", energy_cut),
-            ("smear_beam", smear_beam),
-            ("paint_beam", paint_beam),
-        ):
-            _check(name, value, lambda value: value >= 0)
+        _check("energy_cut", energy_cut, lambda value: value >= 0)
         _check("target_z", target_z, lambda _: True)
         if energy_cut is not None and muons_per_event is not None and pot_per_event is not None:
             raise InputError(
@@ -139,7 +132,7 @@ class MuonEvents:
         self._size = None if muons_per_event is None else int(muons_per_event)
         self._pot = pot_per_event
         self._cut = energy_cut
-        self._smear, self._paint, self._target_z = smear_beam, paint_beam, target_z
+        self._target_z, self.selection = target_z, selection
         self._bundle: Bundle | None = None
         # Of the block that is being read: muons drawn and passed before it, and where its muons were drawn.
         self._drawn = self._passed = 0
@@ -161,19 +154,21 @@ class MuonEvents:
             return False
         source = self._source
         bundle = source if isinstance(source, Bundle) else Bundle.open(source)
-        plan = Plan.make([entry.rate for entry in bundle.entries], n=LARGEST, seed=self.seed, exact=True)
+        plan = Plan.make(self.selection.rates(bundle), n=LARGEST, seed=self.seed, exact=True)
         if self._cut is not None and self._cut < bundle.energy_cut:
             raise InputError(
                 f"energy_cut = {self._cut:g} GeV is below that of bundle {bundle.name}, "
                 f"{bundle.energy_cut:g} GeV, under which muons are missing: choose a higher one or none"
             )
-        if self._size is None and self._pot is not None and bundle.rate * self._pot > _MOST:
+        if self._size is None and self._pot is not None and plan.rate * self._pot > _MOST:
             raise InputError(
-                f"pot_per_event = {self._pot:g} gives {bundle.rate * self._pot:.3g} muons an event: choose "
-                f"less than {_MOST / bundle.rate:.3g}"
+                f"pot_per_event = {self._pot:g} gives {plan.rate * self._pot:.3g} muons an event: choose "
+                f"less than {_MOST / plan.rate:.3g}"
             )
         self._bundle, self._plan = bundle, plan
-        self._make = ChunkMaker(bundle.entries, bundle.networks, plan.weight, reuse=True)
+        self._make = ChunkMaker(
+            bundle.entries, bundle.networks, plan.weight, factors=plan.factors, reuse=True
+        )
         self._tracks = chain.from_iterable(map(_tracks, self.blocks()))
         self._sizes = chain.from_iterable(counts.tolist() for counts in self.counts())
         return True
@@ -184,6 +179,12 @@ class MuonEvents:
         self.open()
         assert self._bundle is not None  # noqa: S101
         return self._bundle
+
+    @property
+    def rate(self) -> float:
+        """Muons per proton on target, of the categories that are asked for."""
+        self.open()
+        return self._plan.rate
 
     @property
     def events(self) -> int:
@@ -200,7 +201,7 @@ class MuonEvents:
         """What the weights of the bundle's muons are multiplied by; of most bundles these are 1."""
         if self._size is None or self._pot is None:
             return 1.0
-        return self._pot * self.bundle.rate / self._size
+        return self._pot * self.rate / self._size
 
     @property
     def energy_cut(self) -> float:
@@ -214,7 +215,7 @@ class MuonEvents:
             return self.events * self._pot
         here = self.muons - self._passed
         drawn = self._drawn + (int(self._places[here - 1]) + 1 if here else 0)
-        return drawn / self.bundle.rate
+        return drawn / self.rate
 
     def file_summary(self) -> dict[str, Any]:
         """Return the keys of FairShip's ``FileSummary`` for the events read so far."""
@@ -230,8 +231,10 @@ class MuonEvents:
             "muons_per_event": self._size,
             "pot_per_event": self._pot,
             "energy_cut": self.energy_cut,
-            "smear_beam": self._smear,
-            "paint_beam": self._paint,
+            "categories": [name for name in CATEGORY_NAMES if name in self.selection.categories],
+            "charge_fraction": self.selection.charge_fraction,
+            "smear_beam": self.selection.smear_beam,
+            "paint_beam": self.selection.paint_beam,
             "target_z": self._target_z,
             "events": self.events,
             "muons": self.muons,
@@ -271,7 +274,7 @@ class MuonEvents:
             if self._size is not None:
                 yield np.full(_BLOCK, self._size)
             elif self._pot is not None:
-                yield rng.poisson(self.bundle.rate * self._pot, _BLOCK)
+                yield rng.poisson(self.rate * self._pot, _BLOCK)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all muons, in blocks; ask for the next one when all muons before it are counted in `read`."""
@@ -279,10 +282,12 @@ class MuonEvents:
         below = 0
         for chunk in self._plan:
             batch = self._make(chunk)
-            x, y, z = self._positions(chunk, batch)
+            self.selection.move(chunk, batch)
             above = self._above(batch)
+            # In float64: the offset is a hundred times larger than the target.
+            z = batch.z.astype(np.float64) - self.bundle.target_start + self._target_z
             weight = batch.weight.astype(np.float64) * self.weight
-            columns = (batch.pdg, batch.px, batch.py, batch.pz, x, y, z, weight)
+            columns = (batch.pdg, batch.px, batch.py, batch.pz, batch.x, batch.y, z, weight)
             for start in range(0, len(batch), _BLOCK):
                 part = slice(start, start + _BLOCK)
                 rows = np.array([column[part] for column in columns], np.float64)
@@ -304,21 +309,6 @@ class MuonEvents:
                 self._passed = self.muons
         raise InputError(f"{LARGEST:g} muons have been read with seed {self.seed}: choose another seed")
 
-    def _positions(self, chunk: Chunk, batch: Batch) -> tuple[Float64, Float64, Float64]:
-        """Return where the muons start in the geometry, cm."""
-        x, y = batch.x.astype(np.float64), batch.y.astype(np.float64)
-        # In float64: the offset is a hundred times larger than the target.
-        z = batch.z.astype(np.float64) - self.bundle.target_start + self._target_z
-        rng = stream(chunk.seed, chunk.index, BEAM)
-        if self._smear:
-            x += rng.normal(0, self._smear, len(x))
-            y += rng.normal(0, self._smear, len(y))
-        if self._paint:
-            phi = rng.uniform(0, 2 * math.pi, len(x))
-            x += self._paint * np.cos(phi)
-            y += self._paint * np.sin(phi)
-        return x, y, z
-
     def _above(self, batch: Batch) -> npt.NDArray[np.bool_]:
         """Return which muons pass the cut."""
         if self._cut is None:
@@ -337,6 +327,5 @@ def _tracks(block: Block) -> Iterator[Track]:
 
 def _check(name: str, value: float | None, good: Callable[[float], bool]) -> None:
     """Raise `InputError` unless an option is not given or a finite number in its range."""
-    is_number = isinstance(value, (int, float, np.integer, np.floating))
-    if value is not None and not (is_number and math.isfinite(value) and good(value)):
+    if value is not None and not (is_number(value) and good(value)):
         raise InputError(f"{name} = {value!r} is out of range")

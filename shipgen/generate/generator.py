@@ -76,9 +76,9 @@ class MuonGenerator:
         selection: Selection = EVERYTHING,
     ) -> None:
         self.selection = selection
-        self.bundle = selection.of(bundle if isinstance(bundle, Bundle) else Bundle.open(bundle))
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.plan = Plan.make(
-            [entry.rate for entry in self.bundle.entries],
+            selection.rates(self.bundle),
             n=n,
             pot=pot,
             seed=draw_seed() if seed is None else seed,
@@ -104,7 +104,7 @@ class MuonGenerator:
         return self._run(work, range(len(self.plan))[first:stop], reuse=True)
 
     def _run(self, work: Callable[[Chunk, Batch], Result], chunks: range, *, reuse: bool) -> Iterator[Result]:
-        make = ChunkMaker(self.bundle.entries, self.networks, self.plan.weight, reuse=reuse)
+        make = self._maker(reuse=reuse)
 
         def one(index: int) -> Result:
             chunk = self.plan.chunk(index)
@@ -128,6 +128,15 @@ class MuonGenerator:
 
     def make(self, chunk: Chunk) -> Batch:
         """Make the muons of one chunk, its categories mixed."""
-        batch = ChunkMaker(self.bundle.entries, self.networks, self.plan.weight)(chunk)
+        batch = self._maker(reuse=False)(chunk)
         self.selection.move(chunk, batch)
         return batch
+
+    @property
+    def weighted(self) -> bool:
+        """Whether muons differ in weight."""
+        return self.bundle.weighted or self.plan.weighted
+
+    def _maker(self, *, reuse: bool) -> ChunkMaker:
+        plan = self.plan
+        return ChunkMaker(self.bundle.entries, self.networks, plan.weight, factors=plan.factors, reuse=reuse)

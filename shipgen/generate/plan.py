@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from shipgen.errors import InputError
+from shipgen.errors import InputError, is_number
 from shipgen.generate.streams import COUNTS, MIXING, SEED_LIMIT, stream, words
 from shipgen.muons.columns import CHUNK_SIZE
 
@@ -28,6 +28,21 @@ LARGEST = 1e15
 
 #: Values that a word of a random stream takes.
 _WORDS = 2**32
+
+
+class Rates(NamedTuple):
+    """What muons are drawn with; a bundle's own rates are `drawn` times `factors`.
+
+    Attributes
+    ----------
+    drawn : tuple of float
+        Muons per POT of each category.
+    factors : tuple of float
+        What the weights of each category's muons are multiplied by.
+    """
+
+    drawn: tuple[float, ...]
+    factors: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,6 +88,8 @@ class Plan:
         0 to 2**63 - 1.
     exact : bool
         Whether the total is exactly the expected number or a Poisson number around it.
+    factors : tuple of float
+        What the weights of each category's muons are multiplied by; none: 1.
     total : int
         Muons, of all categories and chunks.
     """
@@ -81,6 +98,7 @@ class Plan:
     pot: float
     seed: int
     exact: bool = False
+    factors: tuple[float, ...] = ()
     total: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +109,7 @@ class Plan:
     @classmethod
     def make(
         cls,
-        rates: Sequence[float],
+        rates: Sequence[float] | Rates,
         *,
         n: float | None = None,
         pot: float | None = None,
@@ -107,14 +125,15 @@ class Plan:
         """
         if (n is None) == (pot is None):
             raise InputError("say how much to produce by either the number of muons (n) or the protons (pot)")
-        if not (_is_number(seed) and seed == int(seed) and 0 <= seed < SEED_LIMIT):
+        if not (is_number(seed) and seed == int(seed) and 0 <= seed < SEED_LIMIT):
             raise InputError(f"the seed {seed!r} is not a whole number from 0 to 2**63 - 1")
-        total = math.fsum(rates)
+        drawn, factors = rates if isinstance(rates, Rates) else (rates, ())
+        total = math.fsum(drawn)
         if n is not None:
-            if not (_is_number(n) and n > 0 and n == int(n)):
+            if not (is_number(n) and n > 0 and n == int(n)):
                 raise InputError(f"n = {n!r} is not a whole number above zero")
             pot = n / total
-        if pot is None or not (_is_number(pot) and pot > 0):
+        if pot is None or not (is_number(pot) and pot > 0):
             raise InputError(f"pot = {pot!r} is not a finite number above zero")
         expected = pot * total
         # By more than the last bits of n / rate * rate.
@@ -122,12 +141,22 @@ class Plan:
             raise InputError(f"{expected:.3g} muons are more than {LARGEST:g}: ask for less")
         if expected < 0.5:
             raise InputError(f"{pot:g} protons give {expected:.2g} muons on average: ask for more")
-        return cls(tuple(rates), float(pot), int(seed), exact)
+        return cls(tuple(drawn), float(pot), int(seed), exact, factors)
+
+    @property
+    def rate(self) -> float:
+        """Muons per POT, all categories."""
+        return math.fsum(self.rates)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether categories differ in weight."""
+        return any(factor != 1 for factor in self.factors)
 
     @property
     def expected(self) -> float:
         """Muons expected for `pot` protons; the number itself when the total is exact."""
-        expected = self.pot * math.fsum(self.rates)
+        expected = self.pot * self.rate
         # n / rate * rate is n again but for the last bits.
         whole = float(round(expected))
         return whole if self.exact or math.isclose(expected, whole, rel_tol=1e-12) else expected
@@ -135,7 +164,7 @@ class Plan:
     @property
     def weight(self) -> float:
         """Each muon's weight: the expected sum of weights is the expected number of muons for `pot`."""
-        weight = self.pot * math.fsum(self.rates) / self.expected
+        weight = self.pot * self.rate / self.expected
         return 1.0 if math.isclose(weight, 1.0, rel_tol=1e-12) else weight
 
     def __len__(self) -> int:
@@ -161,7 +190,3 @@ class Plan:
             if border < _WORDS:
                 labels += random >= np.uint32(border)
         return Chunk(index, self.seed, labels)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)

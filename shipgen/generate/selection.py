@@ -8,13 +8,13 @@ moves muons and changes no weight.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from shipgen.errors import InputError
+from shipgen.errors import InputError, is_number
+from shipgen.generate.plan import Rates
 from shipgen.generate.streams import BEAM, stream
+from shipgen.muons.beam import Beam
 from shipgen.muons.categories import CATEGORY_NAMES, category_by_name
 
 if TYPE_CHECKING:
@@ -53,28 +53,17 @@ class Selection:
         for name in self.categories:
             category_by_name(name)
         fraction = self.charge_fraction
-        if fraction is not None and not 0 < fraction < 1:
+        if fraction is not None and not (is_number(fraction) and 0 < fraction < 1):
             raise InputError(
                 f"charge_fraction = {fraction!r} is not between 0 and 1: for one charge choose its categories"
             )
-        for name, value in (("smear_beam", self.smear_beam), ("paint_beam", self.paint_beam)):
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name} = {value!r} is not a number of centimetres, 0 or more")
+        # Checks the numbers.
+        _ = self.beam
 
     @property
-    def moved(self) -> bool:
-        """Whether muons are moved with the beam."""
-        return self.smear_beam > 0 or self.paint_beam > 0
-
-    @property
-    def beam(self) -> str:
-        """What is done to the beam's position, for the provenance."""
-        if not self.moved:
-            return "not smeared: prompt muons start at x = y = 0"
-        return (
-            f"smeared by {self.smear_beam:g} cm in x and y and painted on a circle of {self.paint_beam:g} "
-            "cm, each muon by itself: read without smearing it again"
-        )
+    def beam(self) -> Beam:
+        """Where the beam is."""
+        return Beam(self.smear_beam, self.paint_beam)
 
     def to_json(self) -> dict[str, Any]:
         """Return what differs from all that the bundle makes, as plain values."""
@@ -83,7 +72,7 @@ class Selection:
             content["categories"] = [name for name in CATEGORY_NAMES if name in self.categories]
         if self.charge_fraction is not None:
             content["charge_fraction"] = self.charge_fraction
-        if self.moved:
+        if self.beam.moved:
             content |= {"smear_beam_cm": self.smear_beam, "paint_beam_cm": self.paint_beam}
         return content
 
@@ -98,18 +87,14 @@ class Selection:
             found += ["--paint-beam", repr(self.paint_beam)]
         return found
 
-    def of(self, bundle: Bundle) -> Bundle:
-        """Return `bundle` with the rates that are drawn from, and the factors of the weights.
-
-        Rates times factors are the bundle's own rates, of the categories that are produced.
+    def rates(self, bundle: Bundle) -> Rates:
+        """Return the rates that muons of `bundle` are drawn with, and the factors of their weights.
 
         Raises
         ------
         InputError
             No muons are left, or those of one charge are missing.
         """
-        if not self.categories and self.charge_fraction is None:
-            return bundle
         chosen = [
             entry.rate if not self.categories or entry.category.name in self.categories else 0.0
             for entry in bundle.entries
@@ -117,34 +102,21 @@ class Selection:
         total = math.fsum(chosen)
         if not total > 0:
             raise InputError(f"bundle {bundle.name} makes no muons of {', '.join(self.categories)}")
-        shares = dict.fromkeys((13, -13), 1.0)
-        if self.charge_fraction is not None:
-            for pdg, wanted in ((-13, self.charge_fraction), (13, 1 - self.charge_fraction)):
-                rates = zip(bundle.entries, chosen, strict=True)
-                there = math.fsum(rate for entry, rate in rates if entry.category.pdg == pdg)
-                if not there > 0:
-                    raise InputError(
-                        "a charge fraction needs categories of both charges: choose some of each"
-                    )
-                shares[pdg] = wanted * total / there
-        entries = tuple(
-            replace(entry, rate=rate * shares[entry.category.pdg], factor=1 / shares[entry.category.pdg])
-            for entry, rate in zip(bundle.entries, chosen, strict=True)
-        )
-        return replace(bundle, entries=entries)
+        if self.charge_fraction is None:
+            return Rates(tuple(chosen), (1.0,) * len(chosen))
+        codes, shares = [entry.category.pdg for entry in bundle.entries], {}
+        for pdg, wanted in ((-13, self.charge_fraction), (13, 1 - self.charge_fraction)):
+            there = math.fsum(rate for code, rate in zip(codes, chosen, strict=True) if code == pdg)
+            if not there > 0:
+                raise InputError("a charge fraction needs categories of both charges: choose some of each")
+            shares[pdg] = wanted * total / there
+        drawn = tuple(rate * shares[code] for code, rate in zip(codes, chosen, strict=True))
+        return Rates(drawn, tuple(1 / shares[code] for code in codes))
 
     def move(self, chunk: Chunk, batch: Batch) -> None:
         """Move the muons of a chunk in place; depends on the chunk's number and the seed alone."""
-        if not self.moved:
-            return
-        rng = stream(chunk.seed, chunk.index, BEAM)
-        if self.smear_beam:
-            batch.x[:] += rng.normal(0, self.smear_beam, len(batch)).astype(np.float32)
-            batch.y[:] += rng.normal(0, self.smear_beam, len(batch)).astype(np.float32)
-        if self.paint_beam:
-            phi = rng.uniform(0, 2 * math.pi, len(batch))
-            batch.x[:] += (self.paint_beam * np.cos(phi)).astype(np.float32)
-            batch.y[:] += (self.paint_beam * np.sin(phi)).astype(np.float32)
+        if self.beam.moved:
+            self.beam.move(batch.x, batch.y, stream(chunk.seed, chunk.index, BEAM))
 
 
 #: All muons of a bundle as they are.

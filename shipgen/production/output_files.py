@@ -169,7 +169,7 @@ class Production:
     ) -> None:
         self._describe = describe
         bundle, self._files, self._folder, self._force = generator.bundle, files, folder, force
-        self._categories, self._weighted = len(bundle.entries), bundle.weighted
+        self._categories, self._weighted = len(bundle.entries), generator.weighted
         self._layout, self._compression = layout, parse_compression(compression)
         constants = {"energy_cut": bundle.energy_cut, "weight": generator.plan.weight}
         self._encode = ClusterEncoder(layout, constants, bundle.target_start, self._compression)

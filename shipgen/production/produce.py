@@ -286,7 +286,7 @@ def describe_file(
         FILE_SUMMARY_KEY: file_summary(generator, files.rows(file) / generator.plan.total),
         PROVENANCE_KEY: {
             **provenance(generator, layout, files, file, counts, command, shard),
-            **(weights if generator.bundle.weighted else {}),
+            **(weights if generator.weighted else {}),
             "clusters": {"number": len(stored), "xxh3": content_hash(stored)},
         },
     }
@@ -337,7 +337,7 @@ def provenance(
         "layout": layout.name,
         "units": {branch.name: branch.unit for branch in layout.branches if branch.unit},
         "target_start": _target_start(layout, bundle.target_start),
-        "beam": generator.selection.beam,
+        "beam": str(generator.selection.beam),
         "energy_cut": bundle.energy_cut,
         "device": generator.device,
         "versions": versions("shipgen", "numpy", "onnxruntime", "uproot"),

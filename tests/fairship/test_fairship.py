@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from shipgen import MuonGenerator
 from shipgen.bundle.network import Network
 from shipgen.errors import InputError
 from shipgen.fairship import muon_source
-from shipgen.generate.chunks import ChunkMaker
 from shipgen.generate.events import MuonEvents
 from shipgen.muons.categories import MUON_MASS
 from shipgen.muons.columns import CHUNK_SIZE
@@ -78,29 +77,20 @@ def test_it_goes_on_into_the_next_chunk(bundle: Bundle) -> None:
     assert source.muons.muons == 2 * (CHUNK_SIZE - 100)
 
 
-def test_overhead(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event costs less than 3 us beyond making the muons; the best of three."""
-    making = 0.0
-    make = ChunkMaker.__call__
-
-    def timed(self: ChunkMaker, chunk: Any) -> Any:
-        nonlocal making
-        start = time.process_time()
-        batch = make(self, chunk)
-        making += time.process_time() - start
-        return batch
-
-    monkeypatch.setattr(ChunkMaker, "__call__", timed)
+def test_overhead(bundle: Bundle) -> None:
+    """Of an event of one muon, in functions called: seven, and what making a block takes."""
     source = muon_source(bundle, seed=1, base=FairGenerator)
     primary = FairPrimaryGenerator()
     primary.AddTrack = lambda *track: None  # type: ignore[method-assign]  # noqa: ARG005
-    costs = []
-    for _ in range(3):
-        making, start = 0.0, time.process_time()
-        for _ in range(100_000):
+    source.ReadEvent(primary)
+    calls: Counter[str] = Counter()
+    sys.setprofile(lambda _frame, event, _function: calls.update([event]))
+    try:
+        for _ in range(4000):
             source.ReadEvent(primary)
-        costs.append((time.process_time() - start - making) / 100_000)
-    assert min(costs) < 3e-6
+    finally:
+        sys.setprofile(None)
+    assert calls["call"] + calls["c_call"] < 7.1 * 4000
 
 
 def test_same_seed_same_events(bundle: Bundle) -> None:
@@ -195,8 +185,25 @@ def test_beam(bundle: Bundle) -> None:
         assert abs(shift.mean()) < 5 * 0.8 / np.sqrt(n)
         assert abs(shift.std() / 0.8 - 1) < 5 / np.sqrt(2 * n)
     x, y = (painted[:, column] - plain[:, column] for column in (X, Y))
-    np.testing.assert_allclose(np.hypot(x, y), 5, atol=1e-9)
+    # Rounded as files are.
+    np.testing.assert_allclose(np.hypot(x, y), 5, atol=1e-4)
     assert abs(np.exp(1j * np.arctan2(y, x)).mean()) < 5 / np.sqrt(n)
+
+
+def test_selection(bundle: Bundle) -> None:
+    """Some categories, at another share of the charges: weights make up for it."""
+    chosen = ["muplus_offaxis", "muminus_offaxis"]
+    source, events = run(bundle, 5000, seed=1, categories=chosen, charge_fraction=0.25)
+    tracks = np.concatenate(events)
+    assert (np.hypot(tracks[:, X], tracks[:, Y]) > 0).all()
+    assert (tracks[:, PDG] == -13).mean() == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / 5000) ** 0.5)
+    rates = {entry.category.pdg: entry.rate for entry in bundle.entries if not entry.category.on_axis}
+    for pdg, rate in rates.items():
+        found = tracks[tracks[:, PDG] == pdg, WEIGHT].sum()
+        assert found == pytest.approx(rate * source.muons.pot, rel=0.12)
+    assert source.muons.rate == pytest.approx(sum(rates.values()))
+    facts = source.muons.provenance()
+    assert (facts["categories"], facts["charge_fraction"]) == (chosen, 0.25)
 
 
 def test_target_elsewhere(bundle: Bundle) -> None:
@@ -222,6 +229,8 @@ def test_z_is_zero_where_the_target_starts(bundle: Bundle) -> None:
         ({"energy_cut": -1}, "energy_cut = -1"),
         ({"smear_beam": float("inf")}, "smear_beam = inf"),
         ({"paint_beam": -5}, "paint_beam = -5"),
+        ({"categories": ("muons",)}, "no category 'muons'"),
+        ({"charge_fraction": 1}, "charge_fraction = 1 is not between 0 and 1"),
         ({"target_z": float("nan")}, "target_z = nan"),
         ({"energy_cut": 20, "muons_per_event": 1, "pot_per_event": 1}, "give one of the two"),
     ],

@@ -26,7 +26,8 @@ from shipgen.errors import BundleError, InputError
 from shipgen.fairship import muon_source
 from shipgen.generate.events import MuonEvents
 from shipgen.generate.plan import Plan
-from shipgen.generate.streams import LATENT, stream
+from shipgen.generate.selection import Selection
+from shipgen.generate.streams import BEAM, LATENT, stream
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ needs_root = pytest.mark.skipif(find_spec("ROOT") is None, reason="needs ROOT")
 SOURCES = Path(__file__).parents[2]
 MUON = np.dtype([("pdg", "<i4"), *((name, "<f4") for name in ("x", "y", "z", "px", "py", "pz", "weight"))])
 FEATURES = ("x", "y", "z", "px", "py", "pz")
+OFF_AXIS = ("muplus_offaxis", "muminus_offaxis")
 
 
 def tool(name: str) -> str:
@@ -165,22 +167,50 @@ def split_events(content: bytes) -> tuple[float, list[Float64]]:
         (300, {"pot_per_event": 1e4, "energy_cut": 20.0}),
         (3, {"muons_per_event": 100_000, "smear_beam": 0.8, "paint_beam": 5.0}),
         (1000, {"smear_beam": 1.6}),
+        (2000, {"categories": ("muplus_offaxis", "muminus_onaxis")}),
+        (
+            2000,
+            {"categories": OFF_AXIS, "charge_fraction": 0.3, "smear_beam": 1.6},
+        ),
+        (2000, {"charge_fraction": 0.9, "pot_per_event": 3000.0}),
     ],
 )
 def test_events_are_the_same(draw: Draw, bundle: Bundle, events: int, options: dict[str, Any]) -> None:
-    muons = MuonEvents(bundle, seed=9, **options)
+    muons = muon_source(bundle, seed=9, base=FairGenerator, **options).muons
     expected: list[list[tuple[float, ...]]] = []
     for _ in range(events):
         expected.append([])
         # PDG code, momentum, position, weight.
         muons.next_event(lambda *track: expected[-1].append((*track[:7], track[11])))
-    words = [f"{name}={value!r}" for name, value in options.items()]
+    words = [
+        f"{name}={','.join(value) if isinstance(value, tuple) else repr(value)}"
+        for name, value in options.items()
+    ]
     pot, found = split_events(draw("events", bundle.path, 9, events, *words))
     assert [len(event) for event in found] == [len(event) for event in expected]
     np.testing.assert_allclose(
         np.concatenate(found), np.concatenate([event for event in expected if event]), rtol=1e-6, atol=1e-6
     )
     assert pot == pytest.approx(muons.pot, rel=1e-15)
+
+
+def test_the_beam_is_at_the_same_place(draw: Draw, bundle: Bundle) -> None:
+    """To the last bit: all that a muon of the axis has is the beam's, and others are moved by as much."""
+    selection = Selection(smear_beam=0.8, paint_beam=5.0)
+    batch = next(iter(MuonGenerator(bundle, n=300_000, seed=9, selection=selection)))
+    words = ("events", bundle.path, 9, 1, "muons_per_event=100000")
+    (plain,), (moved,) = (
+        split_events(draw(*words, *more))[1] for more in ((), ("smear_beam=0.8", "paint_beam=5"))
+    )
+    on_axis = (plain[:, 4] == 0) & (plain[:, 5] == 0)
+    assert 0.1 < on_axis.mean() < 0.9
+    for column, expected in ((4, batch.x), (5, batch.y)):
+        np.testing.assert_array_equal(moved[on_axis, column], expected[:100_000][on_axis])
+    x, y = np.zeros((2, CHUNK_SIZE), np.float32)
+    x[:100_000], y[:100_000] = plain[:, 4], plain[:, 5]
+    selection.beam.move(x, y, stream(9, 0, BEAM))
+    np.testing.assert_array_equal(moved[:, 4], x[:100_000])
+    np.testing.assert_array_equal(moved[:, 5], y[:100_000])
 
 
 def test_networks_may_say_weights(draw: Draw, build: Path, tmp_path: Path) -> None:

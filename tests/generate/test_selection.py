@@ -10,10 +10,12 @@ import uproot
 
 from helpers.bundles import write_test_bundle
 from shipgen.errors import InputError
+from shipgen.files.layouts import OUTPUT_LAYOUTS
 from shipgen.generate.events import MuonEvents
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.selection import EVERYTHING, Selection
 from shipgen.muons.categories import CATEGORIES, CATEGORY_NAMES
+from shipgen.production.produce import produce
 from shipgen.provenance import read_object
 
 if TYPE_CHECKING:
@@ -113,22 +115,55 @@ def test_beam_moves_muons_and_nothing_else(bundle: Bundle) -> None:
     assert (smeared["x"].astype(float) - plain["x"]).std() == pytest.approx(0.8, rel=0.01)
 
 
-def test_beam_is_that_of_the_source(bundle: Bundle) -> None:
-    """FairShip's source with the same options has the muons at the same places."""
-    events = MuonEvents(bundle, seed=3, smear_beam=0.8, paint_beam=5.0)
+SELECTIONS = (
+    EVERYTHING,
+    Selection(smear_beam=0.8, paint_beam=5.0),
+    Selection(paint_beam=4.0),
+    Selection(OFF_AXIS, charge_fraction=0.3, smear_beam=1.6),
+    Selection(("muminus_onaxis", "muplus_offaxis")),
+)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS, ids=str)
+def test_one_rule_for_files_the_library_and_the_source(
+    weighted_bundle: Bundle, selection: Selection, tmp_path: Path
+) -> None:
+    """FairShip's source with the same options has the same muons at the same places, to the last bit."""
+    events, n = MuonEvents(weighted_bundle, seed=3, selection=selection), 3000
     tracks: list[tuple[float, ...]] = []
-    for _ in range(1000):
+    for _ in range(n):
         events.next_event(lambda *track: tracks.append(track))
-    generator = MuonGenerator(
-        bundle, n=600_000, exact=True, seed=3, selection=Selection(smear_beam=0.8, paint_beam=5.0)
-    )
-    batch = generator.make(generator.plan.chunk(0))
-    np.testing.assert_allclose([track[4] for track in tracks], batch.x[:1000], atol=1e-5)
-    np.testing.assert_allclose([track[5] for track in tracks], batch.y[:1000], atol=1e-5)
+    source = np.array(tracks)
+    generator = MuonGenerator(weighted_bundle, n=300_000, exact=True, seed=3, selection=selection)
+    batch = next(iter(generator))
+    produce(generator, tmp_path / "m.root", layout=OUTPUT_LAYOUTS["ttree"])
+    with uproot.open(tmp_path / "m.root") as opened:
+        file = opened["converted_ntuple"].arrays(library="np", entry_stop=n)
+    columns = {"id": 0, "px": 1, "py": 2, "pz": 3, "x": 4, "y": 5, "w": 11}
+    names = {"id": "pdg", "w": "weight"}
+    for name, place in columns.items():
+        np.testing.assert_array_equal(source[:, place], file[name])
+        np.testing.assert_array_equal(source[:, place], getattr(batch, names.get(name, name))[:n])
+    np.testing.assert_array_equal(source[:, 6], batch.z[:n].astype(float) - weighted_bundle.target_start)
+    np.testing.assert_allclose(source[:, 6], file["z"], atol=1e-9)
+    assert events.rate == generator.plan.rate
+    assert events.pot == pytest.approx(n / generator.plan.rate)
 
 
-def test_weights_of_a_selected_bundle_in_the_source(bundle: Bundle) -> None:
-    events = MuonEvents(Selection(charge_fraction=0.5).of(bundle), seed=1)
+def test_a_bundle_stays_as_it_was_read(bundle: Bundle) -> None:
+    """Rates of sampling are the plan's; those of the bundle are what its hash stands for."""
+    generator = MuonGenerator(bundle, n=1000, seed=1, selection=Selection(OFF_AXIS, charge_fraction=0.3))
+    rates = [entry.rate for entry in bundle.entries]
+    assert generator.bundle is bundle
+    assert [entry.rate for entry in generator.bundle.entries] == rates
+    assert generator.plan.rates[:2] == (0, 0)
+    drawn = zip(generator.plan.rates, generator.plan.factors, strict=True)
+    np.testing.assert_allclose([rate * factor for rate, factor in drawn], [0, 0, *rates[2:]])
+    assert generator.plan.rates[2] == pytest.approx(0.3 * sum(rates[2:]))
+
+
+def test_charge_fraction_in_the_source(bundle: Bundle) -> None:
+    events = MuonEvents(bundle, seed=1, selection=Selection(charge_fraction=0.5))
     tracks: list[tuple[float, ...]] = []
     for _ in range(20_000):
         events.next_event(lambda *track: tracks.append(track))
@@ -146,6 +181,9 @@ def test_weights_of_a_selected_bundle_in_the_source(bundle: Bundle) -> None:
         ({"charge_fraction": float("nan")}, "between 0 and 1"),
         ({"smear_beam": -1.0}, "smear_beam = -1"),
         ({"paint_beam": float("inf")}, "paint_beam = inf"),
+        ({"paint_beam": 1e39}, "paint_beam = 1e\\+39"),
+        ({"smear_beam": "wide"}, "smear_beam = 'wide'"),
+        ({"charge_fraction": "half"}, "charge_fraction = 'half'"),
     ],
 )
 def test_impossible_selections_are_refused(options: dict[str, object], message: str) -> None:
@@ -155,8 +193,8 @@ def test_impossible_selections_are_refused(options: dict[str, object], message: 
 
 def test_a_fraction_needs_both_charges(bundle: Bundle) -> None:
     with pytest.raises(InputError, match="both charges"):
-        Selection(("muplus_offaxis",), charge_fraction=0.5).of(bundle)
-    assert EVERYTHING.of(bundle) is bundle
+        Selection(("muplus_offaxis",), charge_fraction=0.5).rates(bundle)
+    assert EVERYTHING.rates(bundle).drawn == tuple(entry.rate for entry in bundle.entries)
 
 
 def test_options_of_produce(

@@ -11,6 +11,7 @@
 //     what the events throw, a line each
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -69,6 +70,11 @@ void PutMuons(const std::vector<std::string>& words) {
 void SetOption(Options& options, const std::string& word) {
   const std::size_t sign = word.find('=');
   const std::string name = word.substr(0, sign);
+  if (name == "categories") {
+    std::istringstream names(word.substr(sign + 1));
+    for (std::string one; std::getline(names, one, ',');) options.categories.push_back(one);
+    return;
+  }
   const double value = std::stod(word.substr(sign + 1));
   if (name == "muons_per_event")
     options.muons_per_event = static_cast<std::int64_t>(value);
@@ -76,6 +82,8 @@ void SetOption(Options& options, const std::string& word) {
     options.pot_per_event = value;
   else if (name == "energy_cut")
     options.energy_cut = value;
+  else if (name == "charge_fraction")
+    options.charge_fraction = value;
   else if (name == "smear_beam")
     options.smear_beam = value;
   else if (name == "paint_beam")

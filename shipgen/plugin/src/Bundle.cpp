@@ -30,11 +30,6 @@ constexpr int kFormatVersion = 1;
 constexpr const char* kIndex = "bundle.json";
 constexpr const char* kDefault = "default";
 
-constexpr std::array<Category, 4> kCategories = {{{1, "muplus_onaxis", -13, true},
-                                                  {2, "muminus_onaxis", 13, true},
-                                                  {3, "muplus_offaxis", -13, false},
-                                                  {4, "muminus_offaxis", 13, false}}};
-
 /// What every number of a bundle is in.
 constexpr std::array<std::array<const char*, 2>, 9> kUnits = {{{"x", "cm"},
                                                                {"y", "cm"},

@@ -1,9 +1,12 @@
 #include "shipgen_muons/MuonEvents.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <locale>
+#include <map>
 #include <random>
 #include <sstream>
+#include <utility>
 
 #include "Streams.h"
 #include "shipgen_muons/Error.h"
@@ -16,6 +19,9 @@ constexpr double kMuonMass = 0.1056583755;
 
 /// An event of more muons than this would not fit into memory.
 constexpr double kMostInEvent = 1e7;
+
+/// No beam is wider, cm.
+constexpr double kWidestBeam = 1e4;
 
 constexpr double kTwoPi = 6.283185307179586;
 
@@ -51,6 +57,31 @@ void CheckOption(const char* name, double value, double least, bool may_be_missi
   }
 }
 
+/// Throw InputError unless the options of the selection can be, as `shipgen.generate.selection` says.
+void CheckSelection(const Options& options) {
+  for (const std::string& name : options.categories) {
+    std::string names;
+    bool known = false;
+    for (const Category& category : kCategories) {
+      known = known || name == category.name;
+      names += (names.empty() ? "" : ", ") + std::string(category.name);
+    }
+    if (!known) throw InputError("no category '" + name + "': choose from " + names);
+  }
+  const double fraction = options.charge_fraction;
+  if (fraction != kNotGiven && !(fraction > 0 && fraction < 1)) {
+    throw InputError("charge_fraction = " + Text(fraction) +
+                     " is not between 0 and 1: for one charge choose its categories");
+  }
+  for (const auto& [name, value] :
+       {std::pair{"smear_beam", options.smear_beam}, std::pair{"paint_beam", options.paint_beam}}) {
+    if (!(value >= 0 && value <= kWidestBeam)) {
+      throw InputError(std::string(name) + " = " + Text(value) + " is not a number of centimetres from 0 to " +
+                       Text(kWidestBeam));
+    }
+  }
+}
+
 const Options& Checked(const Options& options) {
   constexpr double kAny = -1e300, kAboveZero = 1e-300;
   CheckOption("seed", static_cast<double>(options.seed), 0, true);
@@ -60,8 +91,7 @@ const Options& Checked(const Options& options) {
   }
   CheckOption("pot_per_event", options.pot_per_event, kAboveZero, true);
   CheckOption("energy_cut", options.energy_cut, 0, true);
-  CheckOption("smear_beam", options.smear_beam, 0, false);
-  CheckOption("paint_beam", options.paint_beam, 0, false);
+  CheckSelection(options);
   CheckOption("target_z", options.target_z, kAny, false);
   if (options.energy_cut != kNotGiven && options.muons_per_event != kNotGiven &&
       options.pot_per_event != kNotGiven) {
@@ -79,9 +109,47 @@ std::int64_t DrawSeed() {
   return static_cast<std::int64_t>((high << 32) | device());
 }
 
-MuonSeries MakeSeries(const Bundle& bundle, std::int64_t seed) {
-  return MuonSeries(bundle,
-                    Plan::ForMuons(bundle.Rates(), kMostMuons, seed == kNotGiven ? DrawSeed() : seed, true));
+bool IsChosen(const Options& options, const char* name) {
+  const auto& names = options.categories;
+  return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// What muons are drawn with; a bundle's own rates are `drawn` times `factors`.
+struct Rates {
+  std::vector<double> drawn, factors;
+};
+
+/// As `shipgen.generate.selection.Selection.rates`.
+Rates ChooseRates(const Bundle& bundle, const Options& options) {
+  Rates rates;
+  std::map<int, std::vector<double>> by_charge;
+  for (const Entry& entry : bundle.Entries()) {
+    rates.drawn.push_back(IsChosen(options, entry.category.name) ? entry.rate : 0);
+    by_charge[entry.category.pdg].push_back(rates.drawn.back());
+  }
+  const double total = ExactSum(rates.drawn);
+  if (!(total > 0)) {
+    throw InputError("bundle " + bundle.Name() + " makes no muons of the categories that are chosen");
+  }
+  if (options.charge_fraction == kNotGiven) return rates;
+  for (std::size_t i = 0; i < rates.drawn.size(); ++i) {
+    const int pdg = bundle.Entries()[i].category.pdg;
+    const double wanted = pdg == -13 ? options.charge_fraction : 1 - options.charge_fraction;
+    const double there = ExactSum(by_charge[pdg]);
+    if (!(there > 0)) {
+      throw InputError("a charge fraction needs categories of both charges: choose some of each");
+    }
+    const double share = wanted * total / there;
+    rates.drawn[i] *= share;
+    rates.factors.push_back(1 / share);
+  }
+  return rates;
+}
+
+MuonSeries MakeSeries(const Bundle& bundle, const Options& options) {
+  const std::int64_t seed = options.seed == kNotGiven ? DrawSeed() : options.seed;
+  const Rates rates = ChooseRates(bundle, options);
+  return MuonSeries(bundle, Plan::ForMuons(rates.drawn, kMostMuons, seed, true, rates.factors));
 }
 
 }  // namespace
@@ -98,31 +166,26 @@ struct MuonEvents::Beam {
 };
 
 MuonEvents::MuonEvents(const Options& options)
-    : bundle_(Bundle::Open(Checked(options).bundle)),
-      series_(MakeSeries(bundle_, options.seed)),
-      muons_per_event_(options.muons_per_event),
-      pot_per_event_(options.pot_per_event),
-      energy_cut_(options.energy_cut),
-      smear_beam_(options.smear_beam),
-      paint_beam_(options.paint_beam),
-      target_z_(options.target_z) {
-  if (energy_cut_ != kNotGiven) {
-    if (energy_cut_ < bundle_.EnergyCut()) {
-      throw InputError("energy_cut = " + Text(energy_cut_) + " GeV is below that of bundle " +
+    : options_(Checked(options)),
+      bundle_(Bundle::Open(options.bundle)),
+      series_(MakeSeries(bundle_, options)) {
+  if (options_.energy_cut != kNotGiven) {
+    if (options_.energy_cut < bundle_.EnergyCut()) {
+      throw InputError("energy_cut = " + Text(options_.energy_cut) + " GeV is below that of bundle " +
                        bundle_.Name() + ", " + Text(bundle_.EnergyCut()) +
                        " GeV, under which muons are missing: choose a higher one or none");
     }
-    least_momentum_squared_ = (energy_cut_ + kMuonMass) * (energy_cut_ + kMuonMass) - kMuonMass * kMuonMass;
+    least_momentum_squared_ = (options_.energy_cut + kMuonMass) * (options_.energy_cut + kMuonMass) - kMuonMass * kMuonMass;
   }
-  if (pot_per_event_ == kNotGiven) {
-    if (muons_per_event_ == kNotGiven) muons_per_event_ = 1;
-  } else if (muons_per_event_ != kNotGiven) {
-    weight_ = pot_per_event_ * bundle_.Rate() / static_cast<double>(muons_per_event_);
+  if (options_.pot_per_event == kNotGiven) {
+    if (options_.muons_per_event == kNotGiven) options_.muons_per_event = 1;
+  } else if (options_.muons_per_event != kNotGiven) {
+    weight_ = options_.pot_per_event * Rate() / static_cast<double>(options_.muons_per_event);
   } else {
-    const double mean = bundle_.Rate() * pot_per_event_;
+    const double mean = Rate() * options_.pot_per_event;
     if (mean > kMostInEvent) {
-      throw InputError("pot_per_event = " + Text(pot_per_event_) + " gives " + Text(mean) +
-                       " muons an event: choose less than " + Text(kMostInEvent / bundle_.Rate()));
+      throw InputError("pot_per_event = " + Text(options_.pot_per_event) + " gives " + Text(mean) +
+                       " muons an event: choose less than " + Text(kMostInEvent / Rate()));
     }
     counts_ = std::make_unique<Counts>(Counts{Stream(static_cast<std::uint64_t>(Seed()), 0, kEvents), mean});
   }
@@ -139,11 +202,11 @@ const std::vector<Track>& MuonEvents::NextEvent() {
   return tracks_;
 }
 
-double MuonEvents::EnergyCut() const { return energy_cut_ == kNotGiven ? bundle_.EnergyCut() : energy_cut_; }
+double MuonEvents::EnergyCut() const { return options_.energy_cut == kNotGiven ? bundle_.EnergyCut() : options_.energy_cut; }
 
 double MuonEvents::Pot() const {
-  if (pot_per_event_ != kNotGiven) return static_cast<double>(events_) * pot_per_event_;
-  return static_cast<double>(drawn_) / bundle_.Rate();
+  if (options_.pot_per_event != kNotGiven) return static_cast<double>(events_) * options_.pot_per_event;
+  return static_cast<double>(drawn_) / Rate();
 }
 
 std::string MuonEvents::FileSummary() const {
@@ -153,13 +216,19 @@ std::string MuonEvents::FileSummary() const {
 
 std::string MuonEvents::Provenance() const {
   const auto given = [](double value) { return value == kNotGiven ? "null" : Exact(value); };
+  std::string categories;
+  for (const Category& category : kCategories) {
+    if (options_.categories.empty() || !IsChosen(options_, category.name)) continue;
+    categories += (categories.empty() ? "" : ", ") + Quoted(category.name);
+  }
   return "{\"kind\": \"muon source\", \"bundle\": {\"name\": " + Quoted(bundle_.Name()) +
          ", \"label\": " + Quoted(bundle_.Label()) + ", \"sha256\": " + Quoted(bundle_.Sha256()) +
          "}, \"seed\": " + std::to_string(Seed()) +
-         ", \"muons_per_event\": " + given(static_cast<double>(muons_per_event_)) +
-         ", \"pot_per_event\": " + given(pot_per_event_) + ", \"energy_cut\": " + Exact(EnergyCut()) +
-         ", \"smear_beam\": " + Exact(smear_beam_) + ", \"paint_beam\": " + Exact(paint_beam_) +
-         ", \"target_z\": " + Exact(target_z_) + ", \"events\": " + std::to_string(events_) +
+         ", \"muons_per_event\": " + given(static_cast<double>(options_.muons_per_event)) +
+         ", \"pot_per_event\": " + given(options_.pot_per_event) + ", \"energy_cut\": " + Exact(EnergyCut()) +
+         ", \"categories\": [" + categories + "], \"charge_fraction\": " + given(options_.charge_fraction) +
+         ", \"smear_beam\": " + Exact(options_.smear_beam) + ", \"paint_beam\": " + Exact(options_.paint_beam) +
+         ", \"target_z\": " + Exact(options_.target_z) + ", \"events\": " + std::to_string(events_) +
          ", \"muons\": " + std::to_string(muons_) + ", \"pot\": " + Exact(Pot()) +
          ", \"weight\": " + Exact(weight_) +
          ", \"units\": {\"smear_beam\": \"cm\", \"paint_beam\": \"cm\", \"target_z\": \"cm\", "
@@ -170,7 +239,7 @@ std::string MuonEvents::Provenance() const {
 
 std::int64_t MuonEvents::DrawCount() { return counts_->stream.Poisson(counts_->mean); }
 
-void MuonEvents::Displace(Track& track) {
+void MuonEvents::Displace(Muon& muon) {
   Beam& beam = *beam_;
   if (beam.chunk != series_.Chunk()) {
     // All of a chunk at once, since the positions in y come after all of those in x.
@@ -188,13 +257,14 @@ void MuonEvents::Displace(Track& track) {
     }
   }
   const std::size_t place = series_.Place() - 1;
+  // Each step in single precision, as `shipgen.muons.beam` has it.
   if (beam.smear > 0) {
-    track.x += beam.dx[place];
-    track.y += beam.dy[place];
+    muon.x += static_cast<float>(beam.dx[place]);
+    muon.y += static_cast<float>(beam.dy[place]);
   }
   if (beam.paint > 0) {
-    track.x += beam.paint * std::cos(beam.phi[place]);
-    track.y += beam.paint * std::sin(beam.phi[place]);
+    muon.x += static_cast<float>(beam.paint * std::cos(beam.phi[place]));
+    muon.y += static_cast<float>(beam.paint * std::sin(beam.phi[place]));
   }
 }
 
@@ -205,7 +275,7 @@ void MuonEvents::ThrowExhausted() const {
 
 void MuonEvents::ThrowNoneAbove() const {
   throw InputError("none of " + Text(static_cast<double>(kMostBelow)) +
-                   " muons in a row is above energy_cut = " + Text(energy_cut_) + " GeV: choose a lower one");
+                   " muons in a row is above energy_cut = " + Text(options_.energy_cut) + " GeV: choose a lower one");
 }
 
 }  // namespace shipgen_muons

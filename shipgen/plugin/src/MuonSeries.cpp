@@ -13,8 +13,9 @@ namespace shipgen_muons {
 
 /// What makes the muons of one category.
 struct MuonSeries::Batches {
-  Batches(const Entry& entry, std::uint64_t seed)
+  Batches(const Entry& entry, double plan_factor, std::uint64_t seed)
       : category(entry.category),
+        factor(static_cast<float>(plan_factor)),
         network(entry.network),
         purpose(kLatent + static_cast<std::uint64_t>(entry.category.number)),
         run(*network, static_cast<std::size_t>(kBatchSize)),
@@ -38,11 +39,13 @@ struct MuonSeries::Batches {
       muon.px = rest[step];
       muon.py = rest[2 * step];
       muon.pz = rest[3 * step];
-      muon.weight = weights == nullptr ? weight : weight * weights[i];
+      // In this order, in which Python rounds.
+      muon.weight = (weights == nullptr ? factor : weights[i] * factor) * weight;
     }
   }
 
   Category category;
+  float factor;  ///< of the weights
   std::shared_ptr<const Network> network;
   std::uint64_t purpose;
   NetworkRun run;
@@ -52,9 +55,10 @@ struct MuonSeries::Batches {
 
 MuonSeries::MuonSeries(const Bundle& bundle, const Plan& plan)
     : plan_(plan), weight_(static_cast<float>(plan.Weight())) {
-  for (const Entry& entry : bundle.Entries()) {
+  for (std::size_t i = 0; i < bundle.Entries().size(); ++i) {
     Reader reader;
-    reader.batches = std::make_unique<Batches>(entry, static_cast<std::uint64_t>(plan.Seed()));
+    reader.batches = std::make_unique<Batches>(bundle.Entries()[i], plan.Factor(i),
+                                               static_cast<std::uint64_t>(plan.Seed()));
     readers_.push_back(std::move(reader));
   }
   labels_.resize(static_cast<std::size_t>(std::min(plan.Total(), kChunkSize)));

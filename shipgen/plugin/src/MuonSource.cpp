@@ -43,7 +43,7 @@ void MuonSource::Open() {
   events_ = std::make_unique<MuonEvents>(options_);
   const Bundle& bundle = events_->GetBundle();
   LOG(info) << "shipgen: bundle " << bundle.Name() << " " << bundle.Sha256().substr(0, 12) << ", seed "
-            << events_->Seed() << ", " << bundle.Rate() << " muons per proton on target";
+            << events_->Seed() << ", " << events_->Rate() << " muons per proton on target";
 }
 
 Bool_t MuonSource::Init() {

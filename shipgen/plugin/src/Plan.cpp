@@ -64,19 +64,22 @@ double ExactSum(const std::vector<double>& values) {
   return high;
 }
 
-Plan Plan::ForMuons(const std::vector<double>& rates, double muons, std::int64_t seed, bool exact) {
+Plan Plan::ForMuons(const std::vector<double>& rates, double muons, std::int64_t seed, bool exact,
+                    const std::vector<double>& factors) {
   if (!(std::isfinite(muons) && muons > 0 && muons == std::floor(muons))) {
     throw InputError("n = " + Text(muons) + " is not a whole number above zero");
   }
-  return Plan(rates, muons / ExactSum(rates), seed, exact);
+  return Plan(rates, muons / ExactSum(rates), seed, exact, factors);
 }
 
-Plan Plan::ForProtons(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact) {
-  return Plan(rates, pot, seed, exact);
+Plan Plan::ForProtons(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact,
+                      const std::vector<double>& factors) {
+  return Plan(rates, pot, seed, exact, factors);
 }
 
-Plan::Plan(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact)
-    : rates_(rates), pot_(pot), seed_(seed), exact_(exact) {
+Plan::Plan(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact,
+           const std::vector<double>& factors)
+    : rates_(rates), factors_(factors), pot_(pot), seed_(seed), exact_(exact) {
   const bool good =
       std::all_of(rates.begin(), rates.end(), [](double r) { return std::isfinite(r) && r >= 0; });
   if (!good || rates.size() > kMostCategories || !(ExactSum(rates) > 0)) {
@@ -86,7 +89,7 @@ Plan::Plan(const std::vector<double>& rates, double pot, std::int64_t seed, bool
     throw InputError("the seed " + std::to_string(seed) + " is not a whole number from 0 to 2**63 - 1");
   if (!(std::isfinite(pot) && pot > 0))
     throw InputError("pot = " + Text(pot) + " is not a finite number above zero");
-  const double expected = pot * ExactSum(rates);
+  const double expected = pot * Rate();
   // By more than the last bits of n / rate * rate.
   if (expected > kMostMuons * (1 + kClose))
     throw InputError(Text(expected) + " muons are more than 1e+15: ask for less");
@@ -97,15 +100,17 @@ Plan::Plan(const std::vector<double>& rates, double pot, std::int64_t seed, bool
                  : Stream(static_cast<std::uint64_t>(seed), 0, kCounts).Poisson(Expected());
 }
 
+double Plan::Rate() const { return ExactSum(rates_); }
+
 double Plan::Expected() const {
-  const double expected = pot_ * ExactSum(rates_);
+  const double expected = pot_ * Rate();
   // n / rate * rate is n again but for the last bits.
   const double whole = std::nearbyint(expected);
   return exact_ || IsClose(expected, whole) ? whole : expected;
 }
 
 double Plan::Weight() const {
-  const double weight = pot_ * ExactSum(rates_) / Expected();
+  const double weight = pot_ * Rate() / Expected();
   return IsClose(weight, 1) ? 1 : weight;
 }
 

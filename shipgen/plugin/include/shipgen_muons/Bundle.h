@@ -2,6 +2,7 @@
 #ifndef SHIPGEN_MUONS_BUNDLE_H_
 #define SHIPGEN_MUONS_BUNDLE_H_
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -21,6 +22,12 @@ struct Category {
   /// Numbers that its network makes of a muon: z px py pz, or x y z px py pz.
   std::size_t Features() const { return on_axis ? 4 : 6; }
 };
+
+/// All of them, in the order of their numbers.
+inline constexpr std::array<Category, 4> kCategories = {{{1, "muplus_onaxis", -13, true},
+                                                         {2, "muminus_onaxis", 13, true},
+                                                         {3, "muplus_offaxis", -13, false},
+                                                         {4, "muminus_offaxis", 13, false}}};
 
 /// One category of a bundle.
 struct Entry {

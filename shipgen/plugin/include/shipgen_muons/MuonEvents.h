@@ -30,6 +30,8 @@ struct Options {
   double pot_per_event = kNotGiven;  ///< protons on target of an event. Alone: a Poisson number of muons.
                                      ///< With `muons_per_event`: muons of the weight that makes up for it
   double energy_cut = kNotGiven;     ///< leave out muons of a kinetic energy not above it, GeV
+  std::vector<std::string> categories;  ///< names of those that are read; empty: all
+  double charge_fraction = kNotGiven;   ///< share of positive muons; weights make up for it
   double smear_beam = 0;             ///< standard deviation of the beam's position in x and y, cm
   double paint_beam = 0;             ///< radius of the circle that the beam is painted on, cm
   double target_z = 0;               ///< where the target starts in the geometry, cm
@@ -56,7 +58,7 @@ class MuonEvents {
   template <class AddTrack>
   void NextEvent(AddTrack&& add_track) {
     const bool all_count = counts_ != nullptr;
-    for (std::int64_t left = all_count ? DrawCount() : muons_per_event_; left > 0;) {
+    for (std::int64_t left = all_count ? DrawCount() : options_.muons_per_event; left > 0;) {
       Track track;
       const bool passes = NextTrack(track);
       if (passes) {
@@ -81,6 +83,9 @@ class MuonEvents {
 
   /// Each muon's weight, as far as the networks make none of their own.
   double Weight() const { return weight_; }
+
+  /// Muons per proton on target, of the categories that are read.
+  double Rate() const { return series_.GetPlan().Rate(); }
 
   /// No muon's kinetic energy is meant to be below this, GeV: the cut asked for or the bundle's.
   double EnergyCut() const;
@@ -109,24 +114,23 @@ class MuonEvents {
     track.px = muon.px;
     track.py = muon.py;
     track.pz = muon.pz;
+    // In double precision: the offset is a hundred times larger than the target.
+    track.z = muon.z - bundle_.TargetStart() + options_.target_z;
+    track.weight = weight_ * muon.weight;
+    if (beam_ != nullptr) Displace(muon);
     track.x = muon.x;
     track.y = muon.y;
-    // In double precision: the offset is a hundred times larger than the target.
-    track.z = muon.z - bundle_.TargetStart() + target_z_;
-    track.weight = weight_ * muon.weight;
-    if (beam_ != nullptr) Displace(track);
     return track.px * track.px + track.py * track.py + track.pz * track.pz > least_momentum_squared_;
   }
 
   std::int64_t DrawCount();
-  void Displace(Track& track);
+  void Displace(Muon& muon);
   [[noreturn]] void ThrowExhausted() const;
   [[noreturn]] void ThrowNoneAbove() const;
 
+  Options options_;
   Bundle bundle_;
   MuonSeries series_;
-  std::int64_t muons_per_event_;
-  double pot_per_event_, energy_cut_, smear_beam_, paint_beam_, target_z_;
   double weight_ = 1;
   double least_momentum_squared_ = -1;
   std::unique_ptr<Beam> beam_;      ///< its positions, where it is smeared or painted

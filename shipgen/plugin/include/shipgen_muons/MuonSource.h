@@ -29,6 +29,8 @@ class MuonSource : public FairGenerator {
   void SetMuonsPerEvent(Long64_t muons) { options_.muons_per_event = muons; }
   void SetPotPerEvent(Double_t protons) { options_.pot_per_event = protons; }
   void SetEnergyCut(Double_t energy) { options_.energy_cut = energy; }        ///< GeV
+  void AddCategory(const char* name) { options_.categories.emplace_back(name); }  ///< those that are read
+  void SetChargeFraction(Double_t fraction) { options_.charge_fraction = fraction; }
   void SetSmearBeam(Double_t deviation) { options_.smear_beam = deviation; }  ///< cm
   void SetPaintBeam(Double_t radius) { options_.paint_beam = radius; }        ///< cm
   void SetTargetZ(Double_t z) { options_.target_z = z; }                      ///< cm

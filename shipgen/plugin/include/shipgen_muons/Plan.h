@@ -2,6 +2,7 @@
 #ifndef SHIPGEN_MUONS_PLAN_H_
 #define SHIPGEN_MUONS_PLAN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -22,11 +23,20 @@ class Plan {
   /// \param muons  expected number of muons
   /// \param seed   0 to 2^63 - 1
   /// \param exact  whether the total is the expected number, or a Poisson number around it
+  /// \param factors  what the weights of each category's muons are multiplied by; none: 1
   /// \throws InputError  a number is out of range
-  static Plan ForMuons(const std::vector<double>& rates, double muons, std::int64_t seed, bool exact = false);
+  static Plan ForMuons(const std::vector<double>& rates, double muons, std::int64_t seed, bool exact = false,
+                       const std::vector<double>& factors = {});
 
   /// Plan the muons of so many protons on target; else as `ForMuons`.
-  static Plan ForProtons(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact = false);
+  static Plan ForProtons(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact = false,
+                         const std::vector<double>& factors = {});
+
+  /// Muons per proton, all categories.
+  double Rate() const;
+
+  /// What the weights of the muons of category number `i` in the rates are multiplied by.
+  double Factor(std::size_t i) const { return factors_.empty() ? 1 : factors_[i]; }
 
   /// Protons on target that the production stands for.
   double Pot() const { return pot_; }
@@ -54,9 +64,10 @@ class Plan {
   void DrawCategories(std::int64_t chunk, std::vector<std::uint8_t>& labels) const;
 
  private:
-  Plan(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact);
+  Plan(const std::vector<double>& rates, double pot, std::int64_t seed, bool exact,
+       const std::vector<double>& factors);
 
-  std::vector<double> rates_;
+  std::vector<double> rates_, factors_;
   double pot_;
   std::int64_t seed_;
   bool exact_;
