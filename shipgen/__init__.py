@@ -7,12 +7,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shipgen.bundle.bundle import Bundle
     from shipgen.generate.generator import MuonGenerator
     from shipgen.muons.batch import Batch
+
+# ONNX Runtime reports its use to its maker and leaves a device's number in the user's cache folder. It looks
+# at this when it is imported, which nothing of shipgen does before; worker processes inherit it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["Batch", "Bundle", "MuonGenerator", "__version__"]
 

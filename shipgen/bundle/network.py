@@ -69,6 +69,8 @@ def _onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise MissingExtraError("running networks", "ONNX Runtime", "cpu") from error
+    # For the case that a program imported it before shipgen, which says so by a variable: see there.
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

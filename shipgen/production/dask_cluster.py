@@ -1,5 +1,8 @@
 """Work on a Dask cluster: starting or finding one, and tasks on its workers.
 
+Whoever reaches a scheduler runs code as its user, so clusters that are started here speak TLS, with a key
+that is theirs alone, and their pages are seen from their own machines only.
+
 Dask moves a task to another worker when its own is lost, so tasks have to be such that they may run twice.
 What fails for a reason that another try does not change comes back as `Failure`, all else is tried again.
 """
@@ -11,8 +14,10 @@ import os
 import signal
 import threading
 from collections import deque
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from shipgen.errors import InputError, MissingExtraError, OutputError, ShipgenError
@@ -37,8 +42,8 @@ _RETRIES = 3
 #: Tasks that wait for each worker where results come in order.
 _AHEAD = 2
 
-#: For a scheduler's pages: there may be several schedulers on a machine.
-_ANY_PORT = ":0"
+#: Of a scheduler's or worker's pages: for this machine, and there may be several on it.
+_PAGES = "127.0.0.1:0"
 
 #: Seconds to wait for a scheduler, and for a worker without a word.
 _PATIENCE = 30
@@ -131,9 +136,12 @@ def _cluster(where: str, jobs: int | None) -> Iterator[Any]:
     elif where == "local":
         import distributed
 
-        number = jobs or len(os.sched_getaffinity(0))
         with distributed.LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=number, threads_per_worker=1, dashboard_address=_ANY_PORT, silence_logs=logging.CRITICAL
+            n_workers=jobs or len(os.sched_getaffinity(0)),
+            threads_per_worker=1,
+            dashboard_address=_PAGES,
+            silence_logs=logging.CRITICAL,
+            security=_security(),
         ) as cluster:
             yield cluster
     else:
@@ -144,19 +152,54 @@ def _cluster(where: str, jobs: int | None) -> Iterator[Any]:
             yield cluster
 
 
-def _batch_cluster(where: str) -> Any:
+def _security() -> Any:
+    """Return a new key and certificate, which scheduler, workers and client of one cluster share."""
+    try:
+        import cryptography  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("starting a Dask cluster", "cryptography", "dask") from error
+    from distributed.security import Security
+
+    return Security.temporary()
+
+
+@contextmanager
+def _batch_cluster(where: str) -> Iterator[Any]:
     try:
         import dask
         import dask_jobqueue
     except ImportError as error:
         raise MissingExtraError(f"work on {where}", "dask-jobqueue", "dask") from error
     name, defaults = _BATCH_SYSTEMS[where]
-    stated = {key: dask.config.get(f"jobqueue.{where}.{key}", None) for key in defaults}
-    options = {key: value for key, value in defaults.items() if stated[key] is None}
-    try:
-        return getattr(dask_jobqueue, name)(**options, scheduler_options={"dashboard_address": _ANY_PORT})
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"the Dask cluster {where} cannot be started: {error}") from error
+    stated = dask.config.get(f"jobqueue.{where}", {})
+    options = {key: value for key, value in defaults.items() if stated.get(key) is None}
+    with ExitStack() as stack:
+        try:
+            cluster = getattr(dask_jobqueue, name)(
+                **options,
+                security=stack.enter_context(_key_on_disk(stated.get("shared-temp-directory") or ".")),
+                scheduler_options={"dashboard_address": _PAGES, **(stated.get("scheduler-options") or {})},
+                worker_extra_args=["--dashboard-address", _PAGES, *(stated.get("worker-extra-args") or [])],
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"the Dask cluster {where} cannot be started: {error}") from error
+        yield stack.enter_context(cluster)
+
+
+@contextmanager
+def _key_on_disk(shared: str) -> Iterator[Any]:
+    """Give what `_security` does, as files in a folder that jobs see and no other user can open."""
+    from distributed.security import Security
+
+    made = _security()
+    where = Path(os.path.expandvars(shared)).expanduser().absolute()
+    with TemporaryDirectory(prefix=".shipgen-dask-", dir=where) as folder:
+        cert, key = (Path(folder) / name for name in ("cert", "key"))
+        cert.write_text(made.tls_client_cert)
+        key.write_text(made.tls_client_key)
+        roles = [f"tls_{role}_{{}}" for role in ("client", "scheduler", "worker")]
+        files = {role.format(path.name): str(path) for role in roles for path in (cert, key)}
+        yield Security(require_encryption=True, tls_ca_file=str(cert), **files)
 
 
 @dataclass(frozen=True)

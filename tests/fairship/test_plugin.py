@@ -129,6 +129,16 @@ def test_plans_are_the_same(
     )
 
 
+def test_nothing_is_left_in_the_home_of_the_user(
+    build: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(build / "tests" / "plugin" / "draw_muons", "muons", bundle.path, 5, 1000, 0).stdout
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("which", ["default", "test"])
 def test_muons_are_the_same(draw: Draw, bundle: Bundle, which: str) -> None:
     """Of a bundle that is feature-major and one that is row-major; a full chunk and a part of one."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import dask
 import distributed
+import distributed.security
 import numpy as np
+import psutil
 import pytest
 import uproot
 
@@ -38,9 +43,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module", name="client")
-def local_cluster() -> Iterator[Any]:
+def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A cluster of ours, with its key where Dask's own configuration names it: others may join."""
+    folder = tmp_path_factory.mktemp("key")
     with connect("local", 2) as client:
-        yield client
+        security = client.security
+        for name, text in (("cert", security.tls_client_cert), ("key", security.tls_client_key)):
+            (folder / name).write_text(text)
+        tls = {"ca-file": "cert", "client.cert": "cert", "client.key": "key"}
+        with dask.config.set(
+            {f"distributed.comm.tls.{key}": str(folder / name) for key, name in tls.items()}
+        ):
+            yield client
 
 
 def workers(client: Any) -> dict[str, int]:
@@ -230,23 +244,86 @@ bash -c "$command" >job.log 2>&1 & echo "1 job(s) submitted to cluster $!."
 }
 
 
-@pytest.mark.parametrize("where", SUBMIT)
-def test_jobs_of_a_batch_system(
-    inside: Run, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    name, text = SUBMIT[where]
+@pytest.fixture(name="batch")
+def stand_in_for_a_batch_system(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    name, text = SUBMIT[request.param]
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool, content in ((name, text), ("scancel", "kill $*"), ("condor_rm", "kill $*")):
         (tools / tool).write_text(f"#!/bin/bash\n{content}\n")
         (tools / tool).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("batch", SUBMIT, indirect=True)
+def test_jobs_of_a_batch_system(inside: Run, bundle: Bundle, tmp_path: Path, batch: str) -> None:
     done = inside(
-        "produce", "--n", 5000, "--seed", 1, "--bundle", bundle.path, "-o", "o.root", "--dask", where,
+        "produce", "--n", 5000, "--seed", 1, "--bundle", bundle.path, "-o", "o.root", "--dask", batch,
         "--jobs", 1, "--shards", 1,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "o_shard1of1.root").is_file()
+    # The workers' key is gone with the cluster.
+    assert not list(tmp_path.glob(".shipgen-dask*"))
+
+
+def listening(client: Any) -> set[tuple[str, str]]:
+    """Addresses that scheduler and workers listen on, each with whether it is of their protocol."""
+
+    def mine(addresses: set[int]) -> set[tuple[str, str]]:
+        return {
+            (one.laddr.ip, "dask" if one.laddr.port in addresses else "pages")
+            for one in psutil.Process().net_connections(kind="tcp")
+            if one.status == psutil.CONN_LISTEN
+        }
+
+    known = [client.scheduler.address, *client.scheduler_info(n_workers=-1)["workers"]]
+    ports = {int(address.rpartition(":")[2]) for address in known}
+    nannies = {worker["nanny"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
+    ports |= {int(address.rpartition(":")[2]) for address in nannies if address}
+    assert all(address.startswith("tls://") for address in (*known, *filter(None, nannies)))
+    return mine(ports).union(*client.run(mine, ports).values())
+
+
+def talk_without_certificate(address: str) -> None:
+    """Speak TLS with a scheduler, without Dask's own manners, believing any certificate and showing none."""
+    host, port = address.removeprefix("tls://").split(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection((host, int(port)), timeout=30) as bare,
+        context.wrap_socket(bare) as tls,
+    ):
+        # By TLS 1.3 a client learns of the certificate that it lacks when it reads.
+        tls.recv(1)
+
+
+def test_nobody_gets_into_a_cluster_without_its_key(client: Any) -> None:
+    assert client.submit(sum, [1, 2]).result(timeout=30) == 3
+    assert client.scheduler.address.startswith("tls://127.0.0.1:")
+    with pytest.raises(OSError, match="TLS certificate does not match"):
+        distributed.Client(
+            client.scheduler.address, security=distributed.security.Security.temporary(), timeout=5
+        )
+    with pytest.raises(ssl.SSLError, match=r"(?i)certificate.required|handshake"):
+        talk_without_certificate(client.scheduler.address)
+    assert {ip for ip, _ in listening(client)} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("batch", SUBMIT, indirect=True)
+def test_nobody_gets_into_the_cluster_of_a_batch_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with connect(batch, 1) as client:
+        assert client.submit(sum, [1, 2]).result(timeout=60) == 3
+        with pytest.raises(ssl.SSLError, match=r"(?i)certificate.required|handshake"):
+            talk_without_certificate(client.scheduler.address)
+        assert {ip for ip, kind in listening(client) if kind == "pages"} == {"127.0.0.1"}
+        assert [key.stat().st_mode & 0o777 for key in tmp_path.glob(".shipgen-dask*")] == [0o700]
 
 
 def test_simulate_takes_its_blocks_from_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

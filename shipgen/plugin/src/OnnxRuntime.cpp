@@ -58,8 +58,10 @@ Runtime::Runtime() {
     throw OnnxRuntimeError("the library found is not ONNX Runtime: give another one in " +
                            std::string(kVariable));
   version_ = base->GetVersionString();
+  // Recent releases report how they are used, which no job on a batch system should. The variable keeps them from
+  // writing to the user's cache folder as well; what another library began before this, the call ends.
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
   std::string reason = TakeReason(api_->CreateEnv(kOnlyFatal, "shipgen", &env_));
-  // Recent releases report how they are used, which no job on a batch system should.
   if (reason.empty()) reason = TakeReason(api_->DisableTelemetryEvents(env_));
   if (reason.empty()) {
     reason = TakeReason(api_->CreateCpuMemoryInfo(kArenaAllocator, kDefaultMemory, &memory_));
