@@ -160,7 +160,7 @@ def _security() -> Any:
         raise MissingExtraError("starting a Dask cluster", "cryptography", "dask") from error
     from distributed.security import Security
 
-    return Security.temporary()
+    return Security.temporary()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def _key_on_disk(shared: str) -> Iterator[Any]:
         key.write_text(made.tls_client_key)
         roles = [f"tls_{role}_{{}}" for role in ("client", "scheduler", "worker")]
         files = {role.format(path.name): str(path) for role in roles for path in (cert, key)}
-        yield Security(require_encryption=True, tls_ca_file=str(cert), **files)
+        yield Security(require_encryption=True, tls_ca_file=str(cert), **files)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
