@@ -48,13 +48,13 @@ class Stage:
 
     name: str
     muons: int
-    work: Callable[[], int | Run | None]
+    work: Callable[[], int | Repetition | None]
     threads: int = 1
     prepare: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Repetition:
     """What was measured once.
 
     Attributes
@@ -174,13 +174,13 @@ def measure(stages: Sequence[Stage], repeat: int, least: float | None = None) ->
     return found
 
 
-def _once(stage: Stage) -> Run:
+def _once(stage: Stage) -> Repetition:
     """Prepare and run a stage."""
     stage.prepare()
     wall, core = time.perf_counter(), time.process_time()
     made = stage.work()
     wall, core = time.perf_counter() - wall, time.process_time() - core
-    return made if isinstance(made, Run) else Run(wall, core, made)
+    return made if isinstance(made, Repetition) else Repetition(wall, core, made)
 
 
 def circumstances(bundle: Bundle | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from shipgen.errors import OutputError
 from shipgen.files.layouts import MUONBACK
-from shipgen_bench.measure import Run, Stage
+from shipgen_bench.measure import Repetition, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,7 +163,7 @@ def _programs(
 ) -> Stage:
     """Return a stage of `programs` that run one after the other in `folder` and make the file `made`."""
 
-    def work() -> Run:
+    def work() -> Repetition:
         wall = core = 0.0
         for program in programs:
             done = subprocess.run(  # noqa: S603
@@ -177,6 +177,6 @@ def _programs(
                 raise OutputError(f"{label} failed: {done.stderr.strip().splitlines()[-1]}")
             seconds, core_seconds = done.stdout.split()[-2:]
             wall, core = wall + float(seconds), core + float(core_seconds)
-        return Run(wall, core, (folder / made).stat().st_size)
+        return Repetition(wall, core, (folder / made).stat().st_size)
 
     return Stage(label, muons, work, prepare=lambda: (folder / made).unlink(missing_ok=True))

@@ -65,7 +65,7 @@ def command(
     if (n is None) == (pot is None):
         raise click.UsageError("say how much: either --muons N or --pot P (protons on target)")
     from shipgen.generate.streams import draw_seed
-    from shipgen.production.condor import INDEX, Steps, write_dag
+    from shipgen.production.condor import INDEX, LaterSteps, write_dag
     from shipgen.production.request import Request
 
     request = Request(
@@ -81,7 +81,7 @@ def command(
         selection=take_selection(options),
     )
     plan = request.generator().plan
-    steps = Steps(listed, reference, tuple(shlex.split(validate)))
+    steps = LaterSteps(listed, reference, tuple(shlex.split(validate)))
     write_dag(folder, request, plan, shards, steps, lines=lines, force=force)
     click.echo(f"{folder}: {shards:,} shards of {plan.total:,} muons, seed {plan.seed}")
     click.echo(f"  submit them by: cd {folder} && condor_submit_dag {INDEX}")

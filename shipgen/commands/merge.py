@@ -58,7 +58,7 @@ def command(output: Path, files: tuple[str, ...], *, as_list: bool, check: bool,
         manifest = merge(output, locations, force=force, command=command_line())
     what = "lists" if as_list else "has"
     click.echo(
-        f"{output}: {what} {manifest.plan['muons']:,} muons of {len(manifest.pieces):,} files for "
+        f"{output}: {what} {manifest.plan['muons']:,} muons of {len(manifest.files):,} files for "
         f"{manifest.plan['pot']:.6g} protons on target, sum of weights {manifest.sum_of_weights():.9g}"
     )
     for name, number in manifest.counts().items():

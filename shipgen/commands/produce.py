@@ -99,11 +99,11 @@ def _produce_on(where: str, request: Request, shards: int | None, jobs: int | No
     done = produce_on(where, request, shards=shards, jobs=jobs, warn=_warn)
     manifest, plan = done.manifest, done.generator.plan
     click.echo(
-        f"{done.path}: {plan.total:,} muons in {len(manifest.pieces):,} files for {plan.pot:.6g} protons on "
+        f"{done.path}: {plan.total:,} muons in {len(manifest.files):,} files for {plan.pot:.6g} protons on "
         f"target, sum of weights {manifest.sum_of_weights():.9g}, seed {plan.seed}"
     )
     _tell_counts(manifest.counts(), plan.total)
-    made, size = plan.total - done.found, sum(piece.size for piece in manifest.pieces)
+    made, size = plan.total - done.found, sum(file.size for file in manifest.files)
     click.echo(f"  {done.seconds:.1f} s, {made / done.seconds:,.0f} muons/s, {size / 1e6:.1f} MB")
     if done.found:
         click.echo(f"  {done.found:,} muons were there from an earlier run")

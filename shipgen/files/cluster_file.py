@@ -12,7 +12,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from shipgen.files.records import Baskets, Pages, Records, Stored
+from shipgen.files.root_storage import Baskets, ClusterStorage, Pages, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class ClusterFile:
     def __init__(self, path: Path, layout: Layout, compression: Any, stored: Sequence[Stored] = ()) -> None:
         self._path = path
         self._compression = compression
-        self._records: Records = Pages(layout) if layout.rntuple else Baskets(layout)
+        self._records: ClusterStorage = Pages(layout) if layout.rntuple else Baskets(layout)
         self.stored = list(stored)
         self._end = stored[-1].end if stored else HEAD
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

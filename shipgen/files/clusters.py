@@ -22,7 +22,7 @@ _ROOT_HEADER = 9
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Block:
+class BranchBlock:
     """One branch's values of a cluster.
 
     Attributes
@@ -52,14 +52,14 @@ class Cluster:
     ----------
     rows : int
         Muons.
-    blocks : tuple of Block
+    blocks : tuple of BranchBlock
         In the order of the layout's branches.
     weight : float, optional
         Sum of the muons' weights, where these differ.
     """
 
     rows: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[BranchBlock, ...]
     weight: float | None = None
 
 
@@ -89,12 +89,12 @@ class ClusterEncoder:
         self._compress = _compressor(compression)
         # TTree stores big-endian numbers, RNTuple little-endian ones.
         self._order: Literal["<", ">"] = "<" if layout.rntuple else ">"
-        self._kept: dict[str, Block] = {}
+        self._kept: dict[str, BranchBlock] = {}
 
     def __call__(self, columns: Columns) -> Cluster:
         """Encode all muons in `columns` (cm, GeV)."""
         rows = len(next(iter(columns.values())))
-        blocks: dict[Branch, Block] = {}
+        blocks: dict[Branch, BranchBlock] = {}
         for branch in self._layout.branches:
             same = replace(branch, name="")
             if same in blocks:
@@ -115,14 +115,14 @@ class ClusterEncoder:
         layout = replace(self._layout, branches=(branch,))
         return layout.fill(columns, self._constants, self._target_start)[branch.name]
 
-    def _block(self, values: Array) -> Block:
+    def _block(self, values: Array) -> BranchBlock:
         stored = values.astype(values.dtype.newbyteorder(self._order), copy=False)
         content = stored.view(np.uint8)
         head, data = self._compress(content)
         if data is content and np.may_share_memory(stored, values):
             # Not compressed: still the caller's memory, which the next chunk overwrites.
             data = content.copy()
-        return Block(stored.nbytes, data, head)
+        return BranchBlock(stored.nbytes, data, head)
 
 
 class _Zstd:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from shipgen.files.outputs import complete_file
-from shipgen.files.records import Stored
+from shipgen.files.root_storage import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A cluster that was written, or a file that was completed.
 
     Attributes
@@ -62,11 +62,11 @@ class Journal:
         The journal; it begins anew with `entries`.
     key : mapping
         All that the clusters depend on, as JSON.
-    entries : iterable of Entry
+    entries : iterable of JournalEntry
         What it starts with.
     """
 
-    def __init__(self, path: Path, key: Mapping[str, Any], entries: Iterable[Entry]) -> None:
+    def __init__(self, path: Path, key: Mapping[str, Any], entries: Iterable[JournalEntry]) -> None:
         with complete_file(path, force=True) as part:
             part.write_text(_head(key) + "".join(entry.line() for entry in entries), encoding="utf-8")
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -77,19 +77,19 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Add `entry`; raise OSError where that fails."""
         text: Any = memoryview(entry.line().encode())
         while text:
             text = text[os.write(self._file, text) :]
 
 
-def read_journal(path: Path, key: Mapping[str, Any] | None) -> list[Entry]:
+def read_journal(path: Path, key: Mapping[str, Any] | None) -> list[JournalEntry]:
     """Return the entries of a journal up to the first that is not whole.
 
     There are none in the journal of another `key`; ``None`` takes any.
     """
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     if not path.is_file():
         return entries
     head, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
@@ -99,7 +99,7 @@ def read_journal(path: Path, key: Mapping[str, Any] | None) -> list[Entry]:
         try:
             if not line.endswith("\n"):
                 raise ValueError("half a line")
-            entries.append(Entry.read(line))
+            entries.append(JournalEntry.read(line))
         except (ValueError, KeyError, TypeError):
             break
     return entries

@@ -40,7 +40,7 @@ _LEAST_DISK = 200e6
 
 
 @dataclass(frozen=True)
-class Steps:
+class LaterSteps:
     """What follows the shards.
 
     Attributes
@@ -63,7 +63,7 @@ def write_dag(
     request: Request,
     plan: Plan,
     shards: int,
-    steps: Steps,
+    steps: LaterSteps,
     *,
     lines: Sequence[str] = (),
     force: bool = False,
@@ -80,7 +80,7 @@ def write_dag(
         Its plan.
     shards : int
         How many jobs make it.
-    steps : Steps
+    steps : LaterSteps
         What follows them.
     lines : sequence of str
         Further lines of every submit description, such as ``+JobFlavour = "workday"``.

@@ -22,9 +22,9 @@ from shipgen.generate.shards import Shard
 from shipgen.generate.streams import draw_seed
 from shipgen.production.dask_cluster import as_completed, connect
 from shipgen.production.manifest import Manifest
-from shipgen.production.parts import Piece
 from shipgen.production.preflight import check_stale, earlier_seed
 from shipgen.production.produce import plan_files
+from shipgen.production.produced_file import ProducedFile
 from shipgen.production.request import carry_out
 from shipgen.progress import progress
 
@@ -139,7 +139,7 @@ def produce_on(
     _check_outputs(request, generator, tasks)
     if number > len(generator.plan):
         warn(f"{number:,} shards of {len(generator.plan):,} chunks: several make the same chunk, in parts")
-    pieces: list[Piece] = []
+    files: list[ProducedFile] = []
     found = 0
     with (
         connect(where, jobs, warn) as client,
@@ -148,15 +148,15 @@ def produce_on(
         try:
             for _, done in as_completed(client, make_shard, tasks):
                 # As this machine sees them; their hashes were compared where they were written.
-                pieces += [Piece.open(location) for location in done.locations]
+                files += [ProducedFile.open(location) for location in done.locations]
                 found += done.muons if done.found else 0
                 advance(done.muons)
         except KeyboardInterrupt:
-            muons = sum(piece.muons for piece in pieces)
+            muons = sum(file.muons for file in files)
             raise KeyboardInterrupt(
                 f"{muons:,} of {generator.plan.total:,} muons are in complete shards: go on by --resume"
             ) from None
-    manifest = Manifest.of(pieces)
+    manifest = Manifest.of(files)
     with complete_file(manifest_path, force=True) as part:
         write_json(part, manifest.to_json(manifest_path.absolute().parent))
     return DaskProduction(manifest, manifest_path, generator, time.perf_counter() - started, found)
@@ -171,9 +171,9 @@ def make_shard(task: ShardTask) -> ShardMade:
     if made.generator.bundle.sha256 != task.bundle:
         raise InputError(f"the bundle {made.generator.bundle.path} is another one where {task} was made")
     for place in made.locations:
-        piece = Piece.open(place)
+        file = ProducedFile.open(place)
         if not made.report.found:
-            piece.check()
+            file.check()
     return ShardMade(made.locations, made.report.muons, made.report.found)
 
 

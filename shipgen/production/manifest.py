@@ -17,7 +17,7 @@ from shipgen.errors import InputError
 from shipgen.files.outputs import read_json
 from shipgen.files.rootfile import is_remote
 from shipgen.generate.shards import Shard
-from shipgen.production.parts import Piece
+from shipgen.production.produced_file import ProducedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,14 +50,14 @@ class Manifest:
 
     Attributes
     ----------
-    pieces : tuple of Piece
+    files : tuple of ProducedFile
         One a file.
     """
 
-    pieces: tuple[Piece, ...]
+    files: tuple[ProducedFile, ...]
 
     @classmethod
-    def of(cls, pieces: Iterable[Piece]) -> Self:
+    def of(cls, files: Iterable[ProducedFile]) -> Self:
         """Put the files of a production in order, and make sure that they are all of it.
 
         Raises
@@ -65,11 +65,11 @@ class Manifest:
         InputError
             They are of several productions, one is doubled or missing, or there is none.
         """
-        ordered = sorted(pieces, key=lambda piece: piece.first)
+        ordered = sorted(files, key=lambda file: file.first)
         if not ordered:
             raise InputError("there is no file to merge: give those of `shipgen produce --shard`")
-        for piece in ordered[1:]:
-            _check_alike(ordered[0], piece)
+        for file in ordered[1:]:
+            _check_alike(ordered[0], file)
         for one, other in pairwise(ordered):
             if other.first < one.stop:
                 what = (
@@ -85,37 +85,37 @@ class Manifest:
 
         Those of a manifest have to be the very files it names.
         """
-        pieces = []
+        files = []
         for location in locations:
             ending = location.suffix if isinstance(location, Path) else ""
             if ending == ".json":
-                pieces += _named(Path(location))
+                files += _named(Path(location))
             elif ending == ".txt":
-                pieces += [Piece.open(one) for one in _lines(Path(location))]
+                files += [ProducedFile.open(one) for one in _lines(Path(location))]
             else:
-                pieces.append(Piece.open(location))
-        return cls.of(pieces)
+                files.append(ProducedFile.open(location))
+        return cls.of(files)
 
     @property
     def plan(self) -> dict[str, Any]:
         """Muons and POT of all files."""
-        plan: dict[str, Any] = self.pieces[0].facts["plan"]
+        plan: dict[str, Any] = self.files[0].facts["plan"]
         return plan
 
     def counts(self) -> dict[str, int]:
         """Return the muons of each category."""
         counts: Counter[str] = Counter()
-        for piece in self.pieces:
-            counts.update(piece.facts["counts"])
+        for file in self.files:
+            counts.update(file.facts["counts"])
         return dict(counts)
 
     def sum_of_weights(self) -> float:
         """Return the sum of all muons' weights."""
-        return math.fsum(piece.facts["sum_of_weights"] for piece in self.pieces)
+        return math.fsum(file.facts["sum_of_weights"] for file in self.files)
 
     def to_json(self, folder: Path) -> dict[str, Any]:
         """Return the content of a manifest that lies in `folder`, which files are named relative to."""
-        facts, tree = self.pieces[0].facts, self.pieces[0].layout.tree
+        facts, tree = self.files[0].facts, self.files[0].layout.tree
         alike = (
             *("bundle", "selection", "seed", "exact", "expected", "weight", "layout", "units"),
             "target_start",
@@ -128,53 +128,53 @@ class Manifest:
             "counts": self.counts(),
             "pot": self.plan["pot"],
             "sum_of_weights": self.sum_of_weights(),
-            "bytes": sum(piece.size for piece in self.pieces),
+            "bytes": sum(file.size for file in self.files),
             "tree": tree,
-            "files": [_entry(piece, folder) for piece in self.pieces],
+            "files": [_entry(file, folder) for file in self.files],
             "samples": {"shipgen": {"trees": [tree], "files": self.list_files()}},
         }
 
     def list_files(self) -> list[str]:
         """Return full paths and URLs of all files."""
-        return [_absolute(piece.location) for piece in self.pieces]
+        return [_absolute(file.location) for file in self.files]
 
 
 def _absolute(location: Location) -> str:
     return str(location) if is_remote(location) else str(Path(location).absolute())
 
 
-def _entry(piece: Piece, folder: Path) -> dict[str, Any]:
+def _entry(file: ProducedFile, folder: Path) -> dict[str, Any]:
     """Return what a manifest says of one file."""
-    remote = is_remote(piece.location)
-    name = str(piece.location) if remote else os.path.relpath(piece.location, folder)
+    remote = is_remote(file.location)
+    name = str(file.location) if remote else os.path.relpath(file.location, folder)
     return {
         "file": name,
-        **({"shard": str(piece.shard)} if piece.shard else {}),
-        "first_muon": piece.first,
-        "muons": piece.muons,
-        "counts": piece.facts["counts"],
-        "sum_of_weights": piece.facts["sum_of_weights"],
-        "pot": piece.facts["pot"],
-        "bytes": piece.size,
-        "clusters": piece.facts["clusters"],
+        **({"shard": str(file.shard)} if file.shard else {}),
+        "first_muon": file.first,
+        "muons": file.muons,
+        "counts": file.facts["counts"],
+        "sum_of_weights": file.facts["sum_of_weights"],
+        "pot": file.facts["pot"],
+        "bytes": file.size,
+        "clusters": file.facts["clusters"],
     }
 
 
-def _named(manifest: Path) -> list[Piece]:
+def _named(manifest: Path) -> list[ProducedFile]:
     """Open the files that `manifest` names; raise `InputError` where one is another file."""
     content = read_json(manifest)
     if content.get("format") != FORMAT or content.get("format_version") != FORMAT_VERSION:
         raise InputError(
             f"{manifest} is no manifest of this shipgen: give files, or what `merge --list` wrote"
         )
-    pieces = []
+    files = []
     for entry in content["files"]:
         name = str(entry["file"])
-        piece = Piece.open(name if is_remote(name) else manifest.parent / name)
-        if (piece.size, piece.facts["clusters"]) != (entry["bytes"], entry["clusters"]):
-            raise InputError(f"{piece.location} is not the file that {manifest} names: make it again")
-        pieces.append(piece)
-    return pieces
+        file = ProducedFile.open(name if is_remote(name) else manifest.parent / name)
+        if (file.size, file.facts["clusters"]) != (entry["bytes"], entry["clusters"]):
+            raise InputError(f"{file.location} is not the file that {manifest} names: make it again")
+        files.append(file)
+    return files
 
 
 def _lines(path: Path) -> list[Location]:
@@ -193,31 +193,31 @@ def _look_up(facts: dict[str, Any], place: tuple[str, ...]) -> Any:
     return found
 
 
-def _check_alike(one: Piece, other: Piece) -> None:
+def _check_alike(one: ProducedFile, other: ProducedFile) -> None:
     """Raise `InputError` where two files are not of the same production."""
-    both = {name: [_look_up(piece.facts, place) for piece in (one, other)] for place, name in _ALIKE.items()}
+    both = {name: [_look_up(file.facts, place) for file in (one, other)] for place, name in _ALIKE.items()}
     both["compression"] = [one.compression, other.compression]
     for name, values in both.items():
         if values[0] != values[1]:
-            shown = [piece.facts["bundle"]["name"] for piece in (one, other)] if name == "bundle" else values
+            shown = [file.facts["bundle"]["name"] for file in (one, other)] if name == "bundle" else values
             raise InputError(
                 f"{one.location} and {other.location} are not of one production, the {name} differs: "
                 f"{shown[0]} and {shown[1]}{' (another of that name)' if shown[0] == shown[1] else ''}"
             )
 
 
-def _check_complete(pieces: Sequence[Piece]) -> None:
+def _check_complete(files: Sequence[ProducedFile]) -> None:
     """Raise `InputError` where muons of the plan are in none of the files, which are in order."""
-    total, place, gaps = int(pieces[0].facts["plan"]["muons"]), 0, []
-    for piece in pieces:
-        if piece.first > place:
-            gaps.append((place, piece.first))
-        place = piece.stop
+    total, place, gaps = int(files[0].facts["plan"]["muons"]), 0, []
+    for file in files:
+        if file.first > place:
+            gaps.append((place, file.first))
+        place = file.stop
     if place < total:
         gaps.append((place, total))
     if not gaps:
         return
-    numbers = {piece.shard.of for piece in pieces if piece.shard}
+    numbers = {file.shard.of for file in files if file.shard}
     if len(numbers) == 1:
         missing = [
             f"shard {shard}"

@@ -19,7 +19,7 @@ from shipgen.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen.files.records import Stored
+    from shipgen.files.root_storage import Stored
     from shipgen.files.rootfile import Location
 
 #: Endings of lists: a manifest, or a path a line.
@@ -51,18 +51,18 @@ def merge(output: Path, locations: Sequence[Location], *, force: bool = False, c
     """
     check_output(output, force=force)
     manifest = _read(output, locations)
-    first = manifest.pieces[0]
+    first = manifest.files[0]
     compression = parse_compression(_option(first.compression))
     with (
         complete_file(output, force=force) as part,
-        ClusterFile(part, first.layout, compression) as file,
+        ClusterFile(part, first.layout, compression) as merged,
         progress("merging", manifest.plan["muons"], "muons") as advance,
     ):
-        for piece in manifest.pieces:
-            for cluster in piece.clusters():
-                file.append(cluster)
+        for file in manifest.files:
+            for cluster in file.clusters():
+                merged.append(cluster)
                 advance(cluster.rows)
-        file.finish(_objects(manifest, file.stored, command))
+        merged.finish(_objects(manifest, merged.stored, command))
     return manifest
 
 
@@ -103,15 +103,15 @@ def write_list(
 
 def _check_all(manifest: Manifest) -> None:
     with progress("checking", manifest.plan["muons"], "muons") as advance:
-        for piece in manifest.pieces:
-            piece.check()
-            advance(piece.muons)
+        for file in manifest.files:
+            file.check()
+            advance(file.muons)
 
 
 def _read(output: Path, locations: Sequence[Location]) -> Manifest:
     manifest = Manifest.read(locations)
-    for piece in manifest.pieces:
-        if not is_remote(piece.location) and output.resolve() == Path(piece.location).resolve():
+    for file in manifest.files:
+        if not is_remote(file.location) and output.resolve() == Path(file.location).resolve():
             raise InputError(f"{output} is one of the files to merge: choose another name")
     return manifest
 
@@ -124,7 +124,7 @@ def _option(compression: str) -> str:
 
 def _objects(manifest: Manifest, stored: Sequence[Stored], command: str) -> dict[str, str]:
     """Return the objects of the merged file: what a single run says, and of how many files it was merged."""
-    first = manifest.pieces[0]
+    first = manifest.files[0]
     kept = {name: value for name, value in first.facts.items() if name != "shard"}
     facts: dict[str, Any] = {
         **kept,
@@ -135,7 +135,7 @@ def _objects(manifest: Manifest, stored: Sequence[Stored], command: str) -> dict
         "pot": manifest.plan["pot"],
         "sum_of_weights": manifest.sum_of_weights(),
         "clusters": {"number": len(stored), "xxh3": content_hash(stored)},
-        "merged": {"files": len(manifest.pieces), "first_command": first.facts["command"]},
+        "merged": {"files": len(manifest.files), "first_command": first.facts["command"]},
     }
     summary = {**first.summary, "PoT": manifest.plan["pot"]}
     return {

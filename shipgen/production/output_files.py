@@ -12,7 +12,7 @@ import numpy as np
 from shipgen.errors import OutputError
 from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.journal import Entry, Journal, read_journal
+from shipgen.files.journal import Journal, JournalEntry, read_journal
 from shipgen.files.outputs import check_output, rename
 from shipgen.files.tree_writer import parse_compression
 from shipgen.muons.columns import CHUNK_SIZE
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from shipgen.files.clusters import Cluster
     from shipgen.files.layouts import Layout
-    from shipgen.files.records import Stored
+    from shipgen.files.root_storage import Stored
     from shipgen.generate.generator import MuonGenerator
     from shipgen.generate.plan import Chunk
     from shipgen.muons.batch import Batch
@@ -214,7 +214,7 @@ class Production:
         """Return the path of file number `file` while it is not complete."""
         return self._folder / f"{self._files.name(file).name}{_GROWING}"
 
-    def _take_up(self, entries: list[Entry]) -> list[Entry]:
+    def _take_up(self, entries: list[JournalEntry]) -> list[JournalEntry]:
         """Return what of `entries` is there: whole files, and good clusters of one that is not."""
         last = max((entry.file for entry in entries), default=0)
         stored = [entry.stored for entry in entries if entry.file == last and entry.stored]
@@ -223,7 +223,7 @@ class Production:
         full = sum(one.rows for one in stored) == self._files.rows(last)
         if full and self._files.name(last).exists() and not self._growing(last).exists():
             # Stopped between giving the file its name and noting that.
-            return [*entries, Entry(last)]
+            return [*entries, JournalEntry(last)]
         good = intact(self._growing(last), stored)
         return [entry for entry in entries if entry.file < last] + [
             entry for entry in entries if entry.file == last
@@ -263,7 +263,7 @@ class Production:
         """Write `part`, and publish its file when that is full; raise OSError where that fails."""
         growing = self._open or self._grow(part.file)
         stored = growing.append(part.cluster)
-        self._journal.add(Entry(part.file, stored, part.counts))
+        self._journal.add(JournalEntry(part.file, stored, part.counts))
         self._add_weight(stored)
         self._counts[part.file] += part.counts
         self.rows += part.cluster.rows
@@ -290,4 +290,4 @@ class Production:
         if name.exists() and not self._force:
             raise OutputError(f"{name} was made by something else meanwhile: it is kept")
         rename(self._growing(file), name.resolve())
-        self._journal.add(Entry(file))
+        self._journal.add(JournalEntry(file))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.files.layouts import Layout
-    from shipgen.files.records import Stored
+    from shipgen.files.root_storage import Stored
     from shipgen.files.rootfile import Location
     from shipgen.generate.generator import MuonGenerator
     from shipgen.generate.shards import Shard
@@ -37,7 +37,7 @@ _SAME = ("bundle", "selection", "seed", "exact", "expected", "shard", "file", "m
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProductionReport:
     """What a production made.
 
     Attributes
@@ -78,7 +78,7 @@ def produce(
     force: bool = False,
     resume: bool = False,
     command: str = "",
-) -> Report:
+) -> ProductionReport:
     """Write all muons of `generator` to `path`, which appears when it is complete.
 
     What a run that is killed has written waits in ``PATH.work`` and is used with `resume`.
@@ -154,7 +154,7 @@ def produce(
             _run(generator, production, files)
         counts = production.counts()
     names = [entry.category.name for entry in generator.bundle.entries]
-    return Report(
+    return ProductionReport(
         muons=files.total,
         weight=_weight(generator, files.total) if production.weight is None else production.weight,
         counts=dict(zip(names, counts, strict=True)),
@@ -210,7 +210,7 @@ def find_complete(
     layout: Layout,
     shard: Shard | None = None,
     at: Callable[[Path], Location] = lambda path: path,
-) -> Report | None:
+) -> ProductionReport | None:
     """Return the report of the same production if it stands complete in `files`, ``None`` otherwise.
 
     The same has the same seed, bundle, amount, shard, layout and number of files; `at` says where a file is
@@ -231,7 +231,7 @@ def find_complete(
         counts.update(found["counts"])
         weights.append(found["sum_of_weights"])
     paths = tuple(files.name(file) for file in range(len(files)))
-    return Report(total, math.fsum(weights), dict(counts), 0.0, total, paths, found=True)
+    return ProductionReport(total, math.fsum(weights), dict(counts), 0.0, total, paths, found=True)
 
 
 def _key(

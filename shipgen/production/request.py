@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from shipgen.files.rootfile import Location
     from shipgen.generate.shards import Shard
-    from shipgen.production.produce import Report
+    from shipgen.production.produce import ProductionReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Made:
 
     Attributes
     ----------
-    report : Report
+    report : ProductionReport
         Muons and weights.
     generator : MuonGenerator
         What made them.
@@ -94,7 +94,7 @@ class Made:
         Their bytes, 0 where they were found at a URL.
     """
 
-    report: Report
+    report: ProductionReport
     generator: MuonGenerator
     locations: tuple[Location, ...]
     size: int
@@ -188,6 +188,6 @@ def _warn(
         )
 
 
-def _made(report: Report, generator: MuonGenerator, at: Callable[[Path], Location]) -> Made:
+def _made(report: ProductionReport, generator: MuonGenerator, at: Callable[[Path], Location]) -> Made:
     size = sum(file.stat().st_size for file in report.files if file.exists())
     return Made(report, generator, tuple(at(file) for file in report.files), size)

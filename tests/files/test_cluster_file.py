@@ -17,7 +17,7 @@ from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
 from shipgen.files.journal import Entry, Journal, read_journal
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
-from shipgen.files.records import Stored
+from shipgen.files.root_storage import Stored
 from shipgen.files.tree_writer import parse_compression
 from shipgen.muons.columns import CHUNK_SIZE
 

@@ -59,7 +59,7 @@ def test_the_union_of_all_shards_is_the_whole(
         assert facts["shard"] == {"number": shard.number, "of": of}
         assert (facts["file"]["first_muon"], facts["muons"]) == (first, stop - first)
     merged = merge(tmp_path / "out.root", paths[::-1], command="m")
-    assert [piece.location for piece in merged.pieces] == paths
+    assert [file.location for file in merged.files] == paths
     files = [uproot.open(tmp_path / name) for name in ("whole.root", "out.root")]
     columns = [file[chosen.tree].arrays(library="np") for file in files]
     parts = [uproot.open(path)[chosen.tree].arrays(library="np") for path in paths]

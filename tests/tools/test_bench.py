@@ -14,7 +14,7 @@ import pytest
 from shipgen.cli import run_command
 from shipgen.generate.generator import MuonGenerator
 from shipgen_bench.cli import bench as program
-from shipgen_bench.measure import Measurement, Run, Stage, measure, side_by_side
+from shipgen_bench.measure import Measurement, Repetition, Stage, measure, side_by_side
 from shipgen_bench.reference import REFERENCES, write_reference
 from shipgen_bench.rivals import roots_writers
 from shipgen_bench.stages import PARTS
@@ -42,7 +42,7 @@ def as_a_process(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
-    """Run the command line in this process, which has the imports; nothing is measured for long."""
+    """Repetition the command line in this process, which has the imports; nothing is measured for long."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr("shipgen_bench.measure.LEAST", 0.0)
 
@@ -129,7 +129,7 @@ def test_measuring_runs_stages_in_turn_and_takes_times_from_outside() -> None:
     calls: list[str] = []
     stages = [
         Stage("a", 10, lambda: calls.append("a"), prepare=lambda: calls.append("before a")),
-        Stage("b", 1000, lambda: Run(2.0, 4.0, 3000)),
+        Stage("b", 1000, lambda: Repetition(2.0, 4.0, 3000)),
     ]
     one, other = measure(stages, 2, least=0.0)
     # Once to warm up.
@@ -194,7 +194,7 @@ def test_roots_writers_are_measured(tmp_path: Path) -> None:
     for stage in roots_writers(columns, "zstd:1", tmp_path):
         # Once: each is a process that compiles.
         run = stage.work()
-        assert isinstance(run, Run)
+        assert isinstance(run, Repetition)
         found.append(Measurement(stage.name, 1, n, [run.seconds], [run.core_seconds], run.size))
     found.append(Measurement("writer", 1, n, [1.0], [1.0]))
     assert [one.stage for one in found] == ["TTree::Fill", "ROOT's RNTuple", "writer"]

@@ -66,7 +66,7 @@ class Stored:
         return self.start + self.length
 
 
-class Records(Protocol):
+class ClusterStorage(Protocol):
     """A way to store clusters."""
 
     def header(self, column: int, rows: int, size: int, stored: int, place: int) -> bytes:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.clusters import Block, Cluster
+from shipgen.files.clusters import BranchBlock, Cluster
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS, PROVENANCE_KEY
-from shipgen.files.records import Baskets, Pages, Stored
+from shipgen.files.root_storage import Baskets, Pages, Stored
 from shipgen.files.rootfile import open_root, readable
 from shipgen.generate.shards import Shard
 from shipgen.production.output_files import content_hash
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class ProducedFile:
     """A file of `shipgen produce`: a whole production, a shard, or a part of either.
 
     Attributes
@@ -151,11 +151,11 @@ class Piece:
             for place, end, number, size in zip(places, ends, rows, sizes, strict=True)
         ]
 
-    def _blocks(self, stored: Stored, content: Any, headers: list[int]) -> tuple[Block, ...]:
+    def _blocks(self, stored: Stored, content: Any, headers: list[int]) -> tuple[BranchBlock, ...]:
         blocks, place = [], 0
         for header, size, branch in zip(headers, stored.sizes, self.layout.branches, strict=True):
             place += header
             whole = stored.rows * np.dtype(branch.dtype).itemsize
-            blocks.append(Block(whole, memoryview(content)[place : place + size]))
+            blocks.append(BranchBlock(whole, memoryview(content)[place : place + size]))
             place += size
         return tuple(blocks)
