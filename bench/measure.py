@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shipgen.provenance import versions
+from shipgen.provenance import bundle_facts, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,7 +195,7 @@ def circumstances(bundle: Bundle | None) -> dict[str, Any]:
         "versions": versions("shipgen", "numpy", "onnxruntime", "uproot", "zstandard"),
     }
     if bundle is not None:
-        facts["bundle"] = {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256}
+        facts["bundle"] = bundle_facts(bundle)
     return facts
 
 

@@ -7,12 +7,111 @@ import shlex
 import sys
 from importlib import metadata
 from platform import python_version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from shipgen.numbers import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from shipgen.bundle.bundle import Bundle
+
+
+class FileSummary(TypedDict):
+    """What FairShip (26.09) merges into the header of its output, adding up the protons."""
+
+    PoT: float
+    EnergyCut: float
+    prodSite: str
+
+
+class BundleFacts(TypedDict):
+    """Which bundle made the muons; ``sha256`` identifies it."""
+
+    name: str
+    label: str
+    sha256: str
+
+
+class PlanFacts(TypedDict):
+    """All of a production, of which a file may be a part."""
+
+    muons: int
+    pot: float
+
+
+class ShardFacts(TypedDict):
+    """Which shard."""
+
+    number: int
+    of: int
+
+
+class PlaceFacts(TypedDict):
+    """Which file of several, and the number in the plan of its first muon."""
+
+    number: int
+    of: int
+    first_muon: int
+
+
+class TargetStart(TypedDict):
+    """Where the target starts in the file's z."""
+
+    value: float
+    unit: str
+
+
+class ClustersFacts(TypedDict):
+    """How many clusters a file has, and the hash of their hashes."""
+
+    number: int
+    xxh3: str
+
+
+class MergedFacts(TypedDict):
+    """Of how many files one was merged, and how the first of these was made."""
+
+    files: int
+    first_command: str
+
+
+class ProducedFacts(TypedDict):
+    """What a file of `shipgen produce` or `shipgen merge` says of itself; the units are in it, cut: GeV."""
+
+    kind: str
+    command: str
+    bundle: BundleFacts
+    selection: NotRequired[dict[str, Any] | None]
+    seed: int
+    exact: bool
+    expected: float
+    plan: PlanFacts
+    shard: NotRequired[ShardFacts | None]
+    file: PlaceFacts
+    muons: int
+    counts: dict[str, int]
+    pot: float
+    weight: float
+    sum_of_weights: float
+    weight_meaning: str
+    layout: str
+    units: dict[str, str]
+    target_start: TargetStart
+    beam: str
+    energy_cut: float
+    device: str
+    versions: dict[str, str]
+    clusters: NotRequired[ClustersFacts]
+    merged: NotRequired[MergedFacts]
+
+
+def file_summary(pot: float, energy_cut: float) -> FileSummary:
+    """Return the summary of so many protons on target, and of a cut in GeV."""
+    return {"PoT": pot, "EnergyCut": energy_cut, "prodSite": "shipgen"}
+
+
+def bundle_facts(bundle: Bundle) -> BundleFacts:
+    """Return which bundle it is."""
+    return {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256}
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -54,11 +153,6 @@ def cycles(file: Any, name: str) -> list[str]:
 def read_objects(file: Any, name: str) -> list[dict[str, Any] | None]:
     """Return the JSON objects of all cycles of `name`, ``None`` for what is no JSON object."""
     return [parse_object(str(file[key])) for key in cycles(file, name)]
-
-
-def read_object(file: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return the JSON object called `name` of an open uproot file (its last cycle), ``None`` without one."""
-    return parse_object(str(file[name])) if name in file else None
 
 
 def parse_object(text: str) -> dict[str, Any] | None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: What it is called in a folder of unfinished work.
+JOURNAL = "journal"
+
+
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """A cluster that was written, or a file that was completed.
@@ -103,6 +107,11 @@ def read_journal(path: Path, key: Mapping[str, Any] | None) -> list[JournalEntry
         except (ValueError, KeyError, TypeError):
             break
     return entries
+
+
+def kept_muons(folder: Path) -> int:
+    """Return the muons that the journal in a folder of unfinished work names, of whatever key."""
+    return sum(entry.stored.rows for entry in read_journal(folder / JOURNAL, None) if entry.stored)
 
 
 def _head(key: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from shipgen.files.layouts import Layout
 
@@ -64,6 +64,13 @@ class Stored:
     def end(self) -> int:
         """The first byte behind it."""
         return self.start + self.length
+
+
+def content_hash(stored: Iterable[Stored]) -> str:
+    """Return the hash (XXH3, 64 bits) of a file's clusters, made of their own in order."""
+    import xxhash
+
+    return str(xxhash.xxh3_64_hexdigest("".join(one.check for one in stored).encode()))
 
 
 class ClusterStorage(Protocol):

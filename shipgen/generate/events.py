@@ -21,7 +21,7 @@ from shipgen.generate.plan import LARGEST, Plan
 from shipgen.generate.selection import EVERYTHING
 from shipgen.generate.streams import EVENTS, draw_seed, stream
 from shipgen.muons.categories import CATEGORY_NAMES, MUON_MASS
-from shipgen.provenance import versions
+from shipgen.provenance import bundle_facts, file_summary, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shipgen.generate.selection import Selection
     from shipgen.muons.batch import Batch
     from shipgen.muons.columns import Float64
+    from shipgen.provenance import FileSummary
 
 #: Muons, and events, that are handed over together.
 _BLOCK = 4096
@@ -217,16 +218,16 @@ class MuonEvents:
         drawn = self._drawn + (int(self._places[here - 1]) + 1 if here else 0)
         return drawn / self.rate
 
-    def file_summary(self) -> dict[str, Any]:
+    def file_summary(self) -> FileSummary:
         """Return the keys of FairShip's ``FileSummary`` for the events read so far."""
-        return {"PoT": self.pot, "EnergyCut": self.energy_cut, "prodSite": "shipgen"}
+        return file_summary(self.pot, self.energy_cut)
 
     def provenance(self) -> dict[str, Any]:
         """Return what it takes to make the events read so far again, and what they stand for."""
         bundle = self.bundle
         return {
             "kind": "muon source",
-            "bundle": {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256},
+            "bundle": bundle_facts(bundle),
             "seed": self.seed,
             "muons_per_event": self._size,
             "pot_per_event": self._pot,

@@ -22,8 +22,8 @@ from shipgen.generate.shards import Shard
 from shipgen.generate.streams import draw_seed
 from shipgen.production.dask_cluster import as_completed, connect
 from shipgen.production.manifest import Manifest
+from shipgen.production.order import Order
 from shipgen.production.preflight import check_stale, earlier_seed
-from shipgen.production.produce import plan_files
 from shipgen.production.produced_file import ProducedFile
 from shipgen.production.request import carry_out
 from shipgen.progress import progress
@@ -235,7 +235,8 @@ def _check_outputs(request: Request, generator: MuonGenerator, tasks: list[Shard
         location = task.request.location
         if isinstance(location, str):
             continue
-        files = plan_files(generator, location, request.max_per_file, task.request.shard)
+        shard = task.request.shard
+        files = Order.of(generator, location, max_per_file=request.max_per_file, shard=shard).files
         check_stale(files)
         if request.force:
             discard_work(location)

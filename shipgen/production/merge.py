@@ -10,10 +10,10 @@ from shipgen.errors import InputError
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
 from shipgen.files.outputs import check_output, complete_file, write_json
+from shipgen.files.root_storage import content_hash
 from shipgen.files.rootfile import is_remote
 from shipgen.files.tree_writer import parse_compression
 from shipgen.production.manifest import Manifest
-from shipgen.production.output_files import content_hash
 from shipgen.progress import progress
 
 if TYPE_CHECKING:

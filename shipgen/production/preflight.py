@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.files.journal import kept_muons
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import check_idle, check_output, unfinished
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.tree_writer import parse_compression
-from shipgen.production.output_files import kept_muons, numbered
+from shipgen.production.file_names import numbered
+from shipgen.production.order import WORK
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
@@ -20,10 +22,7 @@ if TYPE_CHECKING:
 
     from shipgen.files.layouts import Layout
     from shipgen.files.rootfile import Location
-    from shipgen.production.output_files import Files
-
-#: What unfinished work of this kind is called; its number goes up when the same command makes other muons.
-WORK = "production 1"
+    from shipgen.production.file_names import Files
 
 #: Bytes that the six features and the code of a muon take compressed, measured (21 and 25) and a tenth more.
 _COMPRESSED = {"lz4": 28}

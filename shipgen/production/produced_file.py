@@ -13,10 +13,9 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.clusters import BranchBlock, Cluster
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS, PROVENANCE_KEY
-from shipgen.files.root_storage import Baskets, Pages, Stored
+from shipgen.files.root_storage import Baskets, Pages, Stored, content_hash
 from shipgen.files.rootfile import open_root, readable
 from shipgen.generate.shards import Shard
-from shipgen.production.output_files import content_hash
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:

@@ -16,8 +16,15 @@ from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.selection import EVERYTHING, Selection
 from shipgen.muons.columns import CHUNK_SIZE
-from shipgen.production.preflight import check_request, check_space, earlier_seed, read_provenance
-from shipgen.production.produce import find_complete, plan_files, produce
+from shipgen.production.order import Order
+from shipgen.production.preflight import (
+    check_request,
+    check_space,
+    check_stale,
+    earlier_seed,
+    read_provenance,
+)
+from shipgen.production.produce import find_complete, fulfil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,28 +130,24 @@ def carry_out(request: Request, warn: Callable[[str], Any]) -> Made:
         if request.resume and request.seed is None:
             request = replace(request, seed=_earlier_seed(request, path))
         generator = request.generator()
-        layout, shard = OUTPUT_LAYOUTS[request.layout], request.shard
-        if generator.plan.total:
-            files = plan_files(generator, path, request.max_per_file, shard)
-            if request.resume and not request.force:
-                found = find_complete(generator, files, layout, shard, at)
-                if found:
-                    return _made(found, generator, at)
-            for number in range(len(files)):
-                if isinstance(location := at(files.name(number)), str):
-                    check_upload(location, force=request.force)
-            _warn(request, generator, path, files.total, warn)
-        report = produce(
+        order = Order.of(
             generator,
             path,
-            layout=layout,
+            layout=OUTPUT_LAYOUTS[request.layout],
             compression=request.compression,
             max_per_file=request.max_per_file,
-            shard=shard,
+            shard=request.shard,
             force=request.force,
-            resume=request.resume,
             command=request.command,
         )
+        if request.resume and not request.force and (found := find_complete(order, at)):
+            return _made(found, generator, at)
+        for number in range(len(order.files)):
+            if isinstance(location := at(order.files.name(number)), str):
+                check_upload(location, force=request.force)
+        _warn(request, generator, path, order.files.total, warn)
+        check_stale(order.files)
+        report = fulfil(order, resume=request.resume)
         made = _made(report, generator, at)
         for file, location in zip(report.files, made.locations, strict=True):
             if isinstance(location, str):

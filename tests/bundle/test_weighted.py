@@ -22,7 +22,8 @@ from shipgen.generate.events import MuonEvents
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.streams import LATENT, stream
 from shipgen.muons.columns import CHUNK_SIZE
-from shipgen.production.produce import find_complete, plan_files, produce
+from shipgen.production.order import Order
+from shipgen.production.produce import find_complete, produce
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,8 +128,8 @@ def test_sums_survive_an_interruption(enhanced: Bundle, tmp_path: Path) -> None:
         total += sums[0]
     assert f"sum of weights {total:.9g}," in output
     generator = MuonGenerator(enhanced, n=8e5, seed=1)
-    files = plan_files(generator, tmp_path / "cut" / "out.root", 350_000, None)
-    found = find_complete(generator, files, OUTPUT_LAYOUTS["muonback"])
+    order = Order.of(generator, tmp_path / "cut" / "out.root", max_per_file=350_000)
+    found = find_complete(order)
     assert found is not None
     assert found.weight == pytest.approx(total, rel=1e-12)
 

@@ -16,7 +16,7 @@ from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.selection import EVERYTHING, Selection
 from shipgen.muons.categories import CATEGORIES, CATEGORY_NAMES
 from shipgen.production.produce import produce
-from shipgen.provenance import read_object
+from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,7 +206,7 @@ def test_options_of_produce(
     done = shipgen(*common, *chosen)
     assert done.returncode == 0, done.stderr
     with uproot.open(tmp_path / "m.root") as file:
-        facts = read_object(file, "shipgen")
+        facts = read_objects(file, "shipgen")[-1]
         muons = file["pythia8-Geant4"].arrays(["id", "w"], library="np")
     assert facts is not None
     assert facts["selection"] == {

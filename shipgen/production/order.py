@@ -1,0 +1,172 @@
+"""An order: whose muons go to which files, and how. All that the files say of themselves follows from it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from shipgen.errors import InputError
+from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
+from shipgen.files.root_storage import content_hash
+from shipgen.files.tree_writer import DEFAULT_COMPRESSION
+from shipgen.muons.categories import FEATURE_UNITS
+from shipgen.production.file_names import Files
+from shipgen.provenance import bundle_facts, file_summary, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from shipgen.files.layouts import Layout
+    from shipgen.files.root_storage import Stored
+    from shipgen.generate.generator import MuonGenerator
+    from shipgen.generate.shards import Shard
+    from shipgen.provenance import ProducedFacts, TargetStart
+
+#: What unfinished work of this kind is called; its number goes up when the same command makes other muons.
+WORK = "production 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What goes where.
+
+    Attributes
+    ----------
+    generator : MuonGenerator
+        Bundle and plan.
+    files : Files
+        Names and sizes.
+    layout : Layout
+        Tree and branches.
+    compression : str
+        As for `shipgen.files.tree_writer.parse_compression`.
+    shard : Shard, optional
+        The part of the plan that is made.
+    force : bool
+        Replace existing files.
+    command : str
+        The command line, for the provenance.
+    """
+
+    generator: MuonGenerator
+    files: Files
+    layout: Layout
+    compression: str
+    shard: Shard | None
+    force: bool
+    command: str
+
+    @classmethod
+    def of(
+        cls,
+        generator: MuonGenerator,
+        path: Path,
+        *,
+        layout: Layout = MUONBACK,
+        compression: str = DEFAULT_COMPRESSION,
+        max_per_file: int | None = None,
+        shard: Shard | None = None,
+        force: bool = False,
+        command: str = "",
+    ) -> Self:
+        """Return the order of all muons of `generator`, or of a shard of them; as for `produce`.
+
+        Raises
+        ------
+        InputError
+            There is no muon, or there are fewer than shards.
+        """
+        plan = generator.plan
+        if not plan.total:
+            raise InputError(
+                f"the Poisson draw around {plan.expected:g} gave no muon: ask for more, or for an exact "
+                "number (--exact)"
+            )
+        first, stop = shard.muons(plan.total) if shard else (0, plan.total)
+        files = Files(path, stop - first, max_per_file, first)
+        return cls(generator, files, layout, compression, shard, force, command)
+
+    def key(self) -> dict[str, Any]:
+        """Return all that the bytes of an unfinished production depend on."""
+        generator, plan = self.generator, self.generator.plan
+        return {
+            "work": WORK,
+            "bundle": generator.bundle.sha256,
+            "seed": plan.seed,
+            "pot": plan.pot,
+            "exact": plan.exact,
+            "layout": self.layout.name,
+            "compression": self.compression,
+            "max_per_file": self.files.most,
+            **({"shard": str(self.shard)} if self.shard else {}),
+            # What is not as the bundle has it, if anything.
+            **({"selection": chosen} if (chosen := generator.selection.to_json()) else {}),
+            "device": generator.device,
+            # With others the muons may differ, if only in their last bits.
+            **{name: number for name, number in versions("numpy", "onnxruntime").items() if name != "python"},
+        }
+
+    def objects(self, file: int, counts: tuple[int, ...], stored: Sequence[Stored]) -> dict[str, str]:
+        """Return the objects to store in file number `file`, which has `counts` muons of each category."""
+        plan, bundle = self.generator.plan, self.generator.bundle
+        facts = self.provenance(file, counts)
+        if self.generator.weighted:
+            facts["sum_of_weights"] = math.fsum(one.weight or 0 for one in stored)
+        facts["clusters"] = {"number": len(stored), "xxh3": content_hash(stored)}
+        summary = file_summary(plan.pot * (self.files.rows(file) / plan.total), bundle.energy_cut)
+        contents = {FILE_SUMMARY_KEY: summary, PROVENANCE_KEY: facts}
+        return {name: json.dumps(content, allow_nan=False) for name, content in contents.items()}
+
+    def provenance(self, file: int, counts: tuple[int, ...]) -> ProducedFacts:
+        """Return all that is needed to make a file again and to know what its columns mean.
+
+        The POT of a part of a production is in proportion to its muons, so that the parts' add up.
+        """
+        bundle, plan, muons = self.generator.bundle, self.generator.plan, self.files.rows(file)
+        shard, names = self.shard, [entry.category.name for entry in bundle.entries]
+        facts: ProducedFacts = {
+            "kind": KIND_PRODUCED,
+            "command": self.command,
+            "bundle": bundle_facts(bundle),
+            "selection": self.generator.selection.to_json() or None,
+            "seed": plan.seed,
+            "exact": plan.exact,
+            "expected": plan.expected,
+            "plan": {"muons": plan.total, "pot": plan.pot},
+            "shard": {"number": shard.number, "of": shard.of} if shard else None,
+            "file": {"number": file, "of": len(self.files), "first_muon": self.files.place(file)},
+            "muons": muons,
+            "counts": dict(zip(names, counts, strict=True)),
+            "pot": plan.pot * muons / plan.total,
+            "weight": plan.weight,
+            "sum_of_weights": self.weight(muons),
+            "weight_meaning": "expected sum of weights = muons for `pot` protons on target",
+            "layout": self.layout.name,
+            "units": self.layout.units(),
+            "target_start": self._target_start(),
+            "beam": str(self.generator.selection.beam),
+            "energy_cut": bundle.energy_cut,
+            "device": self.generator.device,
+            "versions": versions("shipgen", "numpy", "onnxruntime", "uproot"),
+        }
+        # What is not stated is not there.
+        if facts["selection"] is None:
+            del facts["selection"]
+        if facts["shard"] is None:
+            del facts["shard"]
+        return facts
+
+    def weight(self, muons: int) -> float:
+        """Return the sum of so many equal weights as they are stored."""
+        return muons * float(np.float32(self.generator.plan.weight))
+
+    def _target_start(self) -> TargetStart:
+        for branch in self.layout.branches:
+            if branch.target_start is not None:
+                return {"value": branch.target_start, "unit": branch.unit}
+        return {"value": self.generator.bundle.target_start, "unit": FEATURE_UNITS["z"]}
