@@ -171,18 +171,25 @@ def _convert(branch: Branch, column: Array, target_start: float) -> Array:
     return np.ascontiguousarray(column, dtype=branch.dtype)
 
 
+def _positions(
+    dtype: str = "f4", unit: str = "cm", scale: float = 1.0, target_start: float | None = None
+) -> tuple[Branch, ...]:
+    x, y, z = (Branch(name, name, dtype, unit, scale) for name in "xyz")
+    return x, y, replace(z, target_start=target_start)
+
+
+def _momenta(dtype: str = "f4") -> tuple[Branch, ...]:
+    return tuple(Branch(name, name, dtype, "GeV") for name in ("px", "py", "pz"))
+
+
 #: What `shipgen simulate` writes and `shipgen prepare` reads: weighted muons, per proton on target.
 TRAINING = Layout(
     name="training",
     tree="muons",
     branches=(
         Branch("pdg", "pdg", "i4"),
-        Branch("x", "x", unit="cm"),
-        Branch("y", "y", unit="cm"),
-        Branch("z", "z", unit="cm"),
-        Branch("px", "px", unit="GeV"),
-        Branch("py", "py", unit="GeV"),
-        Branch("pz", "pz", unit="GeV"),
+        *_positions(),
+        *_momenta(),
         Branch("weight", "weight", "f8", "muons per POT"),
         Branch("parent", "parent", "i4"),
         Branch("process", "process", "i4"),
@@ -200,12 +207,8 @@ MUONBACK = Layout(
         Branch("pythiaid", "pdg"),
         Branch("ecut", "energy_cut", unit="GeV"),
         Branch("w", "weight"),
-        Branch("x", "x", unit="m", scale=0.01),
-        Branch("y", "y", unit="m", scale=0.01),
-        Branch("z", "z", unit="m", scale=0.01, target_start=-70.845),
-        Branch("px", "px", unit="GeV"),
-        Branch("py", "py", unit="GeV"),
-        Branch("pz", "pz", unit="GeV"),
+        *_positions(unit="m", scale=0.01, target_start=-70.845),
+        *_momenta(),
     ),
     # The reader takes ``parentid`` as the weight of an untracked mother: 0 keeps it out of every sum.
     defaults={"parent": 0.0},
@@ -226,12 +229,8 @@ TTREE = Layout(
     name="ttree",
     tree="converted_ntuple",
     branches=(
-        Branch("px", "px", "f8", unit="GeV"),
-        Branch("py", "py", "f8", unit="GeV"),
-        Branch("pz", "pz", "f8", unit="GeV"),
-        Branch("x", "x", "f8", unit="cm"),
-        Branch("y", "y", "f8", unit="cm"),
-        Branch("z", "z", "f8", unit="cm", target_start=0.0),
+        *_momenta("f8"),
+        *_positions("f8", target_start=0.0),
         Branch("w", "weight", "f8"),
         Branch("id", "pdg", "i4"),
     ),
@@ -245,12 +244,8 @@ RNTUPLE = Layout(
     branches=(
         Branch("pdg", "pdg", "i4"),
         Branch("weight", "weight"),
-        Branch("x", "x", "f8", unit="cm"),
-        Branch("y", "y", "f8", unit="cm"),
-        Branch("z", "z", "f8", unit="cm", target_start=0.0),
-        Branch("px", "px", unit="GeV"),
-        Branch("py", "py", unit="GeV"),
-        Branch("pz", "pz", unit="GeV"),
+        *_positions("f8", target_start=0.0),
+        *_momenta(),
     ),
     rntuple=True,
 )
@@ -260,12 +255,8 @@ ARRAYS = Layout(
     name="arrays",
     tree="",
     branches=(
-        Branch("px", "px", unit="GeV"),
-        Branch("py", "py", unit="GeV"),
-        Branch("pz", "pz", unit="GeV"),
-        Branch("x", "x", "f8", unit="cm"),
-        Branch("y", "y", "f8", unit="cm"),
-        Branch("z", "z", "f8", unit="cm", target_start=0.0),
+        *_momenta(),
+        *_positions("f8", target_start=0.0),
         Branch("pdg", "pdg", "i4"),
         Branch("w", "weight"),
     ),

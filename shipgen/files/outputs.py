@@ -146,6 +146,10 @@ def complete_folder(path: Path, *, index: str, force: bool = False) -> Iterator[
         with _locked(_beside(final, ".lock"), path):
             try:
                 shutil.rmtree(part, ignore_errors=True)
+                if old.exists() and not final.exists():
+                    # Left by a run that was killed between giving away the name and giving it anew.
+                    old.replace(final)
+                    check_output(path, force=force, index=index)
                 part.mkdir()
                 yield part
                 if final.exists():
@@ -166,8 +170,13 @@ def complete_folder(path: Path, *, index: str, force: bool = False) -> Iterator[
 
 
 def unfinished(output: Path) -> dict[str, Any] | None:
-    """Return the key of the work that an earlier run left for `output`, ``None`` when there is none."""
-    index = _beside(output.resolve(), ".work") / _WORK_INDEX
+    """Return the key of the work that an earlier run left for `output`, ``None`` when there is none.
+
+    What a run left that was killed while it removed its work is removed.
+    """
+    folder = _beside(output.resolve(), ".work")
+    shutil.rmtree(_beside(folder, ".old"), ignore_errors=True)
+    index = folder / _WORK_INDEX
     return read_json(index) if index.is_file() else None
 
 

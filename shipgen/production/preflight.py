@@ -39,8 +39,9 @@ def check_request(
     parse_compression(compression)
     if max_per_file is not None and max_per_file < 1:
         raise InputError(f"max_per_file = {max_per_file} is not above zero")
+    left = unfinished(path)
     check_output(path, force=force or resume or max_per_file is not None)
-    if unfinished(path) is not None:
+    if left is not None:
         check_idle(path)
         if not (resume or force):
             raise InputError(f"{path} was begun and not completed: --resume goes on, --force begins anew")

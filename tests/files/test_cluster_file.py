@@ -8,14 +8,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import cramjam
 import numpy as np
 import pytest
 import uproot
+import zstandard
 
 from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.journal import Entry, Journal, read_journal
+from shipgen.files.journal import Journal, JournalEntry, read_journal
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.root_storage import Stored
 from shipgen.files.tree_writer import parse_compression
@@ -115,7 +115,7 @@ def test_zstd_blocks_are_as_uproots(level: int) -> None:
         theirs = compress(values.view(np.uint8), compression)
         assert len(block) == pytest.approx(len(theirs), rel=0.01)
         assert block.head[:3] == bytes(theirs[:3])
-        content = cramjam.zstd.decompress(block.data)
+        content = zstandard.decompress(block.data)
         np.testing.assert_array_equal(np.frombuffer(content, ">f4"), values)
         assert (int.from_bytes(block.head[3:6], "little"), int.from_bytes(block.head[6:], "little")) == (
             len(block.data),
@@ -217,9 +217,9 @@ def test_clusters_do_not_share_the_callers_memory(layout: Layout, compression: s
 
 
 ENTRIES = [
-    Entry(0, Stored(8192, 100, 10, (20, 30), "0f"), (3, 7)),
-    Entry(0),
-    Entry(1, Stored(8192, 90, 9, (20, 20), "f0"), (9, 0)),
+    JournalEntry(0, Stored(8192, 100, 10, (20, 30), "0f"), (3, 7)),
+    JournalEntry(0),
+    JournalEntry(1, Stored(8192, 90, 9, (20, 20), "f0"), (9, 0)),
 ]
 
 KEY = {"work": "production", "seed": 1}

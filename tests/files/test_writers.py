@@ -9,6 +9,7 @@ import uproot
 
 from shipgen.errors import InputError, OutputError
 from shipgen.files.layouts import MUONBACK, TRAINING
+from shipgen.files.outputs import complete_folder
 from shipgen.files.tree_writer import RootWriter, parse_compression
 
 if TYPE_CHECKING:
@@ -127,3 +128,21 @@ def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_whose_replacement_was_killed_is_there_again(tmp_path: Path) -> None:
+    """Between the two renames nothing has the name; what is there already is never lost."""
+    path, old = tmp_path / "folder", tmp_path / "folder.old"
+    old.mkdir()
+    (old / "index.json").write_text("{}")
+    with pytest.raises(InputError, match="--force"), complete_folder(path, index="index.json"):
+        raise AssertionError
+    assert (path / "index.json").is_file()
+    old.mkdir()
+    with pytest.raises(RuntimeError), complete_folder(path, index="index.json", force=True):
+        raise RuntimeError
+    assert (path / "index.json").is_file()
+    with complete_folder(path, index="index.json", force=True) as part:
+        (part / "index.json").write_text("[]")
+    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
+    assert (path / "index.json").read_text() == "[]"

@@ -174,6 +174,24 @@ def test_killed_and_resumed(bundle: Bundle, tmp_path: Path, workers: int, layout
             np.testing.assert_array_equal(columns[0][name].to_numpy(), columns[1][name].to_numpy())
 
 
+@pytest.mark.parametrize("options", [(), ("--resume",), ("--force",)])
+def test_what_a_kill_left_of_the_work_goes_with_the_next_run(
+    inside: Run, bundle: Bundle, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """A run that is killed while it removes its folder has given the file its name already."""
+    request = ("produce", "--n", 1000, "--seed", 1, "-o", "out.root", "--bundle", bundle.path)
+    assert inside(*request).returncode == 0
+    before = (tmp_path / "out.root").read_bytes()
+    old = tmp_path / "out.root.work.old"
+    old.mkdir()
+    (old / "journal").write_text("half")
+    done = inside(*request, *options)
+    assert done.returncode == (0 if options else 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.root"]
+    if "--force" not in options:
+        assert (tmp_path / "out.root").read_bytes() == before
+
+
 def test_work_of_an_unknown_production_is_not_used(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
     """Without its key the clusters on disk could be of any seed; the journal knows of which."""
     killed(bundle, tmp_path, 2, "--n", "8e5")
