@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict
 
 from shipgen.errors import InputError
 from shipgen.files.outputs import read_json
@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from shipgen.files.rootfile import Location
+    from shipgen.provenance import ClustersFacts, PlanFacts, ProducedFacts
+
+
+class ManifestEntry(TypedDict):
+    """What a manifest says of one file."""
+
+    file: str
+    shard: NotRequired[str]
+    first_muon: int
+    muons: int
+    counts: dict[str, int]
+    sum_of_weights: float
+    pot: float
+    bytes: int
+    clusters: ClustersFacts
+
 
 FORMAT = "shipgen-manifest"
 FORMAT_VERSION = 1
@@ -97,10 +113,9 @@ class Manifest:
         return cls.of(files)
 
     @property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> PlanFacts:
         """Muons and POT of all files."""
-        plan: dict[str, Any] = self.files[0].facts["plan"]
-        return plan
+        return self.files[0].facts["plan"]
 
     def counts(self) -> dict[str, int]:
         """Return the muons of each category."""
@@ -115,7 +130,7 @@ class Manifest:
 
     def to_json(self, folder: Path) -> dict[str, Any]:
         """Return the content of a manifest that lies in `folder`, which files are named relative to."""
-        facts, tree = self.files[0].facts, self.files[0].layout.tree
+        facts, tree = dict(self.files[0].facts), self.files[0].layout.tree
         alike = (
             *("bundle", "selection", "seed", "exact", "expected", "weight", "layout", "units"),
             "target_start",
@@ -143,13 +158,13 @@ def _absolute(location: Location) -> str:
     return str(location) if is_remote(location) else str(Path(location).absolute())
 
 
-def _entry(file: ProducedFile, folder: Path) -> dict[str, Any]:
+def _entry(file: ProducedFile, folder: Path) -> ManifestEntry:
     """Return what a manifest says of one file."""
     remote = is_remote(file.location)
     name = str(file.location) if remote else os.path.relpath(file.location, folder)
-    return {
+    entry: ManifestEntry = {
         "file": name,
-        **({"shard": str(file.shard)} if file.shard else {}),
+        "shard": str(file.shard),
         "first_muon": file.first,
         "muons": file.muons,
         "counts": file.facts["counts"],
@@ -158,6 +173,9 @@ def _entry(file: ProducedFile, folder: Path) -> dict[str, Any]:
         "bytes": file.size,
         "clusters": file.facts["clusters"],
     }
+    if file.shard is None:
+        del entry["shard"]
+    return entry
 
 
 def _named(manifest: Path) -> list[ProducedFile]:
@@ -186,7 +204,7 @@ def _lines(path: Path) -> list[Location]:
     return [line if is_remote(line) else Path(line) for line in map(str.strip, lines) if line]
 
 
-def _look_up(facts: dict[str, Any], place: tuple[str, ...]) -> Any:
+def _look_up(facts: ProducedFacts, place: tuple[str, ...]) -> Any:
     found: Any = facts
     for name in place:
         found = found.get(name) if isinstance(found, dict) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
 from shipgen.files.cluster_file import ClusterFile
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from shipgen.files.root_storage import Stored
     from shipgen.files.rootfile import Location
+    from shipgen.provenance import ProducedFacts
 
 #: Endings of lists: a manifest, or a path a line.
 _MANIFEST, _LINES = ".json", ".txt"
@@ -125,9 +126,8 @@ def _option(compression: str) -> str:
 def _objects(manifest: Manifest, stored: Sequence[Stored], command: str) -> dict[str, str]:
     """Return the objects of the merged file: what a single run says, and of how many files it was merged."""
     first = manifest.files[0]
-    kept = {name: value for name, value in first.facts.items() if name != "shard"}
-    facts: dict[str, Any] = {
-        **kept,
+    facts: ProducedFacts = {
+        **first.facts,
         "command": command,
         "file": {"number": 0, "of": 1, "first_muon": 0},
         "muons": manifest.plan["muons"],
@@ -137,6 +137,7 @@ def _objects(manifest: Manifest, stored: Sequence[Stored], command: str) -> dict
         "clusters": {"number": len(stored), "xxh3": content_hash(stored)},
         "merged": {"files": len(manifest.files), "first_command": first.facts["command"]},
     }
+    facts.pop("shard", None)
     summary = {**first.summary, "PoT": manifest.plan["pot"]}
     return {
         FILE_SUMMARY_KEY: json.dumps(summary, allow_nan=False),

@@ -6,7 +6,7 @@ Clusters are read as they were stored, compressed: that is as fast as the disk, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shipgen.files.layouts import Layout
     from shipgen.files.rootfile import Location
     from shipgen.muons.columns import Int64
+    from shipgen.provenance import FileSummary, ProducedFacts
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class ProducedFile:
     ----------
     location : Path or str
         The file or its URL.
-    facts, summary : dict
+    facts, summary : mapping
         What it says of itself, and FairShip's part of that.
     layout : Layout
         Tree and branches.
@@ -45,8 +46,8 @@ class ProducedFile:
     """
 
     location: Location
-    facts: dict[str, Any]
-    summary: dict[str, Any]
+    facts: ProducedFacts
+    summary: FileSummary
     layout: Layout
     compression: str
     size: int
@@ -65,12 +66,12 @@ class ProducedFile:
             if len(found) != 1 or not found[0] or found[0].get("kind") != KIND_PRODUCED:
                 what = "merged by another program" if len(found) > 1 else "not made by `shipgen produce`"
                 raise InputError(f"{location} is {what}: give files as `shipgen produce` wrote them")
-            facts = found[0]
+            facts = cast("ProducedFacts", found[0])
             layout = OUTPUT_LAYOUTS.get(str(facts.get("layout")))
             if layout is None or "converted_from" in facts or not {"plan", "clusters"} <= set(facts):
                 why = "converted" if "converted_from" in facts else "from another version of shipgen"
                 raise InputError(f"{location} is {why}: give files as this `shipgen produce` wrote them")
-            summary = (read_objects(file, FILE_SUMMARY_KEY) or [None])[0] or {}
+            summary = cast("FileSummary", (read_objects(file, FILE_SUMMARY_KEY) or [None])[0] or {})
             entries, size = int(file[layout.tree].num_entries), int(file.file.source.num_bytes)
             if entries != facts["muons"]:
                 raise InputError(f"{location} has {entries:,} of its {facts['muons']:,} muons: make it again")
