@@ -34,10 +34,10 @@ def describe_file(path: Path) -> Iterator[str]:
         It is damaged or none of these.
     """
     # Reading arrays needs more modules than most want.
-    from shipgen.files.arrays import MAGIC
+    from shipgen.files.arrays.kinds import kind_of
 
-    with readable(path), path.open("rb") as file:
-        kind = MAGIC.get(file.read(4))
+    with readable(path):
+        kind = kind_of(path)
     if kind is None:
         yield from _root(path)
         return

@@ -8,51 +8,32 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
-from shipgen.files.arrays import ARRAY_LAYOUTS, MAGIC, open_arrays, write_arrays
+from shipgen.files.arrays.choose import LAYOUTS, RENAMED, choose_layout, layout_facts, stated_layout
+from shipgen.files.arrays.kinds import kind_of
+from shipgen.files.arrays.sources import RootSource, open_source
+from shipgen.files.arrays.write import array_writer
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS, PROVENANCE_KEY, RNTUPLE
+from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, PROVENANCE_KEY, SHIELD
 from shipgen.files.outputs import complete_file
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION, parse_compression
-from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
-    from shipgen.files.arrays import FieldSource
+    from shipgen.files.arrays.sources import FieldSource
     from shipgen.files.layouts import Layout
-    from shipgen.muons.columns import Array, Float64
+    from shipgen.muons.columns import Float64
 
-#: What `convert` reads and writes, by name.
-CONVERSIONS = {**OUTPUT_LAYOUTS, **ARRAY_LAYOUTS}
-
-#: Those whose fields nobody finds by a fixed name.
-_RENAMED = (RNTUPLE.name, *ARRAY_LAYOUTS)
-
-
-class _Root:
-    """Muons in a ROOT file."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def objects(self, name: str) -> list[dict[str, Any] | None]:
-        return read_objects(self._file, name)
-
-    def rows(self, layout: Layout) -> int:
-        return int(self._file[layout.tree].num_entries)
-
-    def pieces(self, layout: Layout, names: Sequence[str]) -> Iterator[dict[str, Array]]:
-        tree = self._file[layout.tree]
-        for start in range(0, tree.num_entries, CHUNK_SIZE):
-            stop = min(start + CHUNK_SIZE, tree.num_entries)
-            yield tree.arrays(list(names), entry_start=start, entry_stop=stop, library="np")
+#: What `convert` reads and writes, by name; the layout `SHIELD` is one of several kinds of files.
+CONVERSIONS = {name: layout for name, layout in LAYOUTS.items() if layout is not SHIELD}
 
 
 class MuonFile:
@@ -68,41 +49,54 @@ class MuonFile:
         What the file says of itself.
     """
 
-    def __init__(self, path: Path, table: FieldSource) -> None:
-        with readable(path):
-            found, summaries = table.objects(PROVENANCE_KEY), table.objects(FILE_SUMMARY_KEY)
-        if len(found) != 1 or not found[0] or found[0].get("kind") != KIND_PRODUCED:
-            what = "merged of several files" if len(found) > 1 else "not made by `shipgen produce`"
-            raise InputError(f"{path} is {what}: give a file of `shipgen produce` or `shipgen merge`")
-        self.provenance = found[0]
-        name = self.provenance.get("layout")
-        if name not in CONVERSIONS:
-            raise InputError(f"{path} has the layout {name!r}: this shipgen knows {', '.join(CONVERSIONS)}")
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        objects: tuple[list[dict[str, Any] | None], list[dict[str, Any] | None]],
+        source: FieldSource,
+    ) -> None:
+        found, summaries = objects
+        self.provenance = check_produced(path, found)
         self.summary = (summaries or [None])[0] or {}
-        self._path, self._table = path, table
+        self._path, self._source = path, source
         with readable(path):
             self.energy_cut = float(self.provenance["energy_cut"])
-            self.layout = CONVERSIONS[name].renamed(self.provenance.get("names", {}))
-            self._rows = table.rows(self.layout)
-        if self._rows != self.provenance.get("muons"):
+            self.layout = _layout(path, self.provenance, kind)
+        if len(self) != self.provenance.get("muons"):
             raise InputError(
-                f"{path} has {self._rows} muons and says it has {self.provenance.get('muons')}: get it again"
+                f"{path} has {len(self)} muons and says it has {self.provenance.get('muons')}: get it again"
             )
 
     def __len__(self) -> int:
-        return self._rows
+        return self._source.rows
 
     def columns(self, names: Sequence[str]) -> Iterator[dict[str, Float64]]:
         """Yield the columns called `names` in pieces: float64, cm, GeV, z = 0 where the target starts."""
         wanted = {
             branch.column: branch.name for branch in reversed(self.layout.branches) if branch.column in names
         }
-        pieces = self._table.pieces(self.layout, list(wanted.values()))
+        pieces = self._source.pieces(list(wanted.values()))
         while True:
             with readable(self._path):
                 if (piece := next(pieces, None)) is None:
                     return
             yield self.layout.columns(piece)
+
+
+def check_produced(path: Path, found: list[dict[str, Any] | None]) -> dict[str, Any]:
+    """Return the provenance in `found`, all that a file has; raise `InputError` unless it is one of ours."""
+    if len(found) != 1 or not found[0] or found[0].get("kind") != KIND_PRODUCED:
+        what = "merged of several files" if len(found) > 1 else "not made by `shipgen produce`"
+        raise InputError(f"{path} is {what}: give a file of `shipgen produce` or `shipgen merge`")
+    return found[0]
+
+
+def _layout(path: Path, facts: Mapping[str, Any], kind: str) -> Layout:
+    try:
+        return stated_layout(facts, kind)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from None
 
 
 @contextmanager
@@ -118,21 +112,27 @@ def open_muons(path: Path) -> Iterator[MuonFile]:
     """
     kind = None
     if path.is_file():
-        with readable(path), path.open("rb") as file:
-            kind = MAGIC.get(file.read(4))
+        with readable(path):
+            kind = kind_of(path)
     with ExitStack() as stack:
         if kind is None:
-            table: FieldSource = _Root(stack.enter_context(open_root(path)))
+            file = stack.enter_context(open_root(path))
+            with readable(path):
+                objects = (read_objects(file, PROVENANCE_KEY), read_objects(file, FILE_SUMMARY_KEY))
+            facts = check_produced(path, objects[0])
+            with readable(path):
+                source: FieldSource = RootSource(file, _layout(path, facts, "root").tree)
         else:
             with readable(path):
-                table = open_arrays(path, kind, stack)
-        yield MuonFile(path, table)
+                source = open_source(path, kind, stack)
+                objects = (source.objects(PROVENANCE_KEY), source.objects(FILE_SUMMARY_KEY))
+        yield MuonFile(path, kind or "root", objects, source)
 
 
 def convert(
     path: Path,
     output: Path,
-    layout: str,
+    layout: str | Layout,
     *,
     names: Mapping[str, str] | None = None,
     compression: str = DEFAULT_COMPRESSION,
@@ -146,8 +146,8 @@ def convert(
         A file of `shipgen produce` or of this, in any layout.
     output : Path
         It appears when it is complete.
-    layout : str
-        One of `CONVERSIONS`.
+    layout : str or Layout
+        One of `CONVERSIONS`, or of `shipgen.files.arrays.choose.choose_layout`.
     names : mapping of str to str, optional
         Other names for fields of the layout, where FairShip does not look for them.
     compression : str
@@ -164,34 +164,29 @@ def convert(
     OutputError
         Writing failed.
     """
-    if layout not in CONVERSIONS:
-        raise InputError(f"no layout {layout!r}: choose from {', '.join(CONVERSIONS)}")
-    if names and layout not in _RENAMED:
+    if isinstance(layout, str):
+        layout = CONVERSIONS.get(layout) or choose_layout(output.name, layout)
+    if names and layout.name not in RENAMED:
         raise InputError(
-            f"FairShip finds the fields of layout {layout} by their names: choose {', '.join(_RENAMED)}"
+            f"FairShip finds the fields of layout {layout.name} by their names: choose {', '.join(RENAMED)}"
         )
     parse_compression(compression)
-    chosen = CONVERSIONS[layout].renamed(names or {})
+    chosen = layout.renamed(names or {})
     with open_muons(path) as muons, complete_file(output, force=force) as part:
         texts = _texts(muons, chosen, names or {})
-        if layout in ARRAY_LAYOUTS:
-            write_arrays(part, chosen, len(muons), muons.columns, texts)
-        else:
+        if chosen.kind == "root":
             _write_root(part, muons, chosen, compression, texts)
+        else:
+            _write_arrays(part, muons, chosen, texts)
         return len(muons)
 
 
 def _texts(muons: MuonFile, layout: Layout, names: Mapping[str, str]) -> dict[str, str]:
     """Return what a converted file says of itself, JSON by name."""
     # The hash of the clusters is that of the file as it was.
-    kept = {name: value for name, value in muons.provenance.items() if name not in ("clusters", "names")}
-    z = next(branch for branch in layout.branches if branch.target_start is not None)
-    changed = {
-        "layout": layout.name,
-        "units": layout.units(),
-        "target_start": {"value": z.target_start, "unit": z.unit},
-        "converted_from": muons.layout.name,
-    }
+    gone = ("clusters", "names", "frame", "columns")
+    kept = {name: value for name, value in muons.provenance.items() if name not in gone}
+    changed = {**layout_facts(layout), "converted_from": muons.layout.name}
     if names:
         changed["names"] = dict(names)
     objects = {FILE_SUMMARY_KEY: muons.summary, PROVENANCE_KEY: {**kept, **changed}}
@@ -206,4 +201,11 @@ def _write_root(
     with ClusterFile(part, layout, chosen) as file:
         for columns in muons.columns([branch.column for branch in layout.branches]):
             file.append(encode(columns))
+        file.finish(texts)
+
+
+def _write_arrays(part: Path, muons: MuonFile, layout: Layout, texts: Mapping[str, str]) -> None:
+    with array_writer(part, layout, len(muons)) as file:
+        for columns in muons.columns([branch.column for branch in layout.branches]):
+            file.append(layout.fill(columns, {}, 0.0))
         file.finish(texts)

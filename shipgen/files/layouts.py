@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.muons.frames import UNITS, frame_of, target_start_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +79,10 @@ class Layout:
         Constants for columns that a batch may lack.
     rntuple : bool
         Whether it is an RNTuple; TTrees are what FairShip reads.
+    kind : str
+        The kind of file: ``root``, or one of `shipgen.files.arrays.kinds.ENDINGS`.
+    table : str
+        Name of the one array of float64 whose rows are muons; ``""`` where each field is an array.
     """
 
     name: str
@@ -85,6 +90,8 @@ class Layout:
     branches: tuple[Branch, ...]
     defaults: Mapping[str, float] | None = None
     rntuple: bool = False
+    kind: str = "root"
+    table: str = ""
 
     def branch_types(self) -> dict[str, np.dtype[np.generic]]:
         """Return the tree's branches and their NumPy types, as uproot's ``mktree`` takes them."""
@@ -141,6 +148,34 @@ class Layout:
         branches = (replace(branch, name=new) for branch, new in zip(self.branches, found, strict=True))
         return replace(self, branches=tuple(branches))
 
+    def placed(self, unit: str | None = None, frame: str | float | None = None) -> Layout:
+        """Return the layout with lengths in another unit, and z in another frame.
+
+        Parameters
+        ----------
+        unit, frame : str or float, optional
+            As for `shipgen.muons.frames.target_start_in`; as the layout has them where not given.
+        """
+        z = self.z
+        unit = unit or z.unit
+        if frame is None and z.target_start is not None:
+            frame = frame_of(z.target_start, z.unit)
+            frame = z.target_start * UNITS[unit] / UNITS[z.unit] if frame is None else frame
+        start = target_start_in("target" if frame is None else frame, unit)
+        lengths = {"x": None, "y": None, "z": start}
+        branches = (
+            replace(branch, unit=unit, scale=UNITS[unit], target_start=lengths[branch.column])
+            if branch.column in lengths
+            else branch
+            for branch in self.branches
+        )
+        return replace(self, branches=tuple(branches))
+
+    @property
+    def z(self) -> Branch:
+        """The branch of z."""
+        return next(branch for branch in self.branches if branch.column == "z")
+
     def columns(self, stored: Columns) -> dict[str, Float64]:
         """Turn branches back into columns: float64, cm, GeV, z = 0 where the target starts.
 
@@ -167,6 +202,8 @@ def _convert(branch: Branch, column: Array, target_start: float) -> Array:
         shifted = (column.astype(np.float64) - target_start) * branch.scale + branch.target_start
         return shifted.astype(branch.dtype)
     if branch.scale != 1.0:
+        # In the wider type of the two.
+        column = column.astype(np.promote_types(column.dtype, branch.dtype), copy=False)
         column = column * np.asarray(branch.scale, column.dtype)
     return np.ascontiguousarray(column, dtype=branch.dtype)
 
@@ -262,5 +299,8 @@ ARRAYS = Layout(
     ),
 )
 
-#: The layouts `shipgen produce` can write.
+#: Those arrays as the codes have them: metres, z = 0 at the entrance of the muon shield.
+SHIELD = replace(ARRAYS, name="shield").placed("m", "shield").renamed({"w": "weight"})
+
+#: The layouts of ROOT files that `shipgen produce` can write.
 OUTPUT_LAYOUTS = {layout.name: layout for layout in (MUONBACK, MUONBACK_2019, TTREE, RNTUPLE)}

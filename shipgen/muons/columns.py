@@ -15,3 +15,6 @@ Columns = Mapping[str, npt.NDArray[np.generic]]
 
 #: Muons of a full chunk, the unit of all work on columns: one basket of 1 MiB a float32 branch.
 CHUNK_SIZE = 2**18
+
+#: The columns of a muon in a row, in the order in which the codes that optimise the muon shield take them.
+ROW = ("px", "py", "pz", "x", "y", "z", "pdg", "weight")

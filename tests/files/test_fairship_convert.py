@@ -17,12 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
-import shipgen.files.arrays
-import shipgen.files.convert
+import shipgen.files.arrays.sources
 from shipgen import MuonGenerator
 from shipgen.commands.convert import command
 from shipgen.errors import InputError, MissingExtraError
-from shipgen.files.arrays import ARRAY_LAYOUTS
+from shipgen.files.arrays.choose import ARRAY_LAYOUTS
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
 from shipgen.files.convert import CONVERSIONS, convert, open_muons
@@ -44,8 +43,7 @@ N = 5000
 @pytest.fixture(scope="module", autouse=True)
 def _small_pieces() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (shipgen.files.convert, shipgen.files.arrays):
-            patch.setattr(module, "CHUNK_SIZE", 2000)
+        patch.setattr(shipgen.files.arrays.sources, "CHUNK_SIZE", 2000)
         yield
 
 
@@ -70,6 +68,10 @@ def read(path: Path, layout: str) -> dict[str, np.ndarray]:
     if layout == "npz":
         with np.load(path, allow_pickle=False) as archive:
             columns = {name: archive[name] for name in archive if name not in ("shipgen", "FileSummary")}
+    elif layout == "npy":
+        with path.open("rb") as raw:
+            table, said = np.load(raw), json.loads(str(np.load(raw)))
+        columns = dict(zip(said["columns"], table.T, strict=True))
     elif layout == "hdf5":
         with h5py.File(path) as file:
             columns = {name: file[name][:] for name in file}
@@ -84,6 +86,10 @@ def read(path: Path, layout: str) -> dict[str, np.ndarray]:
 def facts(path: Path, layout: str, name: str = "shipgen") -> dict[str, Any]:
     if layout == "npz":
         text = str(np.load(path, allow_pickle=False)[name])
+    elif layout == "npy":
+        with path.open("rb") as raw:
+            np.load(raw)
+            text = json.dumps(json.loads(str(np.load(raw)))[name])
     elif layout == "hdf5":
         with h5py.File(path) as file:
             text = file.attrs[name]
@@ -182,6 +188,8 @@ def test_what_is_converted_is_what_is_produced(files: Path, tmp_path: Path, layo
     for name, column in expected.items():
         np.testing.assert_allclose(found[name], column, rtol=1.2e-7)
     said, told = facts(produced, layout), facts(converted, layout)
+    for only_arrays in ("frame", "columns"):
+        assert only_arrays not in told
     assert facts(produced, layout, "FileSummary") == facts(converted, layout, "FileSummary")
     assert told.pop("converted_from") == source
     said.pop("clusters", None)
@@ -192,6 +200,7 @@ def test_what_is_converted_is_what_is_produced(files: Path, tmp_path: Path, layo
 def test_arrays(files: Path, bundle: Bundle, kind: str) -> None:
     tree, found = read(files / "ttree.root", "ttree"), read(files / f"{kind}.root", kind)
     types = dict.fromkeys(("px", "py", "pz", "w"), "f4") | dict.fromkeys("xyz", "f8") | {"pdg": "i4"}
+    types = dict.fromkeys(types, "f8") if kind == "npy" else types
     assert {name: column.dtype.str[1:] for name, column in found.items()} == types
     for name, column in found.items():
         np.testing.assert_array_equal(column, tree["id" if name == "pdg" else name])
@@ -202,8 +211,7 @@ def test_arrays(files: Path, bundle: Bundle, kind: str) -> None:
 
 
 def test_more_than_a_chunk(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (shipgen.files.convert, shipgen.files.arrays):
-        monkeypatch.setattr(module, "CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr(shipgen.files.arrays.sources, "CHUNK_SIZE", CHUNK_SIZE)
     produce(MuonGenerator(bundle, n=3e5, seed=1), tmp_path / "first", compression="lz4:1")
     convert(tmp_path / "first", tmp_path / "there", "npz")
     convert(tmp_path / "there", tmp_path / "back", "muonback", compression="lz4:1")
@@ -273,6 +281,12 @@ def damage(path: Path, kind: str) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
+    elif kind == "npy":
+        with path.open("rb") as raw:
+            table, said = np.load(raw), np.load(raw)
+        with path.open("wb") as raw:
+            np.save(raw, table[:, 1:])
+            np.save(raw, said)
     elif kind == "hdf5":
         with h5py.File(path, "r+") as file:
             del file["py"]
