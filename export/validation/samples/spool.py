@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.arrays import MAGIC
+from shipgen.files.arrays.kinds import kind_of
 from shipgen.files.convert import open_muons
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import output_error
@@ -92,7 +92,7 @@ def is_produced(path: Path) -> bool:
     with readable(path), path.open("rb") as file:
         magic = file.read(4)
     if magic != b"root":
-        return magic in MAGIC
+        return kind_of(path) is not None
     with open_root(path) as file, readable(path):
         found = read_objects(file, PROVENANCE_KEY)
     return len(found) == 1 and (found[0] or {}).get("kind") == KIND_PRODUCED
