@@ -1,0 +1,1 @@
+"""Fuzzers: each damages one kind of thing at random and says whether shipgen did right."""
