@@ -22,6 +22,7 @@ from shipgen_export.simulation.physics.decays import decays_in_flight, muon_pair
 from shipgen_export.simulation.physics.heavy_flavour import DECAY_SETTINGS, heavy_flavour_muons
 from shipgen_export.simulation.physics.muon_range import MuonRange
 from shipgen_export.simulation.physics.pythia import LARGEST_SEED, start_cascade
+from shipgen_export.simulation.physics.variations import VARIATIONS, variation_column
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Array, Float64
@@ -33,12 +34,27 @@ _PORTION = 500
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What all blocks of a run have in common: seed, momentum cut (GeV), target, protons in a full block."""
+    """What all blocks of a run have in common.
+
+    Attributes
+    ----------
+    seed : int
+        Of everything.
+    momentum_cut : float
+        Muons below are left out, GeV.
+    target : Target
+        What protons hit.
+    block_protons : int
+        In a full block.
+    hadrons : str
+        Pions and kaons as measured (``data``) or as Pythia has them (``pythia``).
+    """
 
     seed: int
     momentum_cut: float
     target: Target
     block_protons: int
+    hadrons: str = "data"
 
     @property
     def energy_cut(self) -> float:
@@ -89,7 +105,7 @@ def simulate_block(settings: SimulationSettings, number: int, protons: int) -> P
     rng = np.random.Generator(np.random.SFC64([int(word) for word in words[2:6]]))
     engine, collision_engine = (int(word % LARGEST_SEED) + 1 for word in words[6:8])
     pythia = start_cascade(engine, collision_engine, settings.energy_cut, DECAY_SETTINGS)
-    cascade = Cascade(pythia, settings.target, rng, scalars, settings.energy_cut)
+    cascade = Cascade(pythia, settings.target, rng, scalars, settings.energy_cut, settings.hadrons)
     muon_range = MuonRange(settings.target)
     parts: list[ProducedMuons] = []
     vertices: list[Float64] = []
@@ -114,7 +130,7 @@ def _kept(muons: ProducedMuons, momentum_cut: float, muon_range: MuonRange) -> P
     momentum = muons.momentum.astype(np.float32).astype(np.float64)
     muons = muons.select(np.square(momentum).sum(axis=1) >= momentum_cut**2)
     survival = muon_range.survival(muons.position[:, 2], muons.momentum)
-    return muons.weighted(survival).select(survival > 0)
+    return muons.surviving(survival)
 
 
 def _columns(muons: ProducedMuons, offset: int) -> dict[str, Array]:
@@ -126,5 +142,7 @@ def _columns(muons: ProducedMuons, offset: int) -> dict[str, Array]:
         "parent": muons.parent,
         "process": muons.process,
         "proton": muons.proton + offset,
+        "survival": muons.survival,
+        **{variation_column(name): np.exp(muons.variations[:, i]) for i, name in enumerate(VARIATIONS)},
     }
     return {branch.column: values[branch.column].astype(branch.dtype) for branch in TRAINING.branches}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+from shipgen_export.simulation.physics.variations import HADRON_VARIATIONS, PROCESS_VARIATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +55,10 @@ class Parents:
         GeV.
     proton : int64[n]
         Number of the incident proton in its block.
+    variations : float64[n, v]
+        Logarithms of the factors of `HADRON_VARIATIONS`.
+    collision : int64[n]
+        Number of the collision that it comes from, at once or through decays at once; -1 for all others.
     """
 
     pdg: Int64
@@ -60,6 +67,8 @@ class Parents:
     momentum: Float64
     mass: Float64
     proton: Int64
+    variations: Float64
+    collision: Int64
 
     @property
     def energy(self) -> Float64:
@@ -70,16 +79,35 @@ class Parents:
     @classmethod
     def none(cls) -> Self:
         """Return no parents."""
-        empty, numbers = np.empty((0, 3)), np.empty(0, dtype=np.int64)
-        return cls(numbers, np.empty(0), empty, empty, np.empty(0), numbers)
+        return cls.start(np.empty(0), np.empty((0, 3)), np.empty((0, 3)), np.empty(0), 0, 0)
+
+    @classmethod
+    def start(
+        cls, weight: Float64, position: Float64, momentum: Float64, mass: Float64, pdg: int, first: int
+    ) -> Self:
+        """Return particles of one kind that nothing happened to, of protons numbered from `first`."""
+        n = len(weight)
+        return cls(
+            pdg=np.full(n, pdg),
+            weight=weight,
+            position=position,
+            momentum=momentum,
+            mass=mass,
+            proton=np.arange(first, first + n),
+            variations=np.zeros((n, len(HADRON_VARIATIONS))),
+            collision=np.full(n, -1),
+        )
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
         """Return all entries of one or more `parts`, in order."""
         return cls(*_joined(cls, parts))
 
-    def products(self, rows: list[tuple[float, ...]]) -> Self:
-        """Return what these entries turn into, from rows of (source's index, pdg, px, py, pz, mass)."""
+    def products(self, rows: list[tuple[float, ...]], collisions: Int64 | None = None) -> Self:
+        """Return what these entries turn into, from rows of (source's index, pdg, px, py, pz, mass).
+
+        `collisions` are numbers of these entries' collisions, where they do not decay but collide.
+        """
         table = np.array(rows, dtype=np.float64).reshape(len(rows), 6)
         source = table[:, 0].astype(np.int64)
         return type(self)(
@@ -89,6 +117,8 @@ class Parents:
             momentum=table[:, 2:5],
             mass=table[:, 5],
             proton=self.proton[source],
+            variations=self.variations[source],
+            collision=self.collision[source] if collisions is None else collisions[source],
         )
 
     def select(self, rows: npt.NDArray[np.bool_] | Int64) -> Self:
@@ -116,6 +146,10 @@ class ProducedMuons:
         See `Process`.
     proton : int64[n]
         Number of the incident proton.
+    variations : float64[n, v]
+        Logarithms of the factors of `VARIATIONS`.
+    survival : float64[n]
+        Probability to leave the absorber, that `weight` contains; 1 before that is known.
     """
 
     pdg: Int64
@@ -125,6 +159,8 @@ class ProducedMuons:
     parent: Int64
     process: Int64
     proton: Int64
+    variations: Float64
+    survival: Float64
 
     def __len__(self) -> int:
         return len(self.pdg)
@@ -140,13 +176,15 @@ class ProducedMuons:
             parent=parents.pdg,
             process=np.full(len(pdg), int(process)),
             proton=parents.proton,
+            variations=_with_process(parents.variations, process),
+            survival=np.ones(len(pdg)),
         )
 
     @classmethod
     def none(cls) -> Self:
         """Return no muons."""
-        empty, numbers = np.empty((0, 3)), np.empty(0, dtype=np.int64)
-        return cls(numbers, np.empty(0), empty, empty, numbers, numbers, numbers)
+        none = Parents.none()
+        return cls.make(none, Process.DECAY, none.pdg, none.momentum, none.weight)
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:
@@ -157,9 +195,19 @@ class ProducedMuons:
         """Return the rows where `rows` is true."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def weighted(self, factor: Float64) -> Self:
-        """Return the same muons with their weights multiplied by `factor`."""
-        return replace(self, weight=self.weight * factor)
+    def surviving(self, probability: Float64) -> Self:
+        """Return those that leave the absorber with some `probability`, which becomes part of the weight."""
+        survived = replace(self, weight=self.weight * probability, survival=probability)
+        return survived.select(probability > 0)
+
+
+def _with_process(variations: Float64, process: Process) -> Float64:
+    """Append the logarithms of a process' factors to those of hadrons."""
+    logarithms = [
+        math.log(factor) if process.name in processes else 0.0
+        for processes, factor, _ in PROCESS_VARIATIONS.values()
+    ]
+    return np.column_stack([variations, np.tile(logarithms, (len(variations), 1))])
 
 
 def _joined(

@@ -35,9 +35,11 @@ from shipgen_export.simulation.block import SimulationSettings, simulate_block
 from shipgen_export.simulation.block_files import block_file, read_block, write_block
 from shipgen_export.simulation.muon_counts import MuonCounts
 from shipgen_export.simulation.particles import Process
+from shipgen_export.simulation.physics.hadron_weights import HADRONS
 from shipgen_export.simulation.physics.heavy_flavour import HEAVY_FLAVOURS
 from shipgen_export.simulation.physics.muon_range import MuonRange
 from shipgen_export.simulation.physics.pythia import import_pythia
+from shipgen_export.simulation.physics.variations import meanings
 from shipgen_export.simulation.target import read_target
 from shipgen_export.workers import in_order
 
@@ -49,6 +51,11 @@ if TYPE_CHECKING:
 GENERATOR = "Pythia 8 cascade, SHiP-like"
 
 _WORK = "shipgen simulate"
+#: What the choice of hadrons means.
+_HADRONS = {
+    "data": "pions and kaons weighted to measured yields (Bonesini et al., EPJ C 20 (2001) 13)",
+    "pythia": "pions and kaons of Pythia",
+}
 
 #: The most protons that share the starts of Pythia (2 s) and a place in the order of the file.
 BLOCK_PROTONS = 6000
@@ -116,7 +123,8 @@ def simulate(
     dask: str | None = None,
     jobs: int | None = None,
     momentum_cut: float = MOMENTUM_CUT,
-    target: Path | None = None,
+    target: str | Path | None = None,
+    hadrons: str = "data",
     block_protons: int = BLOCK_PROTONS,
     force: bool = False,
     command: str = "",
@@ -141,8 +149,10 @@ def simulate(
         the folder of `output`.
     momentum_cut : float
         Muons below are left out, GeV.
-    target : Path, optional
-        A target's file, see `read_target`.
+    target : str or Path, optional
+        A target's name or file, see `read_target`.
+    hadrons : str
+        Of `HADRONS`: pions and kaons as measured (``data``) or as Pythia has them (``pythia``).
     block_protons : int
         The most protons a block.
     force : bool
@@ -169,9 +179,10 @@ def simulate(
     check_output(output, force=force)
     import_pythia()
     size = block_protons if protons is None else even_blocks(protons, block_protons)
-    settings = SimulationSettings(
-        _seed(output) if seed is None else seed, momentum_cut, read_target(target), size
-    )
+    if hadrons not in HADRONS:
+        raise InputError(f"hadrons are of {' or '.join(HADRONS)}, not of {hadrons!r}")
+    seed = _seed(output) if seed is None else seed
+    settings = SimulationSettings(seed, momentum_cut, read_target(target), size, hadrons)
     MuonRange(settings.target)  # fails early where the target's survival table is not that of its slabs
     started = time.perf_counter()
     with work_folder(output, _key(settings)) as folder:
@@ -219,7 +230,7 @@ def _sources(folder: Traversable) -> Iterator[str]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _sources(entry)
-        elif entry.name.endswith(".py"):
+        elif entry.name.endswith((".py", ".json")):
             yield f"{entry.name}\0{entry.read_text(encoding='utf-8')}"
 
 
@@ -231,6 +242,7 @@ def _key(settings: SimulationSettings) -> dict[str, object]:
         "seed": settings.seed,
         "momentum_cut": settings.momentum_cut,
         "target": f"{settings.target.name} {hashlib.sha256(target.encode()).hexdigest()[:16]}",
+        "hadrons": settings.hadrons,
         "block_protons": settings.block_protons,
         "code": code_digest(),
         "versions": versions("shipgen", "pythia8mc", "numpy"),
@@ -323,7 +335,10 @@ def provenance(settings: SimulationSettings, pot: int, tally: MuonCounts, comman
         "block_protons": settings.block_protons,
         "pot": pot,
         "weight_unit": "per POT",
-        "weight_meaning": "sum of weights = muons per proton on target",
+        "weight_meaning": "sum of weights = muons per proton on target that leave the last slab",
+        "survival": "probability to leave the last slab; the weights contain it",
+        "hadrons": _HADRONS[settings.hadrons],
+        "variations": meanings(),
         "units": {branch.name: branch.unit for branch in TRAINING.branches if branch.unit},
         # Name, slabs with their materials' constants, survival. At the edges the density of starts jumps.
         "target": {**asdict(target), "end": target.end},

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,6 @@ from shipgen.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
-    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -30,6 +30,10 @@ _SMALLEST_COSINE = 0.2
 
 #: Of nuclei that Pythia has cross-sections for; what is between lead and bismuth is taken as lead.
 LARGEST_MASS_NUMBER = 209.0
+
+_FOLDER = resources.files("shipgen_export.simulation") / "targets"
+_MATERIALS = "materials.toml"
+DEFAULT_TARGET = "ship2018"
 
 #: Constants of the density effect in energy loss.
 _STERNHEIMER = ("c", "x0", "x1", "a", "k")
@@ -214,24 +218,40 @@ class Target:
         return reached
 
 
-def read_target(path: Path | None = None) -> Target:
-    """Read a target from `path`, or the default one, ``ship2018``.
+def read_target(target: str | Path | None = None) -> Target:
+    """Read a target: one of those that are there by its name, or a file.
+
+    Parameters
+    ----------
+    target : str or Path, optional
+        A name of `target_names`, or the path of a file; the default is ``ship2018``.
 
     Raises
     ------
     InputError
         The file is missing, is no TOML, lacks something, or has what is unknown or makes no sense.
     """
-    folder = resources.files("shipgen_export.simulation") / "targets"
-    source: Traversable | Path = folder / "ship2018.toml" if path is None else path
+    target = DEFAULT_TARGET if target is None else target
+    own = str(target) not in target_names()
+    source: Traversable | Path = Path(target) if own else _FOLDER / f"{target}.toml"
+    if own and not source.is_file() and not source.name.endswith(".toml"):
+        raise InputError(f"no target {target}: give one of {', '.join(target_names())}, or a file")
     content = _read_toml(source)
     try:
-        materials = {**_read_toml(folder / "materials.toml"), **content.get("materials", {})}
+        materials = {**_read_toml(_FOLDER / _MATERIALS), **content.get("materials", {})}
         return _build(content, {name: _material(name, entry) for name, entry in materials.items()})
     except KeyError as error:
-        raise InputError(f"the target {source} lacks {error}, or it is no known material") from error
+        raise InputError(f"the target {source} lacks {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the target {source} is malformed: {error}") from error
+
+
+def target_names() -> list[str]:
+    """Return the names of the targets that are there."""
+    files = (file.name for file in _FOLDER.iterdir())
+    return sorted(
+        name.removesuffix(".toml") for name in files if name.endswith(".toml") and name != _MATERIALS
+    )
 
 
 def _build(content: dict[str, Any], known: dict[str, Material]) -> Target:
@@ -250,6 +270,12 @@ def _build(content: dict[str, Any], known: dict[str, Material]) -> Target:
     if not names:
         raise ValueError("it has no slabs")
     order = list(dict.fromkeys(names))
+    if unknown := [name for name in order if name not in known]:
+        raise ValueError(
+            f"no material {', '.join(map(repr, unknown))}: there are {', '.join(sorted(known))}; add one as "
+            f"[materials.{unknown[0]}] to the file, with density, molar_mass, radiation_length, hadron_loss, "
+            "elements and muon as in docs/simulation.md"
+        )
     survival = content.get("survival")
     return Target(
         name=_text(content, "name"),

@@ -219,6 +219,15 @@ def _momenta(dtype: str = "f4") -> tuple[Branch, ...]:
     return tuple(Branch(name, name, dtype, "GeV") for name in ("px", "py", "pz"))
 
 
+#: Factors of the variations that `shipgen simulate` states beside the weight.
+VARIATION_COLUMNS = tuple(
+    f"vary_{name}"
+    for name in (
+        "pions", "kaons", "charge", "nuclei", "projectiles", "hadrons", "charm", "beauty", "pairs", "photons",
+        "jpsi",
+    )
+)  # fmt: skip
+
 #: What `shipgen simulate` writes and `shipgen prepare` reads: weighted muons, per proton on target.
 TRAINING = Layout(
     name="training",
@@ -231,7 +240,10 @@ TRAINING = Layout(
         Branch("parent", "parent", "i4"),
         Branch("process", "process", "i4"),
         Branch("proton", "proton", "i8"),
+        Branch("survival", "survival"),
+        *(Branch(name, name) for name in VARIATION_COLUMNS),
     ),
+    defaults=dict.fromkeys(("survival", *VARIATION_COLUMNS), 1.0),
 )
 
 #: The flat tree that FairShip reads with ``--MuonBack``.

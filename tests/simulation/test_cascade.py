@@ -45,14 +45,8 @@ def cascade(pythia: Any, target: Target) -> Cascade:
 
 def along_z(pdg: int, energy: np.ndarray, z: float) -> Parents:
     n, mass = len(energy), MASSES[abs(pdg)]
-    return Parents(
-        pdg=np.full(n, pdg),
-        weight=np.ones(n),
-        position=np.tile([0.0, 0.0, z], (n, 1)),
-        momentum=np.column_stack([np.zeros((n, 2)), np.sqrt(energy**2 - mass**2)]),
-        mass=np.full(n, mass),
-        proton=np.arange(n),
-    )
+    momentum = np.column_stack([np.zeros((n, 2)), np.sqrt(energy**2 - mass**2)])
+    return Parents.start(np.ones(n), np.tile([0.0, 0.0, z], (n, 1)), momentum, np.full(n, mass), pdg, 0)
 
 
 @pytest.mark.parametrize(("pdg", "energy"), [(211, 20.0), (-321, 12.0), (130, 30.0)])

@@ -35,14 +35,8 @@ MASSES = {
 
 
 def parents(pdg: int, n: int, momentum: tuple[float, float, float] = (0.3, -0.2, 40.0)) -> Parents:
-    return Parents(
-        pdg=np.full(n, pdg),
-        weight=np.full(n, 2.0),
-        position=np.tile([1.0, 2.0, -7050.0], (n, 1)),
-        momentum=np.tile(momentum, (n, 1)),
-        mass=np.full(n, MASSES[abs(pdg)]),
-        proton=np.arange(n),
-    )
+    place, mass = np.tile([1.0, 2.0, -7050.0], (n, 1)), np.full(n, MASSES[abs(pdg)])
+    return Parents.start(np.full(n, 2.0), place, np.tile(momentum, (n, 1)), mass, pdg, 0)
 
 
 def energies(momentum: np.ndarray, mass: float | np.ndarray = MUON_MASS) -> np.ndarray:

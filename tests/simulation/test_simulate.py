@@ -18,10 +18,18 @@ import uproot
 
 from helpers.processes import children, gone
 from shipgen.errors import InputError
-from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY, TARGET_START_2018, TRAINING
+from shipgen.files.layouts import (
+    FILE_SUMMARY_KEY,
+    KIND_TRAINING,
+    PROVENANCE_KEY,
+    TARGET_START_2018,
+    TRAINING,
+    VARIATION_COLUMNS,
+)
 from shipgen_export.sample.sample import effective_size
 from shipgen_export.simulation.muon_counts import parent_name
 from shipgen_export.simulation.particles import Process
+from shipgen_export.simulation.physics.variations import VARIATIONS, variation_column
 from shipgen_export.simulation.simulate import GENERATOR, SimulationReport, code_digest, even_blocks, simulate
 from shipgen_export.simulation.target import read_target
 
@@ -146,6 +154,8 @@ def test_the_file_says_how_it_was_made(sample: tuple[Path, SimulationReport]) ->
     assert provenance["block_protons"] == BLOCK
     assert provenance["code"] == code_digest()
     assert (provenance["seed"], provenance["command"]) == (7, "the command")
+    assert "measured yields" in provenance["hadrons"]
+    assert set(provenance["variations"]) == set(VARIATION_COLUMNS) == set(map(variation_column, VARIATIONS))
     assert {"shipgen", "pythia8mc", "numpy", "python"} <= set(provenance["versions"])
     assert provenance["sum_of_weights"] == pytest.approx(weight)
     for group in ("by_category", "by_process", "by_parent"):
@@ -171,6 +181,40 @@ def test_no_muon_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no muon came out of 1 protons"):
         simulate(tmp_path / "none.root", protons=1, momentum_cut=399.0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_survival_and_variations_are_columns(sample: tuple[Path, SimulationReport]) -> None:
+    """Factors of what a muon has nothing to do with are 1, and the survival is in the weight."""
+    columns = read(sample[0])
+    survival, energy = columns["survival"], np.sqrt(sum(columns[f"p{axis}"] ** 2 for axis in "xyz"))
+    assert survival.min() >= 0.005
+    assert survival.max() <= 1
+    assert survival[energy > 40].min() > 0.99
+    charm = columns["process"] == Process.CHARM
+    assert set(columns["vary_charm"][charm]) == {np.float32(1.2)}
+    assert set(columns["vary_charm"][~charm]) == {np.float32(1)}
+    for name in ("pions", "kaons", "charge", "nuclei", "projectiles", "hadrons"):
+        assert set(columns[f"vary_{name}"][charm]) == {np.float32(1)}
+    pions = np.abs(columns["parent"]) == 211
+    steps = np.log(columns["vary_pions"][pions].astype(np.float64)) / np.log(1.1)
+    assert np.allclose(steps, steps.round(), atol=1e-4)
+    assert steps.max() >= 2
+
+
+def test_pythias_hadrons_are_a_choice_of_weights(
+    sample: tuple[Path, SimulationReport], tmp_path: Path
+) -> None:
+    """The muons are the same, and each choice states the other one as a variation."""
+    simulate(tmp_path / "pythia.root", protons=PROTONS, seed=7, block_protons=BLOCK, hadrons="pythia")
+    data, pythia = read(sample[0]), read(tmp_path / "pythia.root")
+    for name in data:
+        if name not in ("weight", "vary_hadrons"):
+            assert np.array_equal(data[name], pythia[name]), name
+    assert np.allclose(data["weight"] * data["vary_hadrons"], pythia["weight"], rtol=1e-6)
+    assert np.allclose(pythia["weight"] * pythia["vary_hadrons"], data["weight"], rtol=1e-6)
+    assert not np.allclose(pythia["weight"], data["weight"], rtol=0.1)
+    with pytest.raises(InputError, match="of data or pythia, not of 'both'"):
+        simulate(tmp_path / "both.root", protons=PROTONS, hadrons="both")
 
 
 def test_the_command_prints_a_table(

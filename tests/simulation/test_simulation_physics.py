@@ -108,6 +108,8 @@ def near(columns: Columns, chosen: np.ndarray, share: float) -> None:
 
 
 def test_rate_and_shares_are_those_of_an_independent_program(both: Columns) -> None:
+    """With Pythia's hadrons, as that program has them."""
+    both = {**both, "weight": both["weight"] * both["vary_hadrons"]}
     rate = both["weight"].sum() / (2 * PROTONS)
     assert rate == pytest.approx(1.57e-3, rel=0.10)
     for number, category in enumerate(CATEGORIES):
@@ -115,6 +117,25 @@ def test_rate_and_shares_are_those_of_an_independent_program(both: Columns) -> N
     names = np.array([parent_name(abs(int(code))) for code in both["parent"]])
     for name, share in PARENT_SHARES.items():
         near(both, names == name, share)
+
+
+def test_data_take_away_hadrons_and_leave_charm(both: Columns) -> None:
+    """Pythia makes a quarter too many pions and half too many kaons; the K- are those that go most."""
+    before = both["weight"] * both["vary_hadrons"]
+    kind = np.abs(both["parent"])
+    ratio = {
+        name: both["weight"][chosen].sum() / before[chosen].sum()
+        for name, chosen in (
+            ("pi", kind == 211),
+            ("K+", both["parent"] == 321),
+            ("K-", both["parent"] == -321),
+            ("charm", both["process"] == Process.CHARM),
+        )
+    }
+    assert ratio["charm"] == pytest.approx(1, abs=1e-6)
+    assert ratio["K-"] < ratio["K+"] < 0.9
+    assert 0.6 < ratio["pi"] < 0.9
+    assert both["weight"].sum() == pytest.approx(0.82 * before.sum(), rel=0.05)
 
 
 def test_weights_are_even(both: Columns) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from shipgen.errors import InputError
 from shipgen.files.layouts import TARGET_START_2018
+from shipgen_export.simulation.physics.muon_range import MuonRange
 from shipgen_export.simulation.physics.nuclei import TABULATED, CrossSections, neighbours
 from shipgen_export.simulation.physics.pythia import multiparton_settings, settings_folder, start_cascade
-from shipgen_export.simulation.target import Flights, Target, read_target
+from shipgen_export.simulation.target import Flights, Target, read_target, target_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -300,3 +301,40 @@ def test_multiparton_tables_are_shortened() -> None:
     ]
     whole = (settings_folder() / "setups" / "InitDefaultMPI.cmnd").read_text(encoding="utf-8")
     assert len(multiparton_settings(whole)) < 0.2 * len(whole)
+
+
+def test_targets_by_name() -> None:
+    assert target_names() == ["ship2018", "ship2025", "ship2026"]
+    assert read_target("ship2018") == read_target()
+    with pytest.raises(InputError, match="no target ship2027: give one of ship2018, ship2025, ship2026"):
+        read_target("ship2027")
+
+
+@pytest.mark.parametrize(
+    ("name", "disks", "cladding", "length"), [("ship2025", 19, 5.7, 158.64), ("ship2026", 33, 0.0, 146.0)]
+)
+def test_targets_of_fairship(name: str, disks: int, cladding: float, length: float) -> None:
+    """As its configuration has them: disks, tantalum (cm in all), length of the target, shields behind it."""
+    target = read_target(name)
+    names = [target.materials[index].name for index in target.slab_materials]
+    thickness = np.diff(target.edges)
+    total = {kind: sum(thickness[[n == kind for n in names]]) for kind in set(names)}
+    assert target.start == 0
+    assert names.count("tungsten") == disks
+    assert total["tungsten"] + total.get("tantalum", 0) == pytest.approx(150.0 if cladding else 133.0)
+    assert total.get("tantalum", 0.0) == pytest.approx(cladding)
+    last = len(names) - 1 - names[::-1].index("tantalum" if cladding else "tungsten")
+    assert target.edges[last + 1] == pytest.approx(length)
+    # Proximity shielding behind 9.61 cm from the longer target's end, absorber from 204 cm to 435 cm.
+    copper = names.index("copper")
+    assert target.edges[copper : copper + 2] == pytest.approx([168.25, 193.25])
+    assert (names[-1], target.edges[-2:]) == ("iron", pytest.approx((204.0, 435.0)))
+    assert MuonRange(target).crossing_energy > 7
+
+
+def test_an_unknown_material_names_those_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "gold.toml"
+    text = 'name = "gold"\ndescription = "one slab"\nstart = 0.0\n[[slabs]]\nmaterial = "gold"\n'
+    path.write_text(text + "thicknesses = [10.0]\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"no material 'gold': there are TZM, copper.*\[materials.gold\]"):
+        read_target(path)

@@ -12,17 +12,21 @@ from hyperons and K_S, nothing made at more than 60 degrees to the beam.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from shipgen_export.simulation.particles import Parents
 from shipgen_export.simulation.physics.decays import K_LONG, KAON, PAIR_PARENTS, PION, neutral_pion_photons
+from shipgen_export.simulation.physics.hadron_weights import WEIGHED, HadronWeights
 from shipgen_export.simulation.physics.nuclei import CrossSections
 from shipgen_export.simulation.physics.pythia import import_pythia
+from shipgen_export.simulation.physics.variations import HADRON_VARIATIONS
 
 if TYPE_CHECKING:
     import random
+
+    import numpy.typing as npt
 
     from shipgen.muons.columns import Float64, Int64
     from shipgen_export.simulation.target import Flights, Target
@@ -51,6 +55,8 @@ _GAP_FACTOR = 2.0
 #: Particles with less of their energy along the beam are left out: at the muons' momenta that takes a
 #: transverse momentum of several GeV.
 _LEAST_FORWARD = 0.5
+#: Place of the variation that exchanges data and Pythia, behind the factor itself.
+_OTHER = 1 + list(HADRON_VARIATIONS).index("hadrons")
 #: Tries to make a collision; the nucleus is drawn anew each time.
 _TRIES = 3
 #: Below twice the energy cut a collision seldom makes a hadron above it: such collisions are made with a
@@ -80,6 +86,14 @@ class CascadeOutput:
     vertices: Float64
 
 
+class _Collisions(NamedTuple):
+    """What collided: PDG codes, momenta (GeV, float64[n, 3]), mass numbers of the nuclei."""
+
+    pdg: Int64
+    momentum: Float64
+    nucleus: Int64
+
+
 class Cascade:
     """Follows protons and what they make, above an energy.
 
@@ -95,6 +109,8 @@ class Cascade:
         Source of the nuclei that are hit.
     energy_cut : float
         Hadrons and photons below this total energy are dropped, GeV.
+    hadrons : str
+        Of `HADRONS`: whether pions and kaons get the factors of data.
     """
 
     def __init__(
@@ -104,7 +120,9 @@ class Cascade:
         rng: np.random.Generator,
         random: random.Random,
         energy_cut: float,
+        hadrons: str = "data",
     ) -> None:
+        self._weights, self._by_data = HadronWeights(), hadrons == "data"
         self._pythia = pythia
         self._target = target
         self._rng = rng
@@ -119,16 +137,17 @@ class Cascade:
     def run(self, first: int, last: int) -> CascadeOutput:
         """Send protons number `first` to `last` - 1 along z onto the centre of the front face."""
         n = last - first
+        self._collisions: list[_Collisions] = []
         self._in_flight: list[Parents] = []
         self._pairs: list[Parents] = []
         self._photons: list[Parents] = []
-        hadrons = Parents(
-            pdg=np.full(n, _PROTON),
-            weight=np.ones(n),
-            position=np.tile([0.0, 0.0, self._target.start], (n, 1)),
-            momentum=np.tile([0.0, 0.0, BEAM_MOMENTUM], (n, 1)),
-            mass=np.full(n, self._proton_mass),
-            proton=np.arange(first, last),
+        hadrons = Parents.start(
+            np.ones(n),
+            np.tile([0.0, 0.0, self._target.start], (n, 1)),
+            np.tile([0.0, 0.0, BEAM_MOMENTUM], (n, 1)),
+            np.full(n, self._proton_mass),
+            _PROTON,
+            first,
         )
         beam = self._meet(hadrons, beam=True)[0]
         vertices = np.column_stack([beam.proton, beam.position[:, 2]])
@@ -138,7 +157,8 @@ class Cascade:
             flying, at_once = hadrons.select(followed), hadrons.select(~followed)
             self._force_decays(flying)
             colliding, decaying = self._meet(flying)
-            made = [self._collide(self._thinned(colliding)), self._decay(Parents.join([at_once, decaying]))]
+            late = replace(decaying, collision=np.full(len(decaying.pdg), -1))
+            made = [self._collide(self._thinned(colliding)), self._decay(Parents.join([at_once, late]))]
             hadrons = self._sorted(Parents.join(made))
         return CascadeOutput(
             Parents.join([Parents.none(), *self._in_flight]),
@@ -146,6 +166,24 @@ class Cascade:
             Parents.join([Parents.none(), *self._photons]),
             vertices,
         )
+
+    def prompt_hadrons(self, protons: int, last: set[int]) -> Parents:
+        """Return what beam protons make that collide with the first slab, after all decays at once.
+
+        Hadrons of the codes `last`, and whatever flies, do not decay.
+        """
+        self._collisions = []
+        place = np.tile([0.0, 0.0, self._target.start], (protons, 1))
+        momentum = np.tile([0.0, 0.0, BEAM_MOMENTUM], (protons, 1))
+        mass = np.full(protons, self._proton_mass)
+        made = self._collide(Parents.start(np.ones(protons), place, momentum, mass, _PROTON, 0))
+        parts = [Parents.none()]
+        while len(made.pdg):
+            kind = np.abs(made.pdg)
+            stays = np.isin(kind, (*_FOLLOWED, _PHOTON)) | np.isin(made.pdg, list(last)) | _is_lepton(kind)
+            parts.append(made.select(stays))
+            made = self._decay(made.select(~stays))
+        return Parents.join(parts)
 
     def _meet(self, hadrons: Parents, *, beam: bool = False) -> tuple[Parents, Parents]:
         """Draw how flights end: return the hadrons where they collide, and those where they decay.
@@ -228,15 +266,19 @@ class Cascade:
         """Return what collisions make."""
         materials = self._target.material_at(hadrons.position[:, 2]).tolist()
         rows: list[tuple[float, ...]] = []
+        nuclei = [1] * len(materials)
         for i, (pdg, mass, vector) in enumerate(self._scalars(hadrons)):
             for _ in range(_TRIES):
                 if not self._pythia.sigmaSetuphN(pdg, vector, mass):
                     break
-                event = self._pythia.nextColl(*self._sections.draw_nucleus(materials[i], self._random))
+                z, nuclei[i] = self._sections.draw_nucleus(materials[i], self._random)
+                event = self._pythia.nextColl(z, nuclei[i])
                 if event.size() > 1:
                     self._read(event, i, rows)
                     break
-        return hadrons.products(rows)
+        first = sum(len(some.pdg) for some in self._collisions)
+        self._collisions.append(_Collisions(hadrons.pdg, hadrons.momentum, np.array(nuclei, dtype=np.int64)))
+        return hadrons.products(rows, np.arange(first, first + len(nuclei)))
 
     def _decay(self, hadrons: Parents) -> Parents:
         """Return what decays make."""
@@ -270,6 +312,7 @@ class Cascade:
         """
         made = made.select(made.momentum[:, 2] >= _LEAST_FORWARD * made.energy)
         kind = np.abs(made.pdg)
+        made = self._weighed(made)
         self._pairs.append(made.select(np.isin(kind, _PAIR_PARENTS)))
         share = self._rng.random(len(kind)) < _PHOTON_SHARE
         photons = made.select(share & (kind == _PHOTON))
@@ -279,9 +322,33 @@ class Cascade:
         self._photons.append(bright.select(bright.energy >= self._energy_cut))
         to_k_short = self._rng.random(len(kind)) < 0.5
         pdg = np.where(kind == _NEUTRAL_KAON, np.where(to_k_short, _K_SHORT, K_LONG), made.pdg)
-        lepton = (kind > 10) & (kind < 19)
-        dropped = lepton | (kind == _PHOTON) | (kind == _NEUTRAL_PION) | _is_heavy(kind)
+        dropped = _is_lepton(kind) | (kind == _PHOTON) | (kind == _NEUTRAL_PION) | _is_heavy(kind)
         return replace(made, pdg=pdg).select(~dropped)
+
+    def _weighed(self, made: Parents) -> Parents:
+        """Give pions and kaons of collisions their factors, which all that comes from them inherits."""
+        rows = np.flatnonzero((made.collision >= 0) & np.isin(made.pdg, WEIGHED))
+        if not len(rows):
+            return made
+        pdg, momentum, nuclei = (np.concatenate(parts) for parts in zip(*self._collisions, strict=True))
+        source = made.collision[rows]
+        size = _sizes(momentum[source])
+        along = (made.momentum[rows] * momentum[source]).sum(axis=1) / size
+        whole = np.square(made.momentum[rows]).sum(axis=1)
+        logarithms = self._weights.logarithms(
+            made.pdg[rows],
+            np.sqrt(whole) / size,
+            np.sqrt(np.maximum(whole - along**2, 0.0)),
+            nuclei[source],
+            pdg[source],
+        )
+        weight, variations = made.weight.copy(), made.variations.copy()
+        if self._by_data:
+            weight[rows] *= np.exp(logarithms[:, 0])
+        else:
+            logarithms[:, _OTHER] *= -1
+        variations[rows] += logarithms[:, 1:]
+        return replace(made, weight=weight, variations=variations)
 
 
 def _sizes(vectors: Float64) -> Float64:
@@ -289,7 +356,12 @@ def _sizes(vectors: Float64) -> Float64:
     return size
 
 
-def _is_heavy(kind: Int64) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _is_lepton(kind: Int64) -> npt.NDArray[np.bool_]:
+    lepton: npt.NDArray[np.bool_] = (kind > 10) & (kind < 19)
+    return lepton
+
+
+def _is_heavy(kind: Int64) -> npt.NDArray[np.bool_]:
     """Whether PDG codes contain charm or beauty quarks."""
-    heavy: np.ndarray[Any, np.dtype[np.bool_]] = (kind // 100 % 10 >= 4) | (kind // 1000 % 10 >= 4)
+    heavy: npt.NDArray[np.bool_] = (kind // 100 % 10 >= 4) | (kind // 1000 % 10 >= 4)
     return heavy

@@ -7,16 +7,18 @@ Cross-section and spectra: Burkhardt, Kelner, Kokoulin, CERN-SL-2002-016, as in 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shipgen.muons.categories import MUON_MASS
-from shipgen_export.simulation.particles import Parents, Process, ProducedMuons
+from shipgen_export.simulation.particles import Process, ProducedMuons
 from shipgen_export.simulation.physics.kinematics import around_axis, by_rejection
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float64, Int64
+    from shipgen_export.simulation.particles import Parents
     from shipgen_export.simulation.target import Element, Target
 
 _FINE_STRUCTURE = 1 / 137.035999
@@ -53,7 +55,7 @@ def photon_conversions(photons: Parents, target: Target, rng: np.random.Generato
     least = np.minimum(MUON_MASS / energy, 0.5)
     share = rng.uniform(least, 1 - least)
     weight = photons.weight * (1 - 2 * least) * _muon_share(target, target.material_at(z), energy, share)
-    at_conversion = Parents(photons.pdg, weight, position, photons.momentum, photons.mass, photons.proton)
+    at_conversion = replace(photons, weight=weight, position=position)
     return ProducedMuons.join(_pair(at_conversion, energy, direction, share, rng))
 
 

@@ -7,12 +7,12 @@ out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from shipgen_export.simulation.particles import Process, ProducedMuons
+from shipgen_export.simulation.particles import Parents, Process, ProducedMuons
 from shipgen_export.simulation.physics.cascade import BEAM_MOMENTUM
 from shipgen_export.simulation.physics.pythia import LARGEST_SEED, import_pythia, start_pythia
 
@@ -272,12 +272,7 @@ def _place(
     place = chosen[parent[:, -1].astype(np.int64)]
     position = np.zeros((len(muons), 3))
     position[:, 2] = place[:, 1]
-    return ProducedMuons(
-        pdg=muons[:, 1].astype(np.int64),
-        weight=scale * parent[:, 5],
-        position=position,
-        momentum=muons[:, 2:5],
-        parent=parent[:, 0].astype(np.int64),
-        process=np.full(len(muons), int(flavour.process)),
-        proton=place[:, 0].astype(np.int64),
-    )
+    parents = Parents.start(np.ones(len(muons)), position, muons[:, 2:5], parent[:, 4], 0, 0)
+    parents = replace(parents, pdg=parent[:, 0].astype(np.int64), proton=place[:, 0].astype(np.int64))
+    pdg = muons[:, 1].astype(np.int64)
+    return ProducedMuons.make(parents, flavour.process, pdg, muons[:, 2:5], scale * parent[:, 5])

@@ -27,7 +27,20 @@ if TYPE_CHECKING:
 )
 @click.option("--dask", metavar="WHERE", help="On a Dask cluster: local, htcondor, slurm, or its address.")
 @click.option("--pmin", type=POSITIVE, default=10.0, show_default=True, metavar="GEV", help="Momentum cut.")
-@click.option("--target", type=PATH, metavar="FILE.toml", help="Slabs; SHiP's of 2018 if not given.")
+@click.option(
+    "--target",
+    default="ship2018",
+    show_default=True,
+    metavar="TARGET",
+    help="ship2018, ship2025, ship2026, or a file of slabs.",
+)
+@click.option(
+    "--hadrons",
+    type=click.Choice(["data", "pythia"]),
+    default="data",
+    show_default=True,
+    help="Pions and kaons as measured, or as Pythia has them.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(
     output: Path,
@@ -37,7 +50,8 @@ def command(
     workers: int | None,
     dask: str | None,
     pmin: float,
-    target: Path | None,
+    target: str,
+    hadrons: str,
     *,
     force: bool,
 ) -> None:
@@ -63,6 +77,7 @@ def command(
         jobs=None if dask is None else workers,
         momentum_cut=pmin,
         target=target,
+        hadrons=hadrons,
         force=force,
         command=command_line(),
     )
