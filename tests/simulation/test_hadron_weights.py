@@ -102,7 +102,8 @@ def test_factors_stay_within_bounds_and_end_where_data_do(weights: HadronWeights
     factors = np.exp(weights.logarithms(*arguments, rng.choice([PROTON, NEUTRON, PION], n))[:, 0])
     assert factors.min() > 0.2
     assert factors.max() < 3
-    assert (factors[arguments[2] > 1] == 1).all()
+    assert (factors[arguments[2] > 1.6] == 1).all()
+    assert (factors[(arguments[2] > 1) & (np.abs(pdg) < 300) & ~np.isin(pdg, (130, 310))] == 1).all()
 
 
 def test_variations_of_one_hadron(weights: HadronWeights) -> None:

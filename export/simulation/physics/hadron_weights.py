@@ -12,8 +12,9 @@ projectiles no such fit exists. At small x hadrons do not know what made them, a
 hyperons and antibaryons make is left as it is.
 
 The fit falls like an exponential in pT, as its data up to 0.6 GeV do. Beyond, hard scattering takes over,
-which Pythia has: at 1 GeV it makes three times as much as the fit goes on to. From `_PT_DATA` to `_PT_MODEL`
-the factors fade to 1.
+which Pythia has: at 1 GeV it makes three times as many pions as the fit goes on to. Of kaons, whose spectra
+are less steep, both have the same further out. From the first to the second pT of `_DATA_END` the factors
+fade to 1.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ _NEUTRON = 2112
 
 #: Factors stay within these, so that no muon's weight grows large.
 _BOUNDS = (0.25, 2.5)
-#: A bin has at least so many of Pythia's hadrons, or it is taken together with its neighbours.
-_LEAST_COUNT = 300
+#: Ratios are of so many of Pythia's hadrons at least.
+_LEAST_COUNT = 150
 _CENTRAL, _LEADING = 0.2, 0.6
-#: The fit knows data up to the first pT (GeV); from the second on hadrons are Pythia's.
-_PT_DATA, _PT_MODEL = 0.6, 1.0
+#: Up to the first pT (GeV) factors are as they are; from the second on hadrons are Pythia's.
+_DATA_END = {"pi": (0.6, 1.0), "K": (1.0, 1.5)}
 _REFERENCE = 9.012  # of the fit: beryllium
 
 
@@ -105,8 +106,10 @@ class HadronWeights:
         for nucleus, entry in self.table["nuclei"].items():
             both = (self.yields_of(int(nucleus), species) for species in SPECIES)
             result.append([_ratio(measured, made, entry["collisions"]) for measured, made in both])
-        fade = np.clip((_PT_MODEL - self._middles[2]) / (_PT_MODEL - _PT_DATA), 0, 1)
-        logarithms: Float64 = np.log(np.clip(result, *_BOUNDS)) * fade
+        logarithms: Float64 = np.log(np.clip(result, *_BOUNDS))
+        for species, name in enumerate(SPECIES):
+            last, end = _DATA_END["K" if name.startswith("K") else "pi"]
+            logarithms[:, species] *= np.clip((end - self._middles[2]) / (end - last), 0, 1)
         return logarithms
 
     @cached_property
@@ -192,14 +195,28 @@ def _between(
 
 
 def _ratio(measured: Float64, made: Float64, collisions: int) -> Float64:
-    """Return measured over made, of each bin with as many neighbours as it takes for `_LEAST_COUNT`."""
+    """Return measured over made in bins, smoothed.
+
+    It is the ratio of each bin of x, times the shape in pT of as many bins around as it takes for
+    `_LEAST_COUNT` hadrons: yields have errors that grow with x, shapes change slowly.
+    """
     result = np.empty(made.shape)
     for i, j in np.ndindex(made.shape):
-        for reach in range(max(made.shape)):
-            # First along pT, then along x, on which spectra depend more.
-            far, near = (reach + 1) // 2, reach // 2
-            part = np.s_[max(i - near, 0) : i + near + 1, max(j - far, 0) : j + far + 1]
-            if made[part].sum() * collisions >= _LEAST_COUNT:
-                break
-        result[i, j] = measured[part].sum() / max(made[part].sum(), 1 / collisions)
+        total = _around(i, made.sum(axis=1) * collisions)
+        near = _around(i, made[:, j] * collisions)
+        shape = _share(measured[near, j], made[near, j]) / _share(measured[near], made[near])
+        result[i, j] = _share(measured[total], made[total]) * shape
     return result
+
+
+def _around(place: int, counts: Float64) -> slice:
+    """Return the smallest range around a bin that has `_LEAST_COUNT`, or all."""
+    for reach in range(len(counts)):
+        part = slice(max(place - reach, 0), place + reach + 1)
+        if counts[part].sum() >= _LEAST_COUNT:
+            return part
+    return slice(None)
+
+
+def _share(measured: Float64, made: Float64) -> float:
+    return float(measured.sum() / max(made.sum(), np.finfo(float).tiny))
