@@ -12,7 +12,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from shipgen.files.root_storage import Baskets, ClusterStorage, Pages, Stored
+from shipgen.files.root_storage import Stored, cluster_storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class ClusterFile:
     def __init__(self, path: Path, layout: Layout, compression: Any, stored: Sequence[Stored] = ()) -> None:
         self._path = path
         self._compression = compression
-        self._records: ClusterStorage = Pages(layout) if layout.rntuple else Baskets(layout)
+        self._storage = cluster_storage(layout)
         self.stored = list(stored)
         self._end = stored[-1].end if stored else HEAD
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -87,7 +87,7 @@ class ClusterFile:
         buffers: list[Any] = []
         check, place = xxhash.xxh3_64(), self._end
         for column, block in enumerate(cluster.blocks):
-            header = self._records.header(column, cluster.rows, block.size, len(block), place)
+            header = self._storage.header(column, cluster.rows, block.size, len(block), place)
             place += len(header) + len(block)
             for buffer in (header + block.head, block.data):
                 buffers.append(buffer)
@@ -127,7 +127,7 @@ class ClusterFile:
             head = free.allocate(self._end - free.key.location)
             free.release(head, HEAD)
             free.write(file.file.sink)
-            self._records.finish(file, self.stored)
+            self._storage.finish(file, self.stored)
             for name, text in objects.items():
                 file[name] = text
             for start, stop in free.data.slices:
@@ -135,18 +135,33 @@ class ClusterFile:
                 file.file.sink.write(start, struct.pack(">i", start - stop))
 
 
-def intact(path: Path, stored: Sequence[Stored]) -> list[Stored]:
-    """Return those first clusters of `stored` that the file at `path` holds unharmed."""
-    import xxhash
-
+def intact(path: Path, layout: Layout, stored: Sequence[Stored]) -> list[Stored]:
+    """Return those first clusters of `stored` that the file at `path` holds unharmed, without a gap."""
     if not path.is_file():
         return []
+    end = HEAD
     with path.open("rb") as file:
         for number, one in enumerate(stored):
             file.seek(one.start)
-            if xxhash.xxh3_64(file.read(one.length)).hexdigest() != one.check:
+            if one.start != end or not _is_cluster(file.read(one.length), layout, one):
                 return list(stored[:number])
+            end = one.end
     return list(stored)
+
+
+def _is_cluster(content: bytes, layout: Layout, stored: Stored) -> bool:
+    """Return whether `content` has the hash of `stored`, and its rows and sizes."""
+    import xxhash
+
+    if xxhash.xxh3_64_hexdigest(content) != stored.check or len(stored.sizes) != len(layout.branches):
+        return False
+    storage, place = cluster_storage(layout), stored.start
+    for column, (size, dtype) in enumerate(zip(stored.sizes, layout.branch_types().values(), strict=True)):
+        header = storage.header(column, stored.rows, stored.rows * dtype.itemsize, size, place)
+        if not content.startswith(header, place - stored.start):
+            return False
+        place += len(header) + size
+    return place == stored.end
 
 
 def _write(file: int, buffers: Sequence[Any], place: int) -> None:

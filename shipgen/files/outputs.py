@@ -18,10 +18,13 @@ from shipgen.errors import InputError, OutputError
 from shipgen.numbers import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _WORK_INDEX = "work.json"
+
+#: In it: SHA-256 of all else.
+_CHECKSUM = "checksum"
 
 #: Bytes: parsed, JSON of small lists takes thirty times the memory.
 _LARGEST_JSON = 2**25
@@ -172,12 +175,37 @@ def complete_folder(path: Path, *, index: str, force: bool = False) -> Iterator[
 def unfinished(output: Path) -> dict[str, Any] | None:
     """Return the key of the work that an earlier run left for `output`, ``None`` when there is none.
 
-    What a run left that was killed while it removed its work is removed.
+    It is empty where it was damaged. What a run left that was killed while it removed its work is removed.
     """
     folder = _beside(output.resolve(), ".work")
     shutil.rmtree(_beside(folder, ".old"), ignore_errors=True)
+    return _read_key(folder)[0] if os.path.lexists(folder / _WORK_INDEX) else None
+
+
+def damaged_work(output: Path) -> Path | None:
+    """Return what says of which kind the work is that an earlier run left for `output`, if it was damaged."""
+    folder = _beside(output.resolve(), ".work")
     index = folder / _WORK_INDEX
-    return read_json(index) if index.is_file() else None
+    return index if os.path.lexists(index) and not _read_key(folder)[1] else None
+
+
+def _read_key(folder: Path) -> tuple[dict[str, Any], bool]:
+    """Return the key of the work in `folder`, and whether it is what was written; empty if it is not.
+
+    Without a checksum it may be of an earlier version.
+    """
+    try:
+        content = read_json(folder / _WORK_INDEX)
+    except InputError:
+        return {}, False
+    stated = content.pop(_CHECKSUM, None)
+    good = stated == _checksum(content)
+    return (content if good or stated is None else {}), good
+
+
+def _checksum(key: Mapping[str, Any]) -> str:
+    text = json.dumps(key, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_idle(output: Path) -> None:
@@ -219,7 +247,7 @@ def _remove(folder: Path) -> None:
 
 
 @contextmanager
-def work_folder(output: Path, key: dict[str, Any]) -> Iterator[Path]:
+def work_folder(output: Path, key: Mapping[str, Any], *, own_keys: bool = False) -> Iterator[Path]:
     """Give a folder beside `output`, ``OUTPUT.work``, for pieces that a later run can use.
 
     It is removed when the context ends well, or without a piece in it; otherwise it stays, and a run with the
@@ -229,8 +257,11 @@ def work_folder(output: Path, key: dict[str, Any]) -> Iterator[Path]:
     ----------
     output : Path
         What the pieces are for.
-    key : dict
+    key : mapping
         All that the pieces depend on, as JSON: settings, seed, digests of inputs.
+    own_keys : bool
+        Whether pieces say by themselves what they depend on, and those of another `key` are not used: then
+        it does no harm if the folder's own key was damaged.
 
     Raises
     ------
@@ -244,10 +275,15 @@ def work_folder(output: Path, key: dict[str, Any]) -> Iterator[Path]:
     try:
         folder.mkdir(exist_ok=True)
         with _locked(lock, output):
-            if not index.is_file():
+            wanted = json.loads(json.dumps(key))
+            found, good = _read_key(folder)
+            if not os.path.lexists(index) or (own_keys and not good):
                 with complete_file(index, force=True) as part:
-                    write_json(part, key)
-            _check_key(folder, read_json(index), json.loads(json.dumps(key)))
+                    write_json(part, {**wanted, _CHECKSUM: _checksum(wanted)})
+            elif found:
+                _check_key(folder, found, wanted)
+            else:
+                raise InputError(f"{index} is damaged: remove the folder {folder.name}, and run again")
             try:
                 yield folder
             except BaseException:

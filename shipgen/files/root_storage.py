@@ -196,6 +196,11 @@ class Pages:
         ntuple.sync(sink)
 
 
+def cluster_storage(layout: Layout) -> ClusterStorage:
+    """Return the way in which `layout` stores clusters."""
+    return Pages(layout) if layout.rntuple else Baskets(layout)
+
+
 def _string(text: str) -> bytes:
     """Return a short string as ROOT stores it."""
     content = text.encode()

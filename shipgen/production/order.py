@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: What unfinished work of this kind is called; its number goes up when the same command makes other muons.
 WORK = "production 1"
 
+#: What two files of the same production have in common in their provenance.
+_SAME = ("bundle", "selection", "seed", "exact", "expected", "shard", "file", "muons", "pot", "layout")
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -160,6 +163,11 @@ class Order:
         if facts["shard"] is None:
             del facts["shard"]
         return facts
+
+    def is_file(self, file: int, facts: ProducedFacts) -> bool:
+        """Return whether a file that states `facts` is file number `file` of this; counts follow from it."""
+        wanted = self.provenance(file, (0,) * len(self.generator.bundle.entries))
+        return all(facts.get(name) == wanted.get(name) for name in _SAME)
 
     def weight(self, muons: int) -> float:
         """Return the sum of so many equal weights as they are stored."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from shipgen.errors import OutputError
+from shipgen.errors import InputError, OutputError
 from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.journal import JOURNAL, Journal, JournalEntry, read_journal
+from shipgen.files.journal import JOURNAL, Journal, JournalContent, JournalEntry, read_journal
 from shipgen.files.outputs import check_output, rename
+from shipgen.files.root_storage import content_hash
 from shipgen.files.tree_writer import parse_compression
 from shipgen.muons.columns import CHUNK_SIZE
+from shipgen.production.preflight import read_provenance
+from shipgen.production.produced_file import ProducedFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +69,8 @@ class Production:
         Muons on disk.
     kept : int
         How many of them an earlier run left.
+    notes : list of str
+        What of an earlier run could not be used, and why.
     """
 
     def __init__(self, order: Order, folder: Path) -> None:
@@ -75,14 +81,15 @@ class Production:
         constants = {"energy_cut": bundle.energy_cut, "weight": order.generator.plan.weight}
         self._encode = ClusterEncoder(order.layout, constants, bundle.target_start, self._compression)
         self._open: ClusterFile | None = None
+        self.notes: list[str] = []
         path, key = folder / JOURNAL, order.key()
-        self._found = self._take_up(read_journal(path, key))
+        self._found = self._take_up(read_journal(path))
         self._journal = Journal(path, key, self._found)
         self._counts = np.zeros((len(order.files), self._categories), np.int64)
         self._weights: list[float] = []
         for entry in self._found:
             self._counts[entry.file] += entry.counts or 0
-            self._add_weight(entry.stored)
+            self._add_weight(entry.stored or entry)
         self.kept = self.rows = int(self._counts.sum())
 
     def __enter__(self) -> Self:
@@ -116,20 +123,82 @@ class Production:
         """Return the path of file number `file` while it is not complete."""
         return self._folder / f"{self._files.name(file).name}{_GROWING}"
 
-    def _take_up(self, entries: list[JournalEntry]) -> list[JournalEntry]:
-        """Return what of `entries` is there: whole files, and good clusters of one that is not."""
-        last = max((entry.file for entry in entries), default=0)
-        stored = [entry.stored for entry in entries if entry.file == last and entry.stored]
-        if not stored or any(entry.file == last and entry.stored is None for entry in entries):
-            return entries
-        full = sum(one.rows for one in stored) == self._files.rows(last)
-        if full and self._files.name(last).exists() and not self._growing(last).exists():
-            # Stopped between giving the file its name and noting that.
-            return [*entries, JournalEntry(last)]
-        good = intact(self._growing(last), stored)
-        return [entry for entry in entries if entry.file < last] + [
-            entry for entry in entries if entry.file == last
-        ][: len(good)]
+    def _take_up(self, journal: JournalContent) -> list[JournalEntry]:
+        """Return what of the journal is there: whole files, and good clusters of one that is not."""
+        same = journal.key == json.loads(json.dumps(self._order.key()))
+        entries = self._fitting(journal.entries) if same else []
+        damaged = journal.damaged or (same and len(entries) < len(journal.entries))
+        if damaged:
+            self.notes.append(f"{self._folder.name}/{JOURNAL} is damaged: what it cannot tell is made anew")
+        taken: list[JournalEntry] = []
+        for file in range(len(self._files)):
+            mine = [entry for entry in entries if entry.file == file]
+            stored = [entry.stored for entry in mine if entry.stored]
+            if mine and mine[-1].stored is None:
+                self._check_published(file, stored)
+                taken += mine
+            elif (damaged or self._is_full(file, stored)) and (found := self._published(file)):
+                # Stopped between giving the file its name and noting that, or the note is lost.
+                taken += [*mine, JournalEntry(file)] if self._is_full(file, stored) else [found]
+            elif not mine:
+                break
+            else:
+                good = intact(self._growing(file), self._layout, stored)
+                if len(good) < len(stored):
+                    self.notes.append(
+                        f"{self._folder.name}/{self._growing(file).name} is damaged: the first "
+                        f"{sum(one.rows for one in good):,} of its muons are kept"
+                    )
+                return [*taken, *mine[: len(good)]]
+        return taken
+
+    def _fitting(self, entries: list[JournalEntry]) -> list[JournalEntry]:
+        """Return the first of `entries` that follow each other as this production writes them."""
+        file = rows = 0
+        for number, entry in enumerate(entries):
+            if entry.file != file or file == len(self._files):
+                return entries[:number]
+            whole, muons = self._files.rows(file), sum(entry.counts)
+            if entry.stored is None:
+                if (rows, muons) not in {(whole, 0), (0, whole)}:
+                    return entries[:number]
+                file, rows = file + 1, 0
+            else:
+                place = self._files.place(file) + rows
+                if muons != min(CHUNK_SIZE - place % CHUNK_SIZE, whole - rows):
+                    return entries[:number]
+                rows += muons
+        return entries
+
+    def _is_full(self, file: int, stored: list[Stored]) -> bool:
+        return sum(one.rows for one in stored) == self._files.rows(file)
+
+    def _published(self, file: int) -> JournalEntry | None:
+        """Return an entry of file number `file` if it stands complete under its name, its hash compared."""
+        name = self._files.name(file)
+        if self._growing(file).exists() or not name.exists():
+            return None
+        facts = read_provenance(name, self._layout.tree)
+        if facts is None or not self._order.is_file(file, facts):
+            return None
+        ProducedFile.open(name).check()
+        weight = float(facts["sum_of_weights"]) if self._weighted else None
+        return JournalEntry(file, None, tuple(facts["counts"].values()), weight)
+
+    def _check_published(self, file: int, stored: list[Stored]) -> None:
+        """Raise `InputError` where another file has the name of one that was completed; none may be there."""
+        name = self._files.name(file)
+        if not name.exists():
+            return
+        facts = read_provenance(name, self._layout.tree)
+        if (
+            facts is None
+            or not self._order.is_file(file, facts)
+            or (stored and facts["clusters"]["xxh3"] != content_hash(stored))
+        ):
+            raise InputError(
+                f"{name} is not the file that was made of these muons: move it away, then go on by --resume"
+            )
 
     def _complete(self) -> None:
         """Publish what only lacked that."""
@@ -172,8 +241,8 @@ class Production:
         if self._counts[part.file].sum() == self._files.rows(part.file):
             self._publish(part.file, growing)
 
-    def _add_weight(self, stored: Stored | None) -> None:
-        if stored is not None and stored.weight is not None:
+    def _add_weight(self, stored: Stored | JournalEntry) -> None:
+        if stored.weight is not None:
             self._weights.append(stored.weight)
 
     def _grow(self, file: int) -> ClusterFile:

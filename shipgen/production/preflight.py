@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.journal import kept_muons
+from shipgen.files.journal import JOURNAL, kept_muons, read_journal
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import check_idle, check_output, unfinished
 from shipgen.files.rootfile import open_root, readable
@@ -18,11 +18,13 @@ from shipgen.production.order import WORK
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from shipgen.files.layouts import Layout
     from shipgen.files.rootfile import Location
     from shipgen.production.file_names import Files
+    from shipgen.provenance import ProducedFacts
 
 #: Bytes that the six features and the code of a muon take compressed, measured (21 and 25) and a tenth more.
 _COMPRESSED = {"lz4": 28}
@@ -107,15 +109,18 @@ def earlier_seed(path: Path, *, split: bool) -> int | None:
 
     The first file says it where the muons are `split` into several.
     """
-    left = unfinished(path)
-    if left is not None:
-        return int(left["seed"]) if left.get("work") == WORK else None
-    files = numbered(path)[:1] if split else [path]
-    seed = (read_provenance(files[0]) or {}).get("seed") if files else None
-    return seed if isinstance(seed, int) else None
+    found: Mapping[str, Any] | None = unfinished(path)
+    if found is None:
+        files = numbered(path)[:1] if split else [path]
+        found = read_provenance(files[0]) if files else None
+    elif not found:
+        # Damaged: the journal has the key as well.
+        found = read_journal(path.resolve().with_name(f"{path.resolve().name}.work") / JOURNAL).key
+    seed = (found or {}).get("seed")
+    return seed if isinstance(seed, int) and (found or {}).get("work", WORK) == WORK else None
 
 
-def read_provenance(path: Location, tree: str | None = None) -> dict[str, Any] | None:
+def read_provenance(path: Location, tree: str | None = None) -> ProducedFacts | None:
     """Return what a produced file says of itself; ``None`` for any other file, and for merged ones.
 
     Parameters
@@ -133,4 +138,4 @@ def read_provenance(path: Location, tree: str | None = None) -> dict[str, Any] |
         return None
     if len(found) != 1 or found[0] is None or found[0].get("kind") != KIND_PRODUCED:
         return None
-    return found[0] if entries in (None, found[0].get("muons")) else None
+    return cast("ProducedFacts", found[0]) if entries in (None, found[0].get("muons")) else None

@@ -6,11 +6,18 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from shipgen.errors import OutputError, ShipgenError
 from shipgen.files.layouts import MUONBACK
-from shipgen.files.outputs import check_output, discard_work, output_error, unfinished, work_folder
+from shipgen.files.outputs import (
+    check_output,
+    damaged_work,
+    discard_work,
+    output_error,
+    unfinished,
+    work_folder,
+)
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.order import Order
@@ -26,9 +33,6 @@ if TYPE_CHECKING:
     from shipgen.files.rootfile import Location
     from shipgen.generate.generator import MuonGenerator
     from shipgen.generate.shards import Shard
-
-#: What two files of the same production have in common in their provenance; counts follow from it.
-_SAME = ("bundle", "selection", "seed", "exact", "expected", "shard", "file", "muons", "pot", "layout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def produce(
     force: bool = False,
     resume: bool = False,
     command: str = "",
+    warn: Callable[[str], Any] = lambda _: None,
 ) -> ProductionReport:
     """Write all muons of `generator` to `path`, which appears when it is complete.
 
@@ -99,6 +104,8 @@ def produce(
         production is complete.
     command : str
         The command line, for the file's provenance.
+    warn : callable
+        Takes a line where what an interrupted run left is damaged.
 
     Raises
     ------
@@ -128,18 +135,22 @@ def produce(
     check_stale(order.files)
     if resume and not force and (report := find_complete(order)):
         return report
-    return fulfil(order, resume=resume)
+    return fulfil(order, resume=resume, warn=warn)
 
 
-def fulfil(order: Order, *, resume: bool) -> ProductionReport:
+def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> ProductionReport:
     """Write what is ordered, checked beforehand, as `produce` says."""
     started, files, generator = time.perf_counter(), order.files, order.generator
     if not resume:
         for file in range(len(files)):
             check_output(files.name(file), force=order.force)
         discard_work(files.path)
-    with work_folder(files.path, order.key()) as folder:
+    if (damaged := damaged_work(files.path)) is not None:
+        warn(f"{damaged.parent.name}/{damaged.name} is damaged: only what the journal tells is used")
+    with work_folder(files.path, order.key(), own_keys=True) as folder:
         with Production(order, folder) as production:
+            for note in production.notes:
+                warn(note)
             _run(production, order)
         counts = production.counts()
     names = [entry.category.name for entry in generator.bundle.entries]
@@ -195,7 +206,6 @@ def find_complete(
     that is kept elsewhere.
     """
     files, total = order.files, order.files.total
-    nothing = (0,) * len(order.generator.bundle.entries)
     if unfinished(files.path) is not None:
         return None
     counts: Counter[str] = Counter()
@@ -203,8 +213,7 @@ def find_complete(
     for file in range(len(files)):
         if (found := read_provenance(at(files.name(file)), order.layout.tree)) is None:
             return None
-        wanted = order.provenance(file, nothing)
-        if any(found.get(name) != wanted.get(name) for name in _SAME):
+        if not order.is_file(file, found):
             return None
         counts.update(found["counts"])
         weights.append(found["sum_of_weights"])

@@ -13,7 +13,7 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.clusters import BranchBlock, Cluster
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS, PROVENANCE_KEY
-from shipgen.files.root_storage import Baskets, Pages, Stored, content_hash
+from shipgen.files.root_storage import Stored, cluster_storage, content_hash
 from shipgen.files.rootfile import open_root, readable
 from shipgen.generate.shards import Shard
 from shipgen.provenance import read_objects
@@ -126,8 +126,8 @@ class ProducedFile:
 
     def _headers(self) -> list[int]:
         """Return the bytes before the block of each branch."""
-        records = (Pages if self.layout.rntuple else Baskets)(self.layout)
-        return [len(records.header(column, 0, 0, 0, 0)) for column in range(len(self.layout.branches))]
+        storage = cluster_storage(self.layout)
+        return [len(storage.header(column, 0, 0, 0, 0)) for column in range(len(self.layout.branches))]
 
     def _stored(self, file: Any, headers: Int64) -> list[Stored]:
         """Return the clusters of the open `file`, without their hashes."""

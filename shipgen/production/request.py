@@ -147,7 +147,7 @@ def carry_out(request: Request, warn: Callable[[str], Any]) -> Made:
                 check_upload(location, force=request.force)
         _warn(request, generator, path, order.files.total, warn)
         check_stale(order.files)
-        report = fulfil(order, resume=request.resume)
+        report = fulfil(order, resume=request.resume, warn=warn)
         made = _made(report, generator, at)
         for file, location in zip(report.files, made.locations, strict=True):
             if isinstance(location, str):
@@ -171,8 +171,8 @@ def _folder(request: Request) -> Iterator[tuple[Path, Callable[[Path], Location]
 def _earlier_seed(request: Request, path: Path) -> int | None:
     """Return the seed of what stands or was begun where the output goes, ``None`` without it."""
     if is_remote(request.output):
-        seed = (read_provenance(request.location) or {}).get("seed")
-        return seed if isinstance(seed, int) else None
+        found = read_provenance(request.location)
+        return found["seed"] if found and isinstance(found.get("seed"), int) else None
     return earlier_seed(path, split=request.max_per_file is not None)
 
 

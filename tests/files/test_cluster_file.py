@@ -15,7 +15,7 @@ import zstandard
 
 from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.journal import Journal, JournalEntry, read_journal
+from shipgen.files.journal import Journal, JournalContent, JournalEntry, read_journal
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.root_storage import Stored
 from shipgen.files.tree_writer import parse_compression
@@ -138,7 +138,7 @@ def test_cut_off_anywhere_and_taken_up(tmp_path: Path, layout: Layout) -> None:
         (*(content[:end] for end in ends), bytes(damaged)), (0, 0, 0, 1, 2, 3, 1), strict=True
     ):
         path.write_bytes(text)
-        kept = intact(path, stored)
+        kept = intact(path, layout, stored)
         assert len(kept) == good
         with ClusterFile(path, layout, None, kept) as file:
             for cluster in clusters[good:]:
@@ -147,7 +147,7 @@ def test_cut_off_anywhere_and_taken_up(tmp_path: Path, layout: Layout) -> None:
             file.finish({"note": "text"})
         check(path, layout)
     path.unlink()
-    assert intact(path, stored) == []
+    assert intact(path, layout, stored) == []
 
 
 PROGRAM = """
@@ -220,6 +220,7 @@ ENTRIES = [
     JournalEntry(0, Stored(8192, 100, 10, (20, 30), "0f"), (3, 7)),
     JournalEntry(0),
     JournalEntry(1, Stored(8192, 90, 9, (20, 20), "f0"), (9, 0)),
+    JournalEntry(1, Stored(8282, 80, 8, (10, 20), "f1", 4.5), (0, 8)),
 ]
 
 KEY = {"work": "production", "seed": 1}
@@ -231,14 +232,46 @@ def test_journal_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
         for entry in ENTRIES[1:]:
             journal.add(entry)
     content = path.read_bytes()
-    assert read_journal(path, KEY) == read_journal(path, None) == ENTRIES
-    assert read_journal(path, {**KEY, "seed": 2}) == []
-    ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")][1:]
+    assert read_journal(path) == JournalContent(KEY, ENTRIES, damaged=False)
+    head, *ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]
     for size in range(len(content)):
         os.truncate(path, 0)
         path.write_bytes(content[:size])
-        assert read_journal(path, KEY) == ENTRIES[: sum(end <= size for end in ends)]
-    for rubbish in (b"\0" * 50 + b"\n", b"{}\n", b"[1]\n", b"\xff\n"):
+        found = read_journal(path)
+        assert found.key == (KEY if size >= head else None)
+        assert found.entries == ENTRIES[: sum(end <= size for end in ends)]
+        # What a kill leaves is no damage, but for a first line, which is there at once.
+        assert found.damaged == (0 < size < head)
+    for rubbish in (b"\0" * 50 + b"\n", b"{}\n", b"[1]\n", b"\xff\n", b"\n"):
         path.write_bytes(content[: ends[0]] + rubbish + content[ends[0] :])
-        assert read_journal(path, KEY) == ENTRIES[:1]
-    assert read_journal(tmp_path / "none", KEY) == []
+        assert read_journal(path) == JournalContent(KEY, ENTRIES[:1], damaged=True)
+    assert read_journal(tmp_path / "none") == JournalContent(None, [], damaged=False)
+
+
+def test_a_journal_that_was_changed_counts_up_to_there(tmp_path: Path) -> None:
+    """Lines are good on their own as well, but each vouches for the one before."""
+    path = tmp_path / "journal"
+    with Journal(path, KEY, ENTRIES):
+        pass
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 3
+    for number in range(len(lines)):
+        for changed in (
+            lines[:number] + lines[number + 1 :],
+            lines[:number] + lines[number : number + 1] + lines[number:],
+            [*lines[:number], *lines[number + 1 : number + 2], lines[number], *lines[number + 2 :]],
+        ):
+            path.write_bytes(b"".join(changed))
+            same = [one == other for one, other in zip(lines, changed, strict=False)]
+            first = [*same, False].index(False)
+            found = read_journal(path)
+            assert found.entries == ENTRIES[: max(first - 1, 0)]
+            assert found.damaged == (first < len(changed))
+        for place in range(len(lines[number]) - 1):
+            for bit in range(8):
+                flipped = bytearray(lines[number])
+                flipped[place] ^= 1 << bit
+                path.write_bytes(b"".join([*lines[:number], bytes(flipped), *lines[number + 1 :]]))
+                found = read_journal(path)
+                assert found.damaged
+                assert found.entries == ENTRIES[: max(number - 1, 0)]

@@ -51,7 +51,7 @@ class Ended:
     stderr: str
 
     def check(self, *, refused: bool | None = None) -> None:
-        """Raise `WrongError` for a hang, a crash, a traceback, or more than a line a warning and one in the end.
+        """Raise `WrongError` for a hang, a crash, a traceback, or more than one line beside warnings.
 
         With `refused` it has to have failed with one line, or to have succeeded.
         """
