@@ -98,6 +98,7 @@ class ProducedFacts(TypedDict):
     target_start: TargetStart
     beam: str
     energy_cut: float
+    survival: str
     device: str
     versions: dict[str, str]
     clusters: NotRequired[ClustersFacts]

@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
@@ -22,7 +22,7 @@ from shipgen.files.inputs import expand, read_lines, take_out
 from shipgen.files.outputs import check_output, complete_folder, work_folder
 from shipgen.progress import progress
 from shipgen_export.reading.beam import AUTO, CHOICES
-from shipgen_export.reading.formats.readers import STEP
+from shipgen_export.reading.formats.readers import STEP, as_produced
 from shipgen_export.reading.gather import Share, gather, gather_beam
 from shipgen_export.reading.prepared_facts import (
     Stated,
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from shipgen_export.reading.survey import Taken
 
 SEED = 1
+#: Whether weights contain the probability to leave the absorber.
+SURVIVAL_IN, SURVIVAL_OUT = SURVIVAL_CHOICES = ("in", "out")
 #: Counted up whenever pieces of an earlier version cannot be used.
 _PIECES = 3
 
@@ -60,6 +62,7 @@ def prepare(
     energy_cut: float | None = None,
     target_start: float | None = None,
     beam: str = AUTO,
+    survival: str = SURVIVAL_IN,
     exclude: Sequence[str] = (),
     blacklist: Path | None = None,
     skip_bad: bool = False,
@@ -91,6 +94,9 @@ def prepare(
     beam : str
         ``"auto"``: x and y are taken relative to the beam's position, which is found out; ``"origin"``: as
         they are; ``"primary"``: relative to the first track of each event, whatever its mother.
+    survival : str
+        ``"in"``: weights count muons that leave the absorber, as files have them; ``"out"``: muons where they
+        are produced, for those who track them through the absorber. Of `shipgen simulate`'s samples only.
     exclude : sequence of str
         Names or globs of files to leave out.
     blacklist : Path, optional
@@ -123,15 +129,17 @@ def prepare(
         Writing failed.
     """
     _check_numbers(pot=pot, energy_cut=energy_cut, cap=cap, cores=cores)
-    _check_arguments(files, output, target_start, beam, span, force=force)
+    _check_arguments(files, output, target_start, beam, survival, span, force=force)
     patterns = [*exclude, *(read_lines(blacklist) if blacklist else ())]
     lists: dict[Location, str] = {}
     locations, left_out, notes = take_out(expand(files, lists), patterns)
     taken, skipped = take_in(locations, beam, skip_bad=skip_bad, lists=lists)
+    if survival != SURVIVAL_IN:
+        taken = [replace(one, source=as_produced(one.source)) for one in taken]
     settle([one.source for one in taken], energy_cut, target_start)
     settle_pot([(one.source, one.look.largest) for one in taken], pot)
     with work_folder(output, {"task": "prepare", "pieces": _PIECES}) as work, _kept(work):
-        tasks = [_task(one, work, beam, step) for one in taken]
+        tasks = [_task(one, work, beam, survival, step) for one in taken]
         with closing(_make(tasks, cores)) as results:
             used, more = _use(taken, tasks, results, skip_bad=skip_bad)
         muons = sum(one.piece.tally.muons for one in used)
@@ -140,7 +148,7 @@ def prepare(
             skipped += more
             with complete_folder(output, index=INDEX, force=force) as folder:
                 notes += _pot_of_skipped(pot, len(skipped), len(locations))
-                facts = {"excluded": left_out, "skipped": skipped, "notes": notes}
+                facts = {"survival": survival, "excluded": left_out, "skipped": skipped, "notes": notes}
                 _write(folder, used, stated, facts, pot=pot, beam=beam, cap=cap, seed=seed, span=span)
     if not muons:
         dropped = total_dropped(used).values()
@@ -195,6 +203,7 @@ def _check_arguments(
     output: Path,
     target_start: float | None,
     beam: str,
+    survival: str,
     span: float,
     *,
     force: bool,
@@ -206,14 +215,16 @@ def _check_arguments(
         raise InputError(f"a span of {span:g} is not in (0, 1]")
     if target_start is not None and not math.isfinite(target_start):
         raise InputError(f"a target start of {target_start:g} cm is not a finite number")
+    if survival not in SURVIVAL_CHOICES:
+        raise InputError(f"no survival {survival!r}: choose from {', '.join(SURVIVAL_CHOICES)}")
     if beam not in CHOICES:
         raise InputError(f"no beam {beam!r}: choose from {', '.join(CHOICES)}")
     check_output(output, force=force, index=INDEX)
 
 
-def _task(one: Taken, work: Path, beam: str, step: int | str) -> ReadTask:
+def _task(one: Taken, work: Path, beam: str, survival: str, step: int | str) -> ReadTask:
     """Say what a worker has to do; the piece is named after all it depends on."""
-    what = [asdict(one.source.identity), one.source.kind.name, one.look.case, beam, str(step)]
+    what = [asdict(one.source.identity), one.source.kind.name, one.look.case, beam, survival, str(step)]
     text = json.dumps(what, sort_keys=True)
     folder = work / hashlib.sha256(text.encode()).hexdigest()[:16]
     return ReadTask(one.source, folder, one.look.case, beam, step)

@@ -30,6 +30,12 @@ INDEX = "bundle.json"
 #: What every number of a bundle is in.
 UNITS = {**FEATURE_UNITS, "rate": "muons per POT", "energy_cut": "GeV", "target_start": "cm"}
 
+#: What a bundle's rates count, by whether they contain the probability to leave the absorber.
+SURVIVAL = {
+    "in": "rates count muons that leave the absorber",
+    "out": "rates count muons where they are produced, to be tracked through the absorber",
+}
+
 #: The bundle that comes with the package.
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "bundles" / "default"
 
@@ -149,6 +155,16 @@ class Bundle:
     def rate(self) -> float:
         """Muons per proton on target, all categories."""
         return math.fsum(entry.rate for entry in self.entries)
+
+    @property
+    def survival(self) -> str:
+        """Whether rates contain the probability to leave the absorber: ``"in"`` or ``"out"``."""
+        made = self.provenance
+        while isinstance(base := made.get("base"), dict) and isinstance(base.get("provenance"), dict):
+            made = base["provenance"]
+        sample = made.get("sample")
+        stated = sample.get("survival") if isinstance(sample, dict) else None
+        return "out" if stated == "out" else "in"
 
     @property
     def weighted(self) -> bool:

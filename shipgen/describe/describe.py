@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from shipgen.bundle.bundle import INDEX, Bundle
+from shipgen.bundle.bundle import INDEX, SURVIVAL, Bundle
 from shipgen.bundle.sample_notes import sample_notes
 from shipgen.describe.muon_files import describe_file, describe_provenance
 from shipgen.describe.prepared import describe_prepared
@@ -64,6 +64,7 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
     yield f"bundle {bundle.name}: {bundle.label}"
     yield f"  {bundle.rate:.4e} muons per proton on target, energy cut {bundle.energy_cut:g} GeV"
     yield f"  target starts at z = {bundle.target_start:g} cm, sha256 {bundle.sha256}"
+    yield f"  survival {bundle.survival}: {SURVIVAL[bundle.survival]}"
     merits = [entry.details.get("figure_of_merit") for entry in bundle.entries]
     hard = [_part(merit, "hard") for merit in merits]
     columns = ["AUC", "of simulated"] + ["hard AUC", "of simulated"] * any(hard)

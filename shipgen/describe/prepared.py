@@ -47,6 +47,8 @@ def _normalisation(index: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield f"weights: their sum is the number of muons {index['weight_unit']}"
+    if index.get("survival") == "out":
+        yield "survival out: weights count muons where they are produced, to be tracked through the absorber"
     cut = "unknown" if index["energy_cut"] is None else f"{index['energy_cut']:g} GeV"
     assumed = " (assumed; --target-start states it)" if index["target_start_assumed"] else ""
     yield f"energy cut {cut}; target starts at z = {index['target_start']:g} cm{assumed}"

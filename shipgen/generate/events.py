@@ -232,6 +232,7 @@ class MuonEvents:
             "muons_per_event": self._size,
             "pot_per_event": self._pot,
             "energy_cut": self.energy_cut,
+            "survival": bundle.survival,
             "categories": [name for name in CATEGORY_NAMES if name in self.selection.categories],
             "charge_fraction": self.selection.charge_fraction,
             "smear_beam": self.selection.smear_beam,

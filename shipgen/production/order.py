@@ -154,6 +154,7 @@ class Order:
             "target_start": self._target_start(),
             "beam": str(self.generator.selection.beam),
             "energy_cut": bundle.energy_cut,
+            "survival": bundle.survival,
             "device": self.generator.device,
             "versions": versions("shipgen", "numpy", "onnxruntime", "uproot"),
         }

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers.bundles import RATES, write_test_bundle
 from shipgen.bundle.bundle import Bundle
+from shipgen.describe.describe import describe_bundle
 from shipgen.errors import BundleError
 
 if TYPE_CHECKING:
@@ -114,3 +116,21 @@ def test_default_bundle_is_complete_and_honest() -> None:
         assert abs(merit["control"]["auc"] - 0.5) < 5 * merit["control"]["auc_error"]
         worst = max(*agreement["keras"].values(), *agreement["numpy"].values())
         assert 0 < worst < agreement["tolerance"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("provenance", "survival"),
+    [
+        ({}, "in"),
+        ({"sample": {"pot": 1}}, "in"),
+        ({"sample": {"survival": "in"}}, "in"),
+        ({"sample": {"survival": "out"}}, "out"),
+        ({"base": {"provenance": {"sample": {"survival": "out"}}}, "imported": {}}, "out"),
+        ({"sample": "unknown"}, "in"),
+    ],
+)
+def test_survival_is_that_of_the_sample(bundle: Bundle, provenance: dict[str, object], survival: str) -> None:
+    """Those that state nothing are of muons that left the absorber, as all once were."""
+    assert replace(bundle, provenance=provenance).survival == survival
+    said = list(describe_bundle(replace(bundle, provenance=provenance)))
+    assert any(line.startswith(f"  survival {survival}: rates count muons") for line in said)

@@ -42,6 +42,28 @@ def test_categories() -> None:
     assert category_of(pdg, x, y).tolist() == [0, 1, 2, 3, -1, -1]
 
 
+def test_survival_is_taken_out(tmp_path: Path) -> None:
+    """The weights are those in front of the absorber; FairShip's muons have left it."""
+    columns = muon_columns(2000)
+    columns["survival"] = np.linspace(0.25, 1, 2000).astype(np.float32)
+    file = write_training(tmp_path / "f.root", columns, survival="the weights contain it")
+    inside = prepare([file], tmp_path / "in")
+    outside = prepare([file], tmp_path / "out", survival="out")
+    assert (inside.index["survival"], outside.index["survival"]) == ("in", "out")
+    np.testing.assert_array_equal(joined(outside, "group"), joined(inside, "group"))
+    place = category_of(columns["pdg"], columns["x"], columns["y"])
+    survival = np.concatenate([columns["survival"][place == number] for number in range(4)])
+    np.testing.assert_allclose(joined(outside, "weights"), joined(inside, "weights") / survival)
+    silent = write_training(tmp_path / "silent.root", columns)
+    with pytest.raises(InputError, match=r"silent\.root does not state the survival"):
+        prepare([silent], tmp_path / "none", survival="out")
+    with pytest.raises(InputError, match="holds muons that have left the absorber"):
+        prepare([cbmsim(tmp_path / "g.root", [MUON])], tmp_path / "none", survival="out")
+    with pytest.raises(InputError, match="no survival 'both': choose from in, out"):
+        prepare([file], tmp_path / "none", survival="both")
+    assert not (tmp_path / "none").exists()
+
+
 def test_muons_arrive_whole(tmp_path: Path) -> None:
     columns = muon_columns(3000)
     sample = prepare([write_training(tmp_path / "f.root", columns)], tmp_path / "out", step=700)

@@ -7,6 +7,7 @@ tree becomes columns. `open_source` finds the kind by looking into the file; `re
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,33 @@ TRAINING_SAMPLE = FileKind(
     per_pot=True,
     unsmeared=True,
 )
+
+
+def _produced_step(arrays: Any, first: int) -> Step:
+    step = _training_step(arrays, first)
+    return replace(step, columns={**step.columns, "weight": step.columns["weight"] / arrays["survival"]})
+
+
+_AS_PRODUCED = replace(TRAINING_SAMPLE, branches=(*TRAINING_SAMPLE.branches, "survival"), step=_produced_step)
+
+
+def as_produced(source: Source) -> Source:
+    """Return a file whose weights will count muons where they are produced, whatever the absorber does.
+
+    Raises
+    ------
+    InputError
+        The file does not state the probability to leave the absorber.
+    """
+    if source.kind is not TRAINING_SAMPLE:
+        raise InputError(
+            f"{source.path} is {source.kind.title}: it holds muons that have left the absorber, and survival "
+            "can be taken out of samples of `shipgen simulate` only"
+        )
+    if "survival" not in (source.header.provenance or {}):
+        raise InputError(f"{source.path} does not state the survival: simulate again, or leave it in")
+    return replace(source, kind=_AS_PRODUCED)
+
 
 #: Every kind of file that can be read; of kinds with the same tree the first with all its branches is taken.
 KINDS = (TRAINING_SAMPLE, CBMSIM_PLANE, CBMSIM, FLAT_ORIGIN, FLAT, CONVERTED)

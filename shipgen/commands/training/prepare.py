@@ -43,6 +43,14 @@ from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, workers_
     "the first track of each event, whatever its mother (primary).",
 )
 @click.option(
+    "--survival",
+    type=click.Choice(["in", "out"]),
+    default="in",
+    show_default=True,
+    help="Weights count muons that leave the absorber (in), or muons where they are produced (out), for "
+    "those who track them through the absorber. Out is for samples of `shipgen simulate`.",
+)
+@click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
