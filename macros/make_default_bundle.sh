@@ -14,4 +14,5 @@ for seed in 101 102 103 104; do
 done
 [ -d prepared ] || shipgen prepare sample_10?.root -o prepared
 shipgen train best prepared -o best --seed 1 --name default
-shipgen export best/student -o "$bundle" --force --name default
+rm -rf "$bundle"
+cp -r best/bundle "$bundle"

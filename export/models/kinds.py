@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shipgen.errors import InputError
 from shipgen_export.models import settings as all_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shipgen_export.models.settings import Settings
 
 
@@ -26,19 +28,54 @@ class Model:
         generator, where the shape is that of the muons' normalisation or map.
     config, trainer : str
         Names of the settings' class and, in the module, of the `Trainer` (settings, shape, seed).
-    mapped : bool
-        Trained in coordinates made normal (`MuonMap`), not in normalised features. Then the learning rate
-        falls over a number of steps that is a setting, and the network of the last step is the one to take.
-    taught : bool
-        Learns from teachers and not from muons.
+    learns_from : str
+        ``features``, normalised; ``coordinates``, made normal by a `MuonMap`; or ``teachers``, in these
+        coordinates.
     """
 
     help: str
     module: str
     config: str
     trainer: str
-    mapped: bool = False
-    taught: bool = False
+    learns_from: Literal["features", "coordinates", "teachers"] = "features"
+
+    @property
+    def planned(self) -> bool:
+        """Whether the learning rate falls over a number of steps that is a setting.
+
+        Then the network of the last step is the one to take: the best of some would be the luckiest.
+        """
+        return self.learns_from != "features"
+
+    @property
+    def taught(self) -> bool:
+        """Whether it learns from teachers and not from muons."""
+        return self.learns_from == "teachers"
+
+    @property
+    def teaches(self) -> bool:
+        """Whether it is a teacher, too slow to be exported."""
+        return self.learns_from == "coordinates"
+
+    def chosen(self, values: dict[str, Any], steps: int | None, minutes: float | None) -> Settings:
+        """Return the settings of a training whose `values` differ from the defaults.
+
+        Raises
+        ------
+        InputError
+            A value is outside its limits, or a planned training shall end after some time.
+        """
+        if not self.planned:
+            return self.settings(**values)
+        if minutes is not None:
+            raise InputError(
+                "the learning rate of this model falls over a number of steps: give --steps, not --minutes"
+            )
+        return self.settings(**values if steps is None else {**values, "steps": steps})
+
+    def exported(self, values: Sequence[float]) -> float:
+        """Return the one of `values`, smaller is better, of the network that is exported by default."""
+        return values[-1] if self.planned else min(values)
 
     def load(self, name: str) -> Any:
         """Return one of the module's objects."""
@@ -65,15 +102,14 @@ MODELS = {
         "shipgen_export.models.flow",
         "FlowConfig",
         "Flow",
-        mapped=True,
+        learns_from="coordinates",
     ),
     "distill": Model(
         "a small, fast network that learns what flows (--teacher) make",
         "shipgen_export.models.distill",
         "StudentConfig",
         "Student",
-        mapped=True,
-        taught=True,
+        learns_from="teachers",
     ),
 }
 

@@ -86,6 +86,16 @@ class Settings:
         batch: int = getattr(self, "batch")  # noqa: B009 (each model has its own)
         return batch
 
+    @property
+    def planned_steps(self) -> int | None:
+        """Steps of a whole training, for models whose learning rate falls over them."""
+        return None
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """The quantities that are given to the networks."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Config(Settings):
@@ -237,6 +247,11 @@ class Scheduled(Settings):
     """Settings of models whose learning rate falls, as half a cosine, to a thousandth over all steps."""
 
     steps: int = _setting(20_000, "Steps of a whole training, over which the learning rate falls.", low=1)
+
+    @property
+    def planned_steps(self) -> int:
+        """The setting `steps`."""
+        return self.steps
 
 
 @dataclass(frozen=True)

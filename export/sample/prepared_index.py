@@ -86,3 +86,18 @@ class GatheredEntry(CategoryEntry):
     maximum: list[float]
     outside: float
     files: NotRequired[list[float]]
+
+
+class PreparedFacts(TypedDict):
+    """All of it, without what only people read; ``None`` is not known."""
+
+    format: str
+    format_version: int
+    sources: list[SourceFacts]
+    pot: float | None
+    energy_cut: float | None
+    target_start: float
+    categories: dict[str, CategoryEntry]
+    dropped: list[DroppedFacts]
+    warnings: NotRequired[list[str]]
+    target_start_assumed: NotRequired[bool]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,13 @@ from shipgen.muons.categories import CATEGORIES, Category, category_by_name
 from shipgen_export.sample.transforms import Normalisation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from shipgen.muons.columns import Float32, Float64, Int64
     from shipgen_export.maps.muon_map import MuonMap
-    from shipgen_export.sample.prepared_index import CategoryEntry
+    from shipgen_export.sample.prepared_index import CategoryEntry, PreparedFacts
 
 FORMAT = "shipgen-prepared"
 FORMAT_VERSION = 2
@@ -112,10 +112,21 @@ class CategorySample:
 
 @dataclass(frozen=True)
 class PreparedSample:
-    """A prepared sample on disk; categories are read when asked for."""
+    """A prepared sample on disk; categories are read when asked for.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    index : PreparedFacts
+        Content of ``prepared.json``.
+    verified : frozenset of str
+        Categories whose arrays are known to be those that were written.
+    """
 
     path: Path
-    index: dict[str, Any]
+    index: PreparedFacts
+    verified: frozenset[str] = frozenset()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -130,7 +141,19 @@ class PreparedSample:
                 f"{path / INDEX} is {index.get('format')!r} version {index.get('format_version')!r}, "
                 f"not {FORMAT!r} version {FORMAT_VERSION}: prepare the sample again"
             )
-        return cls(path, index)
+        return cls(path, cast("PreparedFacts", index))
+
+    def verify(self, names: Sequence[str]) -> Self:
+        """Return the sample with these categories' arrays compared with their hashes, once for many loads.
+
+        Raises
+        ------
+        InputError
+            As `load` does.
+        """
+        for name in names:
+            self.load(name)
+        return replace(self, verified=self.verified | set(names))
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -151,10 +174,10 @@ class PreparedSample:
             **{array: self._map(name, array, entry, width) for array in ARRAYS},
         )
 
-    def _map(self, name: str, array: str, entry: dict[str, Any], width: int) -> Any:
+    def _map(self, name: str, array: str, entry: CategoryEntry, width: int) -> Any:
         """Map one array into memory, having checked that it is the one that was written."""
         file = self.path / file_name(name, array)
-        if not file.is_file() or sha256(file) != entry["sha256"][array]:
+        if not file.is_file() or (name not in self.verified and sha256(file) != entry["sha256"][array]):
             raise InputError(
                 f"{file} is missing or not the file that {INDEX} names: prepare the sample again"
             )
@@ -278,28 +301,6 @@ class CategoryWriter:
     def _put(self, array: str, content: bytes | memoryview) -> None:
         self._files[array].write(content)
         self._hashes[array].update(content)
-
-
-def write_sample(folder: Path, samples: list[CategorySample], facts: dict[str, Any]) -> None:
-    """Write a prepared sample into the existing empty `folder`.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to; make it with `shipgen.files.outputs.complete_folder`.
-    samples : list of CategorySample
-        One a category that has muons.
-    facts : dict
-        What goes into ``prepared.json`` beside the categories: sources, POT, weight unit, frame, cut,
-        what was dropped.
-    """
-    categories: dict[str, CategoryEntry] = {}
-    for sample in samples:
-        with CategoryWriter(folder, sample.category, len(sample.weights)) as writer:
-            writer.append(sample.features, sample.weights, sample.group, sample.split)
-        entry = writer.entry(sample.normalisation.span)
-        categories[sample.category.name] = {**entry, "normalisation": sample.normalisation.to_json()}
-    write_index(folder, categories, facts)
 
 
 def write_index(folder: Path, categories: Mapping[str, CategoryEntry], facts: dict[str, Any]) -> None:

@@ -20,9 +20,9 @@ from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import StudentConfig
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.export import check_sample, export
-from shipgen_export.training.map_training import Teachers, mapped
+from shipgen_export.training.map_training import Teachers, with_kept_map
 from shipgen_export.training.run.category_folder import LAST
-from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.run.run_folder import TrainingRun
 from shipgen_export.training.spread import uncertainty
 from shipgen_export.training.train import Trained, check_category, train
 from shipgen_export.workers import in_order
@@ -45,10 +45,10 @@ _SEEDS_APART = 1_000_003
 
 
 @dataclass(frozen=True)
-class Task:
+class NetworkTask:
     """One network to train."""
 
-    prepared: Path
+    sample: PreparedSample
     output: Path
     category: str
     seed: int
@@ -134,12 +134,13 @@ def train_best(
     check_sample(sample, pot)
     for category in CATEGORIES:
         check_category(sample, category.name)
+    sample = sample.verify([category.name for category in CATEGORIES])
     try:
         output.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {output} cannot be made: {error.strerror}") from error
 
-    def task(category: str, number: int | None) -> Task:
+    def task(category: str, number: int | None) -> NetworkTask:
         taught = number is None
         settings = {**((student if taught else flow) or {})}
         if taught:
@@ -150,7 +151,7 @@ def train_best(
             settings["bootstrap"] = number != 1
         steps = student_steps if taught else teacher_steps
         own_seed = seed if number is None else seed + (number - 1) * _SEEDS_APART
-        return Task(prepared, output, category, own_seed, steps, number, teachers, settings)
+        return NetworkTask(sample, output, category, own_seed, steps, number, teachers, settings)
 
     # The larger categories first: what is left at the end is short.
     names = [category.name for category in sorted(CATEGORIES, key=lambda category: category.on_axis)]
@@ -181,7 +182,7 @@ def train_best(
     )
 
 
-def _run(task: Task) -> Trained:
+def _run(task: NetworkTask) -> Trained:
     """Train one network, in a process of its own, which an interruption ends."""
     try:
         return _train(task)
@@ -192,13 +193,12 @@ def _run(task: Task) -> Trained:
         raise
 
 
-def _train(task: Task) -> Trained:
-    sample = PreparedSample.open(task.prepared)
+def _train(task: NetworkTask) -> Trained:
     taught = task.teacher is None
     folders = [_teacher(task.output, number) for number in range(1, task.teachers + 1)]
     (trained,) = train(
         "distill" if taught else "flow",
-        sample,
+        task.sample,
         task.folder,
         categories=[task.category],
         steps=task.steps,
@@ -210,22 +210,22 @@ def _train(task: Task) -> Trained:
         teachers=folders if taught else (),
     )
     if taught:
-        _measure_uncertainty(task, sample, Teachers.open(folders, sample))
+        _measure_uncertainty(task, Teachers.open(folders, task.sample))
     return trained
 
 
-def _measure_uncertainty(task: Task, sample: PreparedSample, teachers: Teachers) -> None:
+def _measure_uncertainty(task: NetworkTask, teachers: Teachers) -> None:
     """Compare the student with its teachers and keep what was found, unless it is there."""
     category = category_by_name(task.category)
-    run = Run.open(task.folder)
+    run = TrainingRun.open(task.folder)
     folder = run.category(category)
-    muons = mapped(sample.load(task.category), folder)
+    muons = with_kept_map(task.sample.load(task.category), folder)
     kind = model_by_name(run.model)
     student = kind.build(kind.settings(**run.index["config"]), muons.form.shape)
     _, digest = folder.read_network(LAST, student)
     if folder.uncertainty.is_file() and read_json(folder.uncertainty).get("sha256") == digest:
         return
-    start = float(sample.index["target_start"])
+    start = float(task.sample.index["target_start"])
     found = uncertainty(muons, start, student, teachers.networks(category), task.seed)
     with complete_file(folder.uncertainty, force=True) as part:
         write_json(part, {"sha256": digest, **found})

@@ -16,7 +16,7 @@ from shipgen_export.merit.evaluate import MEASURES
 from shipgen_export.models.kinds import Model, model_by_name
 from shipgen_export.sample.transforms import Normalisation
 from shipgen_export.training.run.category_folder import LAST
-from shipgen_export.training.run.run_folder import CategoryFolder, Run
+from shipgen_export.training.run.run_folder import CategoryFolder, TrainingRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,9 +81,9 @@ def export(
         A graph differs from its network by more than the tolerance.
     """
     check_output(output, force=force, index=INDEX)
-    run = Run.open(path)
+    run = TrainingRun.open(path)
     model = model_by_name(run.model)
-    if model.mapped and not model.taught:
+    if model.teaches:
         raise InputError(
             f"{path} is a run of a {run.model}, a teacher: export what `shipgen train distill PREPARED "
             f"--teacher {path} -o RUN` makes of it"
@@ -167,7 +167,7 @@ def _pot(sample: PreparedSample, given: float | None) -> float:
 
 
 def _check_run(
-    run: Run, model: Model, sample: PreparedSample, pot: float, network: str | None
+    run: TrainingRun, model: Model, sample: PreparedSample, pot: float, network: str | None
 ) -> list[_Ready]:
     """Return the four categories, ready to export; raise `InputError` naming what is missing or damaged."""
     if network is not None and network not in NETWORKS:
@@ -192,7 +192,7 @@ def _check_run(
 
 
 def _check_category(
-    run: Run, model: Model, category: Category, network: str | None
+    run: TrainingRun, model: Model, category: Category, network: str | None
 ) -> tuple[str, int, dict[str, Any] | None] | None:
     """Return name, steps and figure of merit of the network to export; ``None`` when untrained."""
     folder = run.category(category)
@@ -200,7 +200,7 @@ def _check_category(
     there = [name for name in NETWORKS if state.network(name) is not None and folder.network(name).is_file()]
     if not there:
         return None
-    name = network or state.default_network(settled=model.mapped)
+    name = network or state.default_network(model)
     stated = state.network(name)
     if stated is None or name not in there:
         raise InputError(
@@ -220,19 +220,18 @@ def _check_category(
     return name, steps, merit if merit.pop("steps", None) == steps else None
 
 
-def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
+def _export_network(run: TrainingRun, model: Model, ready: _Ready) -> NetworkFacts:
     """Rebuild a generator from settings and weights, turn it into a graph and compare the two."""
     from shipgen_export.backend import configure
     from shipgen_export.graphs.agreement import check_agreement
     from shipgen_export.graphs.onnx_graph import build_graph
     from shipgen_export.graphs.student_graph import build_student_graph
     from shipgen_export.maps.muon_map import MuonMap
-    from shipgen_export.models.settings import Config
 
     configure()
     category = ready.category
     folder = run.category(category)
-    form = folder.read_map(category) if model.mapped else ready.normalisation
+    form = folder.read_map(category) if model.taught else ready.normalisation
     config = model.settings(**run.index["config"])
     generator = model.build(config, form.shape)
     folder.read_network(ready.network, generator)
@@ -249,8 +248,8 @@ def _export_network(run: Run, model: Model, ready: _Ready) -> NetworkFacts:
         "agreement": agreement.to_json(),
         "figure_of_merit": ready.merit,
     }
-    if isinstance(config, Config) and config.condition_names:
-        places = list(range(config.latent, config.inputs))
+    if config.condition_names:
+        places = list(range(generator.input_shape[1]))[-len(config.condition_names) :]
         details["conditions"] = {"quantities": list(config.condition_names), "latents": places}
     if isinstance(form, MuonMap):
         details["coordinates"] = {**form.coordinates.to_json(), **form.facts}
@@ -265,7 +264,7 @@ def stated_uncertainty(folder: CategoryFolder, network: str) -> dict[str, Any] |
     return stated if stated.pop("sha256", None) == sha256(folder.network(network)) else None
 
 
-def _provenance(run: Run, sample: PreparedSample) -> dict[str, Any]:
+def _provenance(run: TrainingRun, sample: PreparedSample) -> dict[str, Any]:
     """Say how the networks were made; no path of the machine."""
     index = sample.index
     return {

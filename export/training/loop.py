@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shipgen_export.sample.sample import CategorySample
     from shipgen_export.training.run.category_folder import CategoryFolder, State
 
-#: Steps in one call of TensorFlow and in one drawing of muons. Part of what makes a run reproducible.
+#: StepsAlone in one call of TensorFlow and in one drawing of muons. Part of what makes a run reproducible.
 BLOCK = 100
 
 #: Time between checkpoints, s.
@@ -85,7 +85,7 @@ class Watch:
     evaluator : callable
         Generator -> `Evaluation`, on muons that training does not see.
     every : int
-        Steps from one evaluation to the next; there is one more at the end.
+        StepsAlone from one evaluation to the next; there is one more at the end.
     patience : int
         Stop when no measure has improved in this many evaluations, those at an end not counted; 0 is never.
     draw : callable, optional
@@ -164,7 +164,7 @@ class MuonStream:
         return drawn
 
 
-class Steps:
+class StepsAlone:
     """Stands for a `MuonStream` where a model needs no muons: as many entries as steps are to be done."""
 
     def draw(self, step: int, count: int) -> Float32:  # noqa: ARG002
@@ -199,7 +199,7 @@ def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
 
 def train_category(
     trainer: Trainer,
-    stream: MuonStream | Steps,
+    stream: MuonStream | StepsAlone,
     folder: CategoryFolder,
     goal: Goal,
     watch: Watch | None = None,

@@ -12,7 +12,7 @@ from shipgen.files.outputs import sha256
 from shipgen_export.maps.muon_map import MuonMap, tame, without_upstream
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.training.run.category_folder import LAST
-from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.run.run_folder import TrainingRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,10 +42,10 @@ def with_map(muons: CategorySample, folder: CategoryFolder, sample: PreparedSamp
     if not folder.started:
         folder.keep_map(MuonMap.fit(muons, sample.index["target_start"], material_edges(sample)).write)
     # Read back, so that a run which goes on has what the first one had.
-    return mapped(muons, folder)
+    return with_kept_map(muons, folder)
 
 
-def mapped(muons: CategorySample, folder: CategoryFolder) -> CategorySample:
+def with_kept_map(muons: CategorySample, folder: CategoryFolder) -> CategorySample:
     """Return the category's sample, without what its map leaves out, with the map that is there."""
     return replace(without_upstream(muons)[0], map=folder.read_map(muons.category))
 
@@ -79,7 +79,7 @@ class Teachers:
     their errors, and the mean has smaller ones.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
 
     @classmethod
     def open(
@@ -91,7 +91,7 @@ class Teachers:
         """
         if not paths:
             raise InputError("a student needs teachers: give the run folder of a flow with --teacher RUN")
-        runs = tuple(Run.open(path) for path in paths)
+        runs = tuple(TrainingRun.open(path) for path in paths)
         for run in runs:
             if run.model != "flow":
                 raise InputError(f"{run.path} is a run of {run.model}, not of a flow: it cannot teach")

@@ -8,10 +8,11 @@ of all protons as trainings on other samples of the same size would.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from shipgen.muons.quantities import Quantities
 from shipgen_export.maps.muon_map import tame
 from shipgen_export.merit.evaluate import generate
 from shipgen_export.sample.sample import SPLITS
@@ -34,6 +35,27 @@ _LATENT = 4
 _SLICE = 500_000
 
 
+class QuantitySpread(TypedDict):
+    """What is known of one quantity, as `uncertainty` says."""
+
+    sample: float
+    error: float
+    train: float
+    train_error: float
+    student: float
+    made_error: float
+    mean: float
+    spread: float
+
+
+class StudentSpread(TypedDict):
+    """What is known of a student."""
+
+    muons: int
+    teachers: int
+    quantities: dict[str, QuantitySpread]
+
+
 def quantities(features: Float64, start: float) -> dict[str, Float64]:
     """Return what is averaged over muons, by name: shares of muons in tails, and means.
 
@@ -48,26 +70,25 @@ def quantities(features: Float64, start: float) -> dict[str, Float64]:
     -------
     dict of str to float64[n]
     """
-    *place, z, px, py, pz = features.T
-    pt = np.hypot(px, py)
-    p = np.hypot(pt, pz)
+    q = Quantities.of_rows(features, start)
+    p, pt, z = q["p"], q["pt"], q["z"]
     tails = {
         "p > 60 GeV": p > 60,
         "p > 100 GeV": p > 100,
         "pT > 1.5 GeV": pt > 1.5,
         "pT > 2.5 GeV": pt > 2.5,
         "p > 60 GeV, pT > 1 GeV": (p > 60) & (pt > 1),
-        "z > 100 cm from the start": z - start > 100,
+        "z > 100 cm from the start": z > 100,
     }
-    means = {"mean p, GeV": p, "mean pT, GeV": pt, "mean z from the start, cm": z - start}
-    if place:
-        means["mean r, cm"] = np.hypot(*place)
+    means = {"mean p, GeV": p, "mean pT, GeV": pt, "mean z from the start, cm": z}
+    if "r" in q:
+        means["mean r, cm"] = q["r"]
     return {**{name: chosen.astype(np.float64) for name, chosen in tails.items()}, **means}
 
 
 def uncertainty(
     muons: CategorySample, start: float, student: Any, teachers: Sequence[Any], seed: int, made: int = MUONS
-) -> dict[str, Any]:
+) -> StudentSpread:
     """Compare a student, its teachers and the sample in some quantities.
 
     Parameters
@@ -88,7 +109,7 @@ def uncertainty(
 
     Returns
     -------
-    dict
+    StudentSpread
         ``muons``, ``teachers`` and, under ``quantities``, by name: the value in the ``sample``'s parts that
         no network has seen (validation and test) and its ``error`` (from sums over protons); the same of the
         part ``train`` as networks learn it, ``train`` and ``train_error``; the ``student``'s and its
@@ -105,7 +126,7 @@ def uncertainty(
         return _means(generate(generator, muons, made, random), start)
 
     (own, own_error), others = of(student), [of(teacher)[0] for teacher in teachers]
-    found = {}
+    found: dict[str, QuantitySpread] = {}
     for name, value in sample.items():
         values = np.array([other[name] for other in others])
         found[name] = {

@@ -16,10 +16,9 @@ from shipgen.muons.categories import category_by_name
 from shipgen_export.merit.evaluate import FIGURES, Evaluator, measure
 from shipgen_export.merit.merits import rows_since_best
 from shipgen_export.models.kinds import model_by_name
-from shipgen_export.models.settings import FlowConfig, Scheduled
-from shipgen_export.training.loop import Goal, MuonStream, Steps, Stopped, Watch, train_category
+from shipgen_export.training.loop import Goal, MuonStream, StepsAlone, Stopped, Watch, train_category
 from shipgen_export.training.run.category_folder import read_table
-from shipgen_export.training.run.run_folder import CategoryFolder, Run
+from shipgen_export.training.run.run_folder import CategoryFolder, TrainingRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -160,7 +159,7 @@ def train(
         Interrupted; everything is saved.
     """
     kind = model_by_name(model)
-    config = kind.settings(**_scheduled(kind, settings or {}, steps, minutes))
+    config = kind.chosen(settings or {}, steps, minutes)
     names = tuple(dict.fromkeys(categories)) or tuple(category.name for category in sample.categories)
     chosen = [check_category(sample, name) for name in names]
     if pictures and importlib.util.find_spec("matplotlib") is None:
@@ -170,21 +169,23 @@ def train(
 
     device = configure(threads)
     taught = Teachers.open(teachers, sample, chosen) if kind.taught else None
-    every = evaluate_every or (config.steps if isinstance(config, Scheduled) else EVALUATE_EVERY)
-    run = Run.start(
+    every = evaluate_every or config.planned_steps or EVALUATE_EVERY
+    # The learning rate's fall is what ends planned trainings.
+    patience = 0 if kind.planned else patience
+    run = TrainingRun.start(
         output,
         sample,
         model=model,
         config=asdict(config),
         seed=seed,
-        evaluate_every=evaluate_every if kind.mapped else every,
+        evaluate_every=evaluate_every if kind.planned else every,
         device=device,
         teachers=taught.runs_digests() if taught else (),
     )
     if minutes is not None:
         goal = Goal(seconds=minutes * 60 / len(chosen))
     else:
-        goal = Goal(steps=config.steps if isinstance(config, Scheduled) else steps or DEFAULT_STEPS)
+        goal = Goal(steps=config.planned_steps or steps or DEFAULT_STEPS)
     for category in chosen:
         folder = run.category(category)
         with folder.locked():
@@ -193,8 +194,7 @@ def train(
             watch = Watch(
                 Evaluator(muons, seed),
                 every,
-                # The learning rate's fall is what ends the others.
-                0 if kind.mapped else patience,
+                patience,
                 _drawing(folder, category) if pictures else None,
             )
             log = _log(folder, tensorboard, watcher)
@@ -202,55 +202,41 @@ def train(
             untrained = kind.build(config, muons.form.shape)
             merit = _merit(folder, kind, muons, untrained, seed) if measured else None
             idle = rows_since_best(read_table(folder.merits, state.steps), every)
-        ended = patience if 0 < patience <= idle and not kind.mapped else 0
+        ended = patience if 0 < patience <= idle else 0
         found = () if muons.map is None else sample_notes(muons.map.facts)
         notes = tuple(f"{category.name}: {note}" for note in found)
         yield Trained(category, before, state.steps, state.seconds, merit, device, ended, notes)
 
 
-def _scheduled(
-    kind: Model, settings: dict[str, Any], steps: int | None, minutes: float | None
-) -> dict[str, Any]:
-    """Return the settings with the number of steps among them, for models whose learning rate falls."""
-    if not kind.mapped:
-        return settings
-    if minutes is not None:
-        raise InputError(
-            "the learning rate of this model falls over a number of steps: give --steps, not --minutes"
-        )
-    return settings if steps is None else {**settings, "steps": steps}
-
-
 def _prepare(
-    run: Run,
+    run: TrainingRun,
     kind: Model,
     config: Settings,
     sample: PreparedSample,
     category: Category,
     teachers: Teachers | None,
-) -> tuple[CategorySample, Any, MuonStream | Steps]:
+) -> tuple[CategorySample, Any, MuonStream | StepsAlone]:
     """Return a category's muons as the model sees them, the trainer, and what it is trained on."""
     from shipgen_export.maps.conditions import conditioned
-    from shipgen_export.training.map_training import mapped, training_weights, with_map
+    from shipgen_export.training.map_training import training_weights, with_kept_map, with_map
 
-    # A seed of its own for each category, so that equal networks do not start equal.
-    seed = int(np.random.SeedSequence((run.seed, category.number)).generate_state(1)[0])
-    make = kind.load(kind.trainer)
-    muons = sample.load(category.name)
-    if not kind.mapped:
-        muons = conditioned(run.normalised(muons), getattr(config, "condition_names", ()))
-        trainer = make(config, muons.form.shape, seed)
-        return muons, trainer, MuonStream(muons, config.real_batch, run.seed)
-    folder = run.category(category)
+    folder, muons = run.category(category), sample.load(category.name)
+    stream: MuonStream | StepsAlone = StepsAlone()
+    more = []
     if teachers is not None:
         teachers.prepare(category, folder)
-        muons = mapped(muons, folder)
-        return muons, make(config, muons.form.shape, seed, teachers.mean(category)), Steps()
-    muons = with_map(muons, folder, sample)
-    bootstrap = isinstance(config, FlowConfig) and config.bootstrap
-    weights = training_weights(muons, run.seed, bootstrap=bootstrap)
-    stream = MuonStream(muons, config.real_batch, run.seed, weights)
-    return muons, make(config, muons.form.shape, seed), stream
+        muons = with_kept_map(muons, folder)
+        more = [teachers.mean(category)]
+    elif kind.teaches:
+        muons = with_map(muons, folder, sample)
+        weights = training_weights(muons, run.seed, bootstrap=run.index["config"]["bootstrap"])
+        stream = MuonStream(muons, config.real_batch, run.seed, weights)
+    else:
+        muons = conditioned(run.normalised(muons), config.condition_names)
+        stream = MuonStream(muons, config.real_batch, run.seed)
+    # A seed of its own for each category, so that equal networks do not start equal.
+    seed = int(np.random.SeedSequence((run.seed, category.number)).generate_state(1)[0])
+    return muons, kind.load(kind.trainer)(config, muons.form.shape, seed, *more), stream
 
 
 def _drawing(folder: CategoryFolder, category: Category) -> Callable[..., object]:
@@ -311,7 +297,7 @@ def _merit(
     seed : int
         Of the measure.
     """
-    name = folder.state().default_network(settled=kind.mapped)
+    name = folder.state().default_network(kind)
     steps, digest = folder.read_network(name, generator)
     which = {"network": name, "steps": steps, "sha256": digest}
     if folder.merit.is_file():

@@ -12,6 +12,7 @@ import numpy as np
 
 from shipgen.files.outputs import complete_file
 from shipgen.muons.categories import FEATURE_UNITS
+from shipgen.muons.quantities import Quantities
 from shipgen_export.merit.evaluate import MEASURES
 from shipgen_export.plots import BLUE, Figure, draw_overlay, draw_pair, fill, hist
 
@@ -96,8 +97,8 @@ def draw_pictures(
 def _quantities(category: Category, features: Float32) -> dict[str, Float64]:
     """Return the features and p, pT by name, float64[n] each."""
     columns = dict(zip(category.features, features.T.astype(np.float64), strict=True))
-    pt = np.hypot(columns["px"], columns["py"])
-    return {**columns, "p": np.hypot(pt, columns["pz"]), "pt": pt}
+    found = Quantities.of_rows(features)
+    return {**columns, "p": found["p"], "pt": found["pt"]}
 
 
 def _weights(evaluation: Evaluation) -> tuple[Float64, Float64]:

@@ -12,7 +12,6 @@ import numpy as np
 from shipgen.errors import InputError, ShipgenError
 from shipgen_export.merit.evaluate import FIGURES, MEASURES
 from shipgen_export.models.kinds import model_by_name
-from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.run.category_folder import CategoryFolder, read_table
 from shipgen_export.training.train import train
 from shipgen_export.tuning.space import Choices, Range, suggest
@@ -22,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from shipgen_export.sample.sample import PreparedSample
+
 
 @dataclass(frozen=True)
-class Task:
+class TrialTask:
     """A trial to make, as a process is told it.
 
     Attributes
@@ -35,8 +36,10 @@ class Task:
         The database and the study.
     trials : int
         So many are wanted; with as many, nothing is left to do.
-    prepared, output : Path
-        The sample, and the folder of all trials' run folders.
+    sample : PreparedSample
+        The category's arrays verified.
+    output : Path
+        The folder of all trials' run folders.
     model, category, measure, pruner : str
         What is trained on what, and judged by what.
     steps, evaluate_every, seed, threads : int
@@ -51,7 +54,7 @@ class Task:
     url: str
     study: str
     trials: int
-    prepared: Path
+    sample: PreparedSample
     output: Path
     model: str
     category: str
@@ -71,7 +74,7 @@ class Task:
 class _Reporter:
     """Tells Optuna the figures of merit of a trial, and ends the training when it says so."""
 
-    def __init__(self, task: Task, trial: Any) -> None:
+    def __init__(self, task: TrialTask, trial: Any) -> None:
         self._task, self._trial = task, trial
         self._best = np.inf
 
@@ -91,7 +94,7 @@ class _Reporter:
             raise import_optuna().TrialPruned
 
 
-def run_trial(task: Task) -> int | None:
+def run_trial(task: TrialTask) -> int | None:
     """Make one trial, unless there are enough; return its number.
 
     Raises
@@ -110,7 +113,7 @@ def run_trial(task: Task) -> int | None:
         raise
 
 
-def _run(task: Task) -> int | None:
+def _run(task: TrialTask) -> int | None:
     optuna = import_optuna()
     seed = int(np.random.SeedSequence((task.seed, task.index)).generate_state(1)[0])
     study = open_study(task.url, task.study, seed=seed, pruner=task.pruner, steps=task.steps)
@@ -136,7 +139,7 @@ def _run(task: Task) -> int | None:
     return int(trial.number)
 
 
-def _train(task: Task, trial: Any, folder: Path, settings: dict[str, Any]) -> float:
+def _train(task: TrialTask, trial: Any, folder: Path, settings: dict[str, Any]) -> float:
     """Train with these settings; return the trial's value, smaller is better."""
     reporter = _Reporter(task, trial)
     merits = CategoryFolder(folder / task.category).merits
@@ -145,7 +148,7 @@ def _train(task: Task, trial: Any, folder: Path, settings: dict[str, Any]) -> fl
         reporter.add(int(row["step"]), _figures(row))
     for _ in train(
         task.model,
-        PreparedSample.open(task.prepared),
+        task.sample,
         folder,
         categories=[task.category],
         steps=task.steps,
@@ -161,8 +164,7 @@ def _train(task: Task, trial: Any, folder: Path, settings: dict[str, Any]) -> fl
     ):
         pass
     values = [MEASURES[task.measure](row) for row in read_table(merits, task.steps)]
-    # The network that is exported: the last where the learning rate falls, otherwise the best.
-    return values[-1] if model_by_name(task.model).mapped else min(values)
+    return model_by_name(task.model).exported(values)
 
 
 def _figures(row: Mapping[str, str]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from shipgen_export.training.train import check_category
 from shipgen_export.tuning.results import Row, best, rows, write_best, write_table
 from shipgen_export.tuning.space import Choices, read_space, space_to_json
 from shipgen_export.tuning.study import agree, end_interrupted, finished, open_study, storage_url
-from shipgen_export.tuning.trial import Task, run_trial
+from shipgen_export.tuning.trial import TrialTask, run_trial
 from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
@@ -124,15 +124,16 @@ def tune(
     kind = model_by_name(model)
     if measure not in MEASURES:
         raise InputError(f"no measure {measure!r}: choose from {', '.join(MEASURES)}")
-    check_category(PreparedSample.open(prepared), category)
+    sample = PreparedSample.open(prepared.absolute())
+    check_category(sample, category)
     if kind.taught and not teachers:
         raise InputError("a student needs teachers: give the run folder of a flow with --teacher RUN")
-    task = Task(
+    task = TrialTask(
         index=0,
         url=storage_url(output, storage),
         study=study or output.absolute().name,
         trials=trials,
-        prepared=prepared.absolute(),
+        sample=sample.verify([category]),
         output=output.absolute(),
         model=model,
         category=category,
@@ -165,12 +166,12 @@ def tune(
         return _write(task, opened, pictures=importlib.util.find_spec("matplotlib") is not None)
 
 
-def _agreed(task: Task) -> dict[str, Any]:
+def _agreed(task: TrialTask) -> dict[str, Any]:
     """Return what all trials of a study have in common."""
     return {
         "model": task.model,
         "category": task.category,
-        "sample": sha256(task.prepared / PREPARED),
+        "sample": sha256(task.sample.path / PREPARED),
         "steps": task.steps,
         "evaluate_every": task.evaluate_every,
         "measure": task.measure,
@@ -194,7 +195,7 @@ def _folder(output: Path) -> Iterator[None]:
         raise output_error(output, error) from error
 
 
-def _work(task: Task, study: Any, processes: int, dask: str | None, jobs: int | None) -> None:
+def _work(task: TrialTask, study: Any, processes: int, dask: str | None, jobs: int | None) -> None:
     """Make the trials that are missing, and keep the table up to date."""
     done, started = finished(study), len(study.get_trials(deepcopy=False))
     # Each task has its own seed, also after an interruption.
@@ -211,7 +212,7 @@ def _work(task: Task, study: Any, processes: int, dask: str | None, jobs: int | 
 
 @contextmanager
 def _results(
-    tasks: Sequence[Task], processes: int, dask: str | None, jobs: int | None
+    tasks: Sequence[TrialTask], processes: int, dask: str | None, jobs: int | None
 ) -> Iterator[Iterator[Any]]:
     """Give the results of all tasks."""
     if dask is not None or (processes > 1 and len(tasks) > 1):
@@ -221,7 +222,7 @@ def _results(
         yield (run_trial(task) for task in tasks)
 
 
-def _write(task: Task, study: Any, *, pictures: bool) -> Found:
+def _write(task: TrialTask, study: Any, *, pictures: bool) -> Found:
     """Write table, best settings and pictures."""
     table = rows(study)
     least, files = best(table), [task.output / "trials.csv"]

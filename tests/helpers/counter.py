@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen_export.backend import keras, tf
-from shipgen_export.training.loop import Goal, Steps, Watch, train_category
+from shipgen_export.training.loop import Goal, StepsAlone, Watch, train_category
 from shipgen_export.training.run.category_folder import CategoryFolder, State, read_table
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def layer(width: int = 1) -> Any:
 def watched(folder: CategoryFolder, watch: Watch | None, steps: int, **options: Any) -> State:
     """Train a `Counter` up to a number of steps."""
     with folder.locked():
-        return train_category(Counter(**options), Steps(), folder, Goal(steps=steps), watch)
+        return train_category(Counter(**options), StepsAlone(), folder, Goal(steps=steps), watch)
 
 
 def steps_of(file: Path) -> list[str]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helpers.prepared_samples import write_sample
 from shipgen.muons.categories import CATEGORIES, Category
-from shipgen_export.sample.sample import CategorySample, split_by_group, write_sample
+from shipgen_export.sample.sample import CategorySample, split_by_group
 from shipgen_export.sample.transforms import Normalisation
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from helpers.prepared_samples import write_sample
 from shipgen.errors import InputError
 from shipgen.files.outputs import sha256
 from shipgen.muons.categories import CATEGORIES, category_by_name
@@ -23,7 +24,6 @@ from shipgen_export.sample.sample import (
     effective_size,
     split_by_group,
     write_index,
-    write_sample,
 )
 from shipgen_export.sample.transforms import Normalisation
 
@@ -146,6 +146,16 @@ def test_damaged_file_with_the_right_hash(folder: Path, damage: str) -> None:
     change(folder, categories=index["categories"])
     with pytest.raises(InputError, match=r"muplus_onaxis\.features\.npy is damaged"):
         PreparedSample.open(folder).load("muplus_onaxis")
+
+
+def test_verified_arrays_are_not_hashed_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = PreparedSample.open(folder).verify(["muplus_onaxis"])
+    monkeypatch.setattr("shipgen_export.sample.sample.sha256", lambda _: "of another file")
+    assert len(sample.load("muplus_onaxis").weights) == 500
+    with pytest.raises(InputError, match="not the file that prepared"):
+        sample.load("muminus_offaxis")
+    with pytest.raises(InputError, match="not the file that prepared"):
+        sample.verify(["muminus_offaxis"])
 
 
 def test_arrays_are_mapped_and_read_only(folder: Path) -> None:

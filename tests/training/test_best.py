@@ -21,7 +21,7 @@ from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training import best
 from shipgen_export.training.export import export, stated_uncertainty
 from shipgen_export.training.map_training import material_edges
-from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.run.run_folder import TrainingRun
 from shipgen_export.training.spread import uncertainty
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path, monkeypatch: 
     assert np.isfinite(batch.pz).all()
     # Bootstrap samples are not the sample, and what is there is not done again.
     monkeypatch.setattr(best, "uncertainty", None)
-    runs = [Run.open(output / name) for name in ("teacher-1", "teacher-2")]
+    runs = [TrainingRun.open(output / name) for name in ("teacher-1", "teacher-2")]
     assert [one.index["config"]["bootstrap"] for one in runs] == [False, True]
     again = [line for line in run(prepared, output)[1:-1] if " steps (" in line]
     assert all("finished before" in line for line in again)
     with pytest.raises(InputError, match="trained with steps 3, but 4 is asked for"):
         run(prepared, output, teacher_steps=4)
     # The uncertainty is that of the network, and a network that of its map.
-    folders = [Run.open(output / "student").category(category) for category in CATEGORIES]
+    folders = [TrainingRun.open(output / "student").category(category) for category in CATEGORIES]
     stated = json.loads(folders[0].uncertainty.read_text())
     folders[0].uncertainty.write_text(json.dumps(stated | {"sha256": "of another network"}))
     assert [stated_uncertainty(folder, "last") is None for folder in folders] == [True, False, False, False]

@@ -15,6 +15,7 @@ from helpers.synthetic import synthetic_sample
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.models.settings import StudentConfig
+from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training import best
 
 if TYPE_CHECKING:
@@ -35,12 +36,16 @@ def change_index(prepared: Path, **facts: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | facts))
 
 
-def plan(prepared: Path, output: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[best.Task]:
+def plan(
+    prepared: Path, output: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> list[best.NetworkTask]:
     """Return the tasks of a whole training, and do none of them."""
-    planned: list[best.Task] = []
+    planned: list[best.NetworkTask] = []
 
     @contextmanager
-    def note(work: Callable[..., Any], tasks: Iterable[best.Task], cores: int) -> Iterator[Iterator[Any]]:
+    def note(
+        work: Callable[..., Any], tasks: Iterable[best.NetworkTask], cores: int
+    ) -> Iterator[Iterator[Any]]:
         assert (work, cores) == (best._run, 3)
         taken = list(tasks)
         planned.extend(taken)
@@ -79,7 +84,8 @@ def test_short_trainings_ask_for_fewer_pairs(
 
 def test_real_workers_train_and_hand_on_errors(prepared: Path, tmp_path: Path) -> None:
     names = ["muplus_onaxis", "muminus_onaxis", "muons"]
-    tasks = [best.Task(prepared, tmp_path, name, 1, 2, 1, 2, FLOW) for name in names]
+    sample = PreparedSample.open(prepared)
+    tasks = [best.NetworkTask(sample, tmp_path, name, 1, 2, 1, 2, FLOW) for name in names]
     # One worker: most of the time goes into loading TensorFlow.
     with best.in_order(best._run, tasks, 1) as results:
         for name in names[:2]:
@@ -105,7 +111,7 @@ def test_a_missing_package_is_named_by_a_worker_as_well() -> None:
 def interrupted() -> None:
     """Be a worker whose training is interrupted."""
 
-    def train(_: best.Task) -> None:
+    def train(_: best.NetworkTask) -> None:
         raise KeyboardInterrupt
 
     best._train = train  # type: ignore[assignment]

@@ -12,7 +12,7 @@ from helpers.counter import Counter, Scripted, layer, steps_of, watched
 from shipgen.errors import InputError, OutputError, ShipgenError
 from shipgen_export.backend import keras, tf
 from shipgen_export.merit.merits import COLUMNS
-from shipgen_export.training.loop import Goal, Steps, Watch, train_category
+from shipgen_export.training.loop import Goal, StepsAlone, Watch, train_category
 from shipgen_export.training.run.category_folder import LAST, CategoryFolder, read_table
 from shipgen_export.training.run.checkpoints import Checkpoints
 
@@ -91,13 +91,13 @@ def test_divergence_says_what_is_kept(tmp_path: Path) -> None:
         folder.locked(),
         pytest.raises(ShipgenError, match=r"at step 4: .* there was no checkpoint yet: train again") as first,
     ):
-        train_category(Counter(last=3), Steps(), folder, Goal(steps=10), watch)
+        train_category(Counter(last=3), StepsAlone(), folder, Goal(steps=10), watch)
     assert "step 0" not in str(first.value)
     with (
         folder.locked(),
         pytest.raises(ShipgenError, match=r"at step 8: .* the checkpoint of step 5 is kept in"),
     ):
-        train_category(Counter(last=7), Steps(), folder, Goal(steps=10), watch)
+        train_category(Counter(last=7), StepsAlone(), folder, Goal(steps=10), watch)
 
 
 def test_history_beyond_the_checkpoint_is_dropped(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.sample.transforms import Normalisation
 from shipgen_export.training.export import export
 from shipgen_export.training.run.category_folder import LAST, State
-from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.run.run_folder import TrainingRun
 
 if TYPE_CHECKING:
     import subprocess
@@ -40,7 +40,7 @@ CONFIG = GanConfig(latent=8, batch=20, layers_g=1, layers_d=1)
 def write_run(folder: Path, model: str, config: Settings) -> Path:
     """Write a run whose networks of all four categories have been through 30 steps, or so it says."""
     sample = PreparedSample.open(synthetic_sample(folder / "prepared", 400))
-    run = Run.start(folder / "run", sample, model=model, config=asdict(config), seed=1)
+    run = TrainingRun.start(folder / "run", sample, model=model, config=asdict(config), seed=1)
     for category in CATEGORIES:
         network = model_by_name(model).build(config, len(category.features))
         shake(network, category.number)
@@ -57,7 +57,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_run(tmp_path_factory.mktemp("export"), "gan", CONFIG)
     for category, steps in ((CATEGORIES[0], 30), (CATEGORIES[1], 20)):
         merit = {"steps": steps, "auc": 0.7, "auc_error": 0.01}
-        Run.open(path).category(category).merit.write_text(json.dumps(merit))
+        TrainingRun.open(path).category(category).merit.write_text(json.dumps(merit))
     return path
 
 
@@ -72,7 +72,7 @@ def stub(exported: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Take graphs from the bundle that is there, for tests of what is around them; return what was asked."""
     asked: list[Any] = []
 
-    def take(run: Run, model: Any, ready: Any) -> NetworkFacts:  # noqa: ARG001
+    def take(run: TrainingRun, model: Any, ready: Any) -> NetworkFacts:  # noqa: ARG001
         asked.append(ready)
         entry = next(entry for entry in exported.entries if entry.category == ready.category)
         graph = (exported.path / entry.file).read_bytes()
@@ -124,7 +124,7 @@ def add_best(run: Path, measure: str = "auc") -> dict[str, list[Any]]:
     """Give each category a best network, after 20 steps; return their weights."""
     made = {}
     for category in CATEGORIES:
-        folder = Run.open(run).category(category)
+        folder = TrainingRun.open(run).category(category)
         best = build_generator(CONFIG, len(category.features), seed=category.number + 100)
         digest = folder.write_network(f"best_{measure}", best, {})
         folder.write_state(folder.state().with_network(f"best_{measure}", 20, digest))

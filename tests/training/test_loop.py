@@ -25,14 +25,14 @@ from shipgen_export.training.loop import (
     BLOCK,
     Goal,
     MuonStream,
-    Steps,
+    StepsAlone,
     Stopped,
     Watch,
     _deferred_interrupts,
     train_category,
 )
 from shipgen_export.training.run.category_folder import LAST, CategoryFolder, read_table
-from shipgen_export.training.run.run_folder import Run, with_span
+from shipgen_export.training.run.run_folder import TrainingRun, with_span
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +118,7 @@ def test_broken_off_and_continued_gives_the_same_losses_and_figures(
             np.testing.assert_array_equal(a, b)
 
 
-class Interrupting(Steps):
+class Interrupting(StepsAlone):
     """Sends `signals` to this process while step 101 to 200 is prepared."""
 
     def __init__(self, *signals: int) -> None:
@@ -159,7 +159,7 @@ def test_minutes_are_kept(tmp_path: Path) -> None:
     reached = []
     for seconds in (0.4, 0.2):
         with folder.locked():
-            reached.append(train_category(Counter(), Steps(), folder, Goal(seconds=seconds)))
+            reached.append(train_category(Counter(), StepsAlone(), folder, Goal(seconds=seconds)))
     assert reached[0].steps >= BLOCK
     assert 0.4 <= reached[0].seconds < 10
     assert reached[1].steps > reached[0].steps
@@ -224,7 +224,7 @@ def test_span_is_that_of_a_fresh_fit_and_of_the_run(sample: PreparedSample, tmp_
         np.testing.assert_allclose(found.inverse(found.forward(values)), values, rtol=1e-12, atol=1e-9)
     output = tmp_path / "run"
     config = asdict(GanConfig(**SETTINGS, span=0.9))
-    started = Run.start(output, sample, model="gan", config=config, seed=1)
+    started = TrainingRun.start(output, sample, model="gan", config=config, seed=1)
     muons = started.normalised(sample.load(NAME))
     assert np.abs(MuonStream(muons, 500, 1).draw(0, 50)).max() == pytest.approx(0.9, abs=1e-6)
     # What export reads.

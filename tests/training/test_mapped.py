@@ -28,7 +28,7 @@ from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.export import export
 from shipgen_export.training.map_training import Teachers, training_weights
 from shipgen_export.training.run.category_folder import LAST
-from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.run.run_folder import TrainingRun
 from shipgen_export.training.train import train
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def change(file: Path, **values: Any) -> None:
 
 
 def test_bootstrap_samples_are_trained_on(runs: Path) -> None:
-    weights = [sha256(Run.open(runs / name).category(CATEGORY).weights) for name in ("one", "bootstrap")]
+    weights = [
+        sha256(TrainingRun.open(runs / name).category(CATEGORY).weights) for name in ("one", "bootstrap")
+    ]
     assert weights[0] != weights[1]
 
 
@@ -175,7 +177,7 @@ def test_half_trained_students_are_exported_on_demand_alone(copies: Path, tmp_pa
 
 def test_students_do_not_go_on_with_other_teachers(sample: PreparedSample, copies: Path) -> None:
     teach(sample, copies)
-    one, other = (Run.open(copies / name).category(CATEGORY) for name in ("one", "other"))
+    one, other = (TrainingRun.open(copies / name).category(CATEGORY) for name in ("one", "other"))
     shutil.copy(one.weights, other.weights)
     change(other.path / "state.json", weights_sha256=sha256(one.weights))
     with pytest.raises(InputError, match="learnt from other weights or another map"):
@@ -183,12 +185,12 @@ def test_students_do_not_go_on_with_other_teachers(sample: PreparedSample, copie
 
 
 def test_teachers_share_a_map(sample: PreparedSample, copies: Path) -> None:
-    folder = Run.open(copies / "other").category(CATEGORY)
+    folder = TrainingRun.open(copies / "other").category(CATEGORY)
     folder.keep_map(replace(folder.read_map(CATEGORY), facts={}).write)
     with pytest.raises(InputError, match="have different maps"):
         teach(sample, copies)
     # All of them another one than the student had.
-    first = Run.open(copies / "one").category(CATEGORY)
+    first = TrainingRun.open(copies / "one").category(CATEGORY)
     first.keep_map(replace(first.read_map(CATEGORY), facts={}).write)
     with pytest.raises(InputError, match="learnt from other weights or another map"):
         teach(sample, copies)
@@ -202,7 +204,7 @@ def test_trained_weights_keep_their_map(sample: PreparedSample, copies: Path, na
         else:
             list(train("flow", sample, copies / name, settings=FLOW, **QUICK))
 
-    folder = Run.open(copies / name).category(CATEGORY)
+    folder = TrainingRun.open(copies / name).category(CATEGORY)
     content = folder.map.read_bytes()
     again()
     assert folder.map.read_bytes() == content
@@ -222,7 +224,7 @@ def test_trained_weights_keep_their_map(sample: PreparedSample, copies: Path, na
 def test_an_interrupted_start_makes_its_map_again(sample: PreparedSample, tmp_path: Path) -> None:
     """A map that nothing was trained with is no obstacle."""
     list(train("flow", sample, tmp_path / "run", settings=FLOW, **{**QUICK, "categories": ["muplus_onaxis"]}))
-    folder = Run.open(tmp_path / "run").category(CATEGORY)
+    folder = TrainingRun.open(tmp_path / "run").category(CATEGORY)
     folder.path.mkdir()
     folder.map.write_bytes(b"half of it")
     list(train("flow", sample, tmp_path / "run", settings=FLOW, **QUICK))

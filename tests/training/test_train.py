@@ -20,7 +20,7 @@ from shipgen_export.models.gan import GanConfig, build_generator
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.loop import Goal
 from shipgen_export.training.run.category_folder import CategoryFolder, State
-from shipgen_export.training.run.run_folder import Run
+from shipgen_export.training.run.run_folder import TrainingRun
 from shipgen_export.training.train import train
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(sample: PreparedSample, output: Path, **options: Any) -> list[Trained]:
 def weights(output: Path, name: str = NAME) -> list[np.ndarray]:
     category = category_by_name(name)
     generator = build_generator(GanConfig(**SETTINGS), len(category.features))
-    generator.load_weights(Run.open(output).category(category).weights)
+    generator.load_weights(TrainingRun.open(output).category(category).weights)
     found: list[np.ndarray] = generator.get_weights()
     return found
 
@@ -186,7 +186,7 @@ def test_folder_of_something_else_is_left_alone(sample: PreparedSample, tmp_path
 
 def test_two_processes_cannot_train_the_same_category(sample: PreparedSample, finished: Path) -> None:
     with (
-        Run.open(finished).category(category_by_name(NAME)).locked(),
+        TrainingRun.open(finished).category(category_by_name(NAME)).locked(),
         pytest.raises(InputError, match="another process trains muplus_onaxis"),
     ):
         run(sample, finished, steps=300)

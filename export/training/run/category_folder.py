@@ -11,7 +11,7 @@ import fcntl
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from shipgen.errors import InputError
 from shipgen.files.outputs import complete_file, read_json, sha256, write_json
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from shipgen.muons.categories import Category
     from shipgen_export.maps.muon_map import MuonMap
+    from shipgen_export.models.kinds import Model
 
 LOCK = "lock"
 
@@ -35,6 +36,13 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
     with (folder / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
+
+
+class BestNetwork(TypedDict):
+    """The best network by a measure: after how many steps, and its file's hash."""
+
+    steps: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class State:
     weights_sha256 : str or None
         Its file's hash.
     best : dict
-        Measure -> ``{"steps": ..., "sha256": ...}`` of the best network by that measure.
+        Measure -> the best network by that measure.
     companions : dict
         Name of a network -> part -> hash of the file of what was trained with it, such as an encoder.
     map_sha256 : str or None
@@ -65,7 +73,7 @@ class State:
     seconds: float = 0.0
     weights_steps: int | None = None
     weights_sha256: str | None = None
-    best: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best: dict[str, BestNetwork] = field(default_factory=dict)
     companions: dict[str, dict[str, str]] = field(default_factory=dict)
     map_sha256: str | None = None
     teachers: list[str] = field(default_factory=list)
@@ -77,17 +85,11 @@ class State:
                 return None
             return self.weights_steps, self.weights_sha256
         entry = self.best.get(name.removeprefix("best_"))
-        return None if entry is None else (int(entry["steps"]), str(entry["sha256"]))
+        return None if entry is None else (entry["steps"], entry["sha256"])
 
-    def default_network(self, *, settled: bool) -> str:
-        """Return the network to measure and export when none is asked for.
-
-        Parameters
-        ----------
-        settled : bool
-            The learning rate fell to nothing: the best of some evaluations would be the luckiest.
-        """
-        return "best_auc" if "auc" in self.best and not settled else LAST
+    def default_network(self, model: Model) -> str:
+        """Return the network of a `model` to measure and export when none is asked for."""
+        return "best_auc" if "auc" in self.best and not model.planned else LAST
 
     def with_network(
         self, name: str, steps: int, digest: str, companions: Mapping[str, str] | None = None
@@ -96,7 +98,7 @@ class State:
         state = replace(self, companions={**self.companions, name: dict(companions)}) if companions else self
         if name == LAST:
             return replace(state, weights_steps=steps, weights_sha256=digest)
-        entry = {"steps": steps, "sha256": digest}
+        entry: BestNetwork = {"steps": steps, "sha256": digest}
         return replace(state, best={**self.best, name.removeprefix("best_"): entry})
 
 

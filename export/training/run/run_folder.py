@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, cast
 
 import numpy as np
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from shipgen.muons.categories import Category
 
-__all__ = ["CategoryFolder", "Run", "State", "with_span"]
+__all__ = ["CategoryFolder", "State", "TrainingRun", "with_span"]
 
 FORMAT = "shipgen-run"
 FORMAT_VERSION = 3
@@ -51,30 +51,59 @@ def with_span(normalisation: Normalisation, span: float | None) -> Normalisation
     return replace(n, mean=ratio * n.mean, broad_minimum=low, broad_maximum=high, span=span)
 
 
+class SampleDigest(TypedDict):
+    """Which sample a run is on: the hash of its ``prepared.json``."""
+
+    sha256: str
+
+
+class Asked(TypedDict):
+    """What decides a run: a folder is continued with the same only.
+
+    ``config`` has all settings of the model, ``teachers`` the hashes of their ``run.json``.
+    """
+
+    model: str
+    seed: int
+    evaluate_every: int | None
+    sample: SampleDigest
+    config: dict[str, Any]
+    teachers: list[str]
+
+
+class RunFacts(Asked):
+    """Content of ``run.json``."""
+
+    format: str
+    format_version: int
+    device: str
+    versions: dict[str, str]
+
+
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A run folder.
 
     Attributes
     ----------
     path : Path
         The folder.
-    index : dict
+    index : RunFacts
         Content of ``run.json``.
     """
 
     path: Path
-    index: dict[str, Any]
+    index: RunFacts
 
     @property
     def model(self) -> str:
         """Name of what is trained, such as ``"gan"``."""
-        return str(self.index["model"])
+        return self.index["model"]
 
     @property
     def seed(self) -> int:
         """Seed of all categories."""
-        return int(self.index["seed"])
+        return self.index["seed"]
 
     def category(self, category: Category) -> CategoryFolder:
         """Return the part of `category`, which need not exist."""
@@ -98,7 +127,7 @@ class Run:
         model, config = model_by_name(self.model), self.index["config"]
         words = ["shipgen train", self.model, "PREPARED -o", str(self.path), "--category", category.name]
         given = {"seed": self.seed, "steps": config.get("steps")}
-        if model.mapped:
+        if model.planned:
             given["evaluate_every"] = self.index["evaluate_every"]
         for setting in fields(model.settings):
             if config.get(setting.name) != setting.default and setting.name not in given:
@@ -127,16 +156,10 @@ class Run:
                 f"{self.path / PREPARED} is missing or was changed: copy it again from the prepared sample"
             )
         sample = PreparedSample.open(self.path)
-        categories = {
-            name: {
-                **entry,
-                "normalisation": with_span(
-                    Normalisation.from_json(entry["normalisation"]), self._span
-                ).to_json(),
-            }
-            for name, entry in sample.index["categories"].items()
-        }
-        return PreparedSample(sample.path, {**sample.index, "categories": categories})
+        for entry in sample.index["categories"].values():
+            own = with_span(Normalisation.from_json(entry["normalisation"]), self._span)
+            entry["normalisation"] = own.to_json()
+        return sample
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -149,7 +172,7 @@ class Run:
                 f"{path / INDEX} is {index.get('format')!r} version {index.get('format_version')!r}, "
                 f"not {FORMAT!r} version {FORMAT_VERSION}: train again"
             )
-        return cls(path, index)
+        return cls(path, cast("RunFacts", index))
 
     @classmethod
     def start(
@@ -174,7 +197,7 @@ class Run:
         InputError
             `path` is something else, or a run of other settings.
         """
-        wanted = {
+        wanted: Asked = {
             "model": model,
             "seed": seed,
             "evaluate_every": evaluate_every,
@@ -193,13 +216,13 @@ class Run:
         # Two processes started at the same time agree on who makes it.
         with locked(path, wait=True):
             if not (path / INDEX).exists():
-                cls._create(path, sample, {**wanted, "device": device})
+                cls._create(path, sample, wanted, device)
         run = cls.open(path)
         run.check_same(wanted)
         return run
 
     @staticmethod
-    def _create(path: Path, sample: PreparedSample, wanted: dict[str, Any]) -> None:
+    def _create(path: Path, sample: PreparedSample, wanted: Asked, device: str) -> None:
         with complete_file(path / PREPARED, force=True) as part:
             try:
                 shutil.copyfile(sample.path / PREPARED, part)
@@ -208,20 +231,21 @@ class Run:
         used = versions("shipgen", "tensorflow", "keras", "numpy", "scikit-learn")
         # Written last: with it the folder is a run.
         with complete_file(path / INDEX) as part:
-            write_json(part, {"format": FORMAT, "format_version": FORMAT_VERSION, **wanted, "versions": used})
+            known = {"format": FORMAT, "format_version": FORMAT_VERSION, **wanted, "device": device}
+            write_json(part, {**known, "versions": used})
 
     def check_sample(self, sample: PreparedSample) -> None:
         """Raise `InputError` when the run is not one on `sample`."""
         self._check_sample({"sha256": sha256(sample.path / PREPARED)})
 
-    def _check_sample(self, wanted: dict[str, Any]) -> None:
+    def _check_sample(self, wanted: SampleDigest) -> None:
         if wanted != self.index["sample"]:
             raise InputError(
                 f"{self.path} is a run on another prepared sample (its prepared.json differs): "
                 "choose another folder"
             )
 
-    def check_same(self, wanted: dict[str, Any]) -> None:
+    def check_same(self, wanted: Asked) -> None:
         """Raise `InputError` that names the first difference between the folder and what is asked for."""
         self._check_sample(wanted["sample"])
         if wanted["teachers"] != self.index["teachers"]:

@@ -31,7 +31,7 @@ from shipgen_export.validation.samples.stores import Mapped, SampleStores, Store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from shipgen_export.sample.prepared_index import DroppedFacts
+    from shipgen_export.sample.prepared_index import DroppedFacts, PreparedFacts
 
 #: Parts of a prepared sample that networks have not been trained on.
 HELD_OUT = ("validation", "test")
@@ -315,9 +315,9 @@ def _from_prepared(label: str, prepared: PreparedSample, choice: Choice) -> Samp
     )
 
 
-def _simulated(index: dict[str, Any]) -> float | None:
+def _simulated(index: PreparedFacts) -> float | None:
     """Return the protons that were simulated for a sample, where all its files state them."""
-    stated = [source.get("pot") for source in index["sources"]]
+    stated = [source.get("pot") or 0.0 for source in index["sources"]]
     return float(sum(stated)) if stated and all(stated) else None
 
 

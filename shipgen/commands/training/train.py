@@ -112,7 +112,7 @@ class _ModelCommand(click.Command):
         # The steps are an option of all models.
         own = [field for field in dataclasses.fields(model.settings) if field.name != "steps"]
         self._settings = [_setting_option(field, known[field.name]) for field in own]
-        more = ([] if model.mapped else _OPEN_ENDED) + [_TEACHERS] * model.taught
+        more = ([] if model.planned else _OPEN_ENDED) + [_TEACHERS] * model.taught
         names = {field.name for field in own}
         super().__init__(
             name,
@@ -188,7 +188,7 @@ def _train(
             click.echo(line)
     after = (
         f"`shipgen train distill {prepared} --teacher {output} -o RUN` teaches a small network what it makes"
-        if kind.mapped and not kind.taught
+        if kind.teaches
         else f"`shipgen export {output} -o BUNDLE` makes a bundle of it"
     )
     click.echo(f"run folder {output}: {after}")
