@@ -7,7 +7,7 @@ import numpy as np
 from shipgen.muons.categories import category_by_name
 from shipgen_export.maps.coordinates import Cartesian, Cylinder
 from shipgen_export.maps.symmetry import find_symmetries
-from shipgen_export.maps.transforms import Normalisation
+from shipgen_export.sample.transforms import Normalisation
 from shipgen_export.sample.sample import CategorySample, split_by_group
 
 START = -7084.5
