@@ -29,13 +29,13 @@ from shipgen_export.reading.prepared_facts import (
     Used,
     collect_facts,
     describe_beam,
-    sample_warnings,
     settle,
     total_dropped,
 )
 from shipgen_export.reading.read_file import INDEX as PIECE_INDEX
 from shipgen_export.reading.read_file import ReadFile, ReadTask, read_file
 from shipgen_export.reading.survey import skipped_file, take_in
+from shipgen_export.reading.troubles import sample_warnings
 from shipgen_export.reading.weights import Beside, scales, settle_pot
 from shipgen_export.sample.sample import INDEX, PreparedSample, write_index
 from shipgen_export.workers import in_order
@@ -302,7 +302,7 @@ def _write(
     places = gather_beam(folder, [one.piece for one in used], seed)
     notes = facts.pop("notes")
     found = collect_facts(used, shares, categories, stated, pot)
-    found["warnings"] += [*notes, *sample_warnings(categories, used, stated)]
+    found["warnings"] += [*notes, *sample_warnings(categories, used, stated, places)]
     for entry in categories.values():
         del entry["files"]
     facts = {**found, "beam": describe_beam(used, beam, places), "cap": cap, "seed": seed, **facts}

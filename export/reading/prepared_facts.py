@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from shipgen.errors import InputError
 from shipgen.files.layouts import TARGET_START_2018
 from shipgen.provenance import versions, without_folders
-from shipgen_export.reading.beam import CASES, ORIGIN, PRIMARY, TAKEN
+from shipgen_export.reading.beam import CASES, TAKEN
 from shipgen_export.reading.formats.sources import enumerated, labels
+from shipgen_export.reading.troubles import TELLING, known_troubles
 from shipgen_export.reading.weights import meaning, settle_pot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from shipgen_export.reading.beam import Look
     from shipgen_export.reading.formats.sources import Dropped, Source
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from shipgen_export.reading.read_file import ReadFile
     from shipgen_export.sample.prepared_index import BeamPlaces, DroppedFacts, GatheredEntry, SourceFacts
 
-#: A muon that carries more of its category's weight than this is reported.
-LARGE_SHARE = 0.01
-#: Momenta are float32.
-_ROUNDING = 1e-5
 _SPLIT_RULES = {
     "proton": "by proton (splitmix64 of its number): muons of one proton are in one part",
     "event": "by event, that is proton (splitmix64 of its number): muons of one event are in one part",
@@ -82,6 +77,11 @@ class Used:
             elif high > 0:
                 text = f"its muons state energy cuts from {low:g} to {high:g} GeV: the cut is not known"
                 header = replace(header, notes=(*header.notes, text))
+        unweighted = header.boost > 1 and tally.muons >= TELLING and tally.smallest == tally.largest
+        pot = None if unweighted else header.pot
+        header = replace(
+            header, pot=pot, notes=(*header.notes, *known_troubles(header, tally, unweighted=unweighted))
+        )
         return cls(replace(source, header=header), look, piece)
 
     @property
@@ -206,71 +206,6 @@ def total_dropped(used: Sequence[Used]) -> dict[str, Dropped]:
         for reason, dropped in one.piece.tally.dropped.items():
             total[reason] = total[reason].plus(dropped) if reason in total else dropped
     return total
-
-
-def sample_warnings(
-    categories: Mapping[str, GatheredEntry], used: Sequence[Used], stated: Stated
-) -> Iterator[str]:
-    """Yield what training on these muons may stumble over."""
-    outside = total = 0.0
-    for name, entry in categories.items():
-        if odd := "; ".join(_odd_category(entry)):
-            yield f"{name}: {odd}"
-        outside += entry["outside"]
-        total += entry["weight"]
-    yield from _odd_weights(used)
-    yield from _odd_beam(categories, used)
-    lowest_energy = min(one.piece.tally.lowest_energy or np.inf for one in used)
-    if stated.energy_cut is not None and lowest_energy < stated.energy_cut * (1 - _ROUNDING):
-        yield (
-            f"there are muons of {lowest_energy:.4g} GeV below the energy cut of {stated.energy_cut:g} GeV; "
-            "it is recorded, but leaves no muon out"
-        )
-    if outside > LARGE_SHARE * total:
-        lowest = min(low[-4] for low in (entry["minimum"] for entry in categories.values()))
-        yield (
-            f"{outside / total:.1%} of the weight starts outside target and absorber if the target starts "
-            f"at z = {stated.start:g} cm: give the right --target-start (the lowest z is {lowest:g} cm)"
-        )
-
-
-def _odd_category(entry: GatheredEntry) -> Iterator[str]:
-    """Yield what is odd about one category."""
-    share = entry["largest_weight"] / entry["weight"]
-    if share > LARGE_SHARE:
-        yield (
-            f"one muon carries {share:.2%} of the weight, the {entry['muons']:,} muons are worth "
-            f"{entry['effective']:,.1f} of equal weight"
-        )
-    shape = entry["normalisation"]
-    for feature, low, high in zip(shape["features"], shape["minimum"], shape["maximum"], strict=True):
-        if low == high:
-            yield f"{feature} is {low:g} for every muon"
-    if empty := [part for part, muons in entry["split"].items() if not muons]:
-        yield f"no muon is in the part {' or '.join(empty)}"
-
-
-def _odd_weights(used: Sequence[Used]) -> Iterator[str]:
-    """Yield files without events, all of whose muons have weight 1: enhanced samples look like that."""
-    for name, one in zip(labels([one.source for one in used]), used, strict=True):
-        muons = one.piece.tally.muons
-        header = one.source.header
-        same = one.largest == 1.0 and one.piece.tally.smallest == 1.0
-        if one.source.kind.group == "entry" and muons and same and header.pot is None:
-            yield (
-                f"{name}: all weights are 1: they say nothing of rates, and if the sample was "
-                "enhanced in some region nothing corrects it"
-            )
-
-
-def _odd_beam(categories: Mapping[str, GatheredEntry], used: Sequence[Used]) -> Iterator[str]:
-    """Yield when no muon is on-axis although prompt muons should be."""
-    if any(name.endswith("onaxis") for name in categories):
-        return
-    if any(one.look.case == PRIMARY for one in used):
-        yield "no muon starts where its event's primary track starts: is that track the beam's proton?"
-    elif all(one.look.found == ORIGIN for one in used):
-        yield "no muon starts at x = y = 0: all count as off-axis; was the beam smeared?"
 
 
 def _source(one: Used, scale: float, weights: Mapping[str, float]) -> SourceFacts:

@@ -11,7 +11,7 @@ from shipgen.errors import InputError, MissingExtraError, ShipgenError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: A file on this machine, or the URL of one elsewhere (``root://host//path``).
+#: A file on this machine, or the address of one elsewhere (``root://host//path``, ``https://host/path``).
 Location: TypeAlias = Path | str
 
 
@@ -65,8 +65,10 @@ def _open_local(path: Path) -> Any:
 def _open_remote(url: str) -> Any:
     import uproot
 
+    # Its own reader of web addresses needs no further package.
+    web = {"handler": uproot.source.http.HTTPSource} if url.startswith(("https://", "http://")) else {}
     try:
-        return uproot.open({url: None}, object_cache=None, array_cache=None)
+        return uproot.open({url: None}, object_cache=None, array_cache=None, **web)
     except ImportError as error:
         raise missing_package(url, error) from error
     except Exception as error:

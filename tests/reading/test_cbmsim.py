@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,27 +16,12 @@ import uproot
 from shipgen.cli import run
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORIES
+from shipgen_export.reading.formats import cbmsim
 from shipgen_export.reading.prepare import prepare
 from shipgen_export.sample.sample import PreparedSample
 
 with_root = pytest.mark.skipif(find_spec("ROOT") is None, reason="ROOT is not installed")
 CASES = [("2018", "spill"), ("2018", "smeared"), ("2026", "plane"), ("2026", "still")]
-
-
-@pytest.fixture(scope="session")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with files of both generations; dictionaries are compiled once, both at a time."""
-    folder = tmp_path_factory.mktemp("fairship")
-    program = str(Path(__file__).parents[1] / "helpers" / "write_like_fairship.py")
-    running = []
-    for generation in ("2018", "2026"):
-        (folder / generation).mkdir()
-        command = [sys.executable, "-W", "ignore", program, generation, str(folder / generation)]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-    for process in running:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
-    return folder
 
 
 def expected(rows: list[list[float]], category: Any) -> tuple[list[Any], list[float], list[float]]:
@@ -161,9 +144,13 @@ def fairship_file() -> Path | None:
 
 
 @pytest.mark.skipif(fairship_file() is None, reason="SHIPGEN_FAIRSHIP_FILE names no file of FairShip")
-def test_file_written_by_fairship(tmp_path: Path) -> None:
+def test_file_written_by_fairship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fairship_file()
     assert path is not None
+    # A simulation of the decay vessel: no muon behind the absorber.
+    with pytest.raises(InputError, match=r"lie at z from -6993.* in no plane behind the absorber"):
+        prepare([path], tmp_path / "out", beam="origin")
+    monkeypatch.setattr(cbmsim, "_THICKNESS", np.inf)
     # Muons from a gun: there is no proton.
     with pytest.raises(InputError, match="there is no usable primary track; choose --beam origin"):
         prepare([path], tmp_path / "out")
@@ -186,4 +173,9 @@ def test_file_written_by_fairship(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.features, np.array(features, np.float32))
     np.testing.assert_array_equal(loaded.weights, weights)
     np.testing.assert_array_equal(loaded.group, events)
-    assert sample.index["sources"][0]["found"] == {"hits": 6597, "muon hits": 6597, "tracks": 2000}
+    assert sample.index["sources"][0]["found"] == {
+        "hits": 6597,
+        "muon hits": 6597,
+        "tracks": 2000,
+        "without mother": 1000,
+    }

@@ -78,16 +78,32 @@ def loop(tracks: list[list[Any]], hits: list[list[Any]]) -> tuple[list[tuple[flo
             else:
                 seen.add(track)
         muons += [
-            (*event[track][:-1], number, event[0][1], event[0][2], primary(event[0]))
+            (*event[track][:-1], number, event[0][1], event[0][2], primary(event, seen))
             for track in sorted(seen)
         ]
         other -= {(number, track) for track in seen}
     return muons, outside, other
 
 
-def primary(track: tuple[float, ...]) -> int:
-    """Return whether an event's first track is the beam's: no hadron, one with a mother, one without."""
-    return 0 if abs(track[0]) < 100 else 2 if track[-1] == -1 else 1
+def primary(event: list[Any], muons: set[int]) -> int:
+    """Return whether an event's first track is the beam's: no hadron, one with a mother, one without.
+
+    Where a muon has no mother, tracks were left out, and the first one may be any.
+    """
+    first = event[0]
+    along = first[0] == 2212 and np.hypot(first[4], first[5]) < 1e-3 * abs(first[6])
+    lost = any(track and event[track][-1] < 0 for track in muons)
+    return 0 if abs(first[0]) < 100 else 2 if first[-1] == -1 and (along or not lost) else 1
+
+
+def lost(tracks: list[list[Any]], hits: list[list[Any]]) -> list[int]:
+    """Return the muons without mother of each event, its first track left aside."""
+    found = []
+    for event, some in zip(tracks, hits, strict=True):
+        inside = [(track, pdg) for track, pdg in some if abs(pdg) == 13 and 0 < track < len(event)]
+        muons = {track for track, pdg in inside if event[track][0] == pdg}
+        found.append(sum(event[track][-1] < 0 for track in muons))
+    return found
 
 
 @pytest.mark.parametrize("step", [1, 7, "64 MB"])
@@ -105,6 +121,7 @@ def test_cbmsim_matches_as_a_loop_does(tmp_path: Path, step: int | str) -> None:
         "hits": sum(map(len, hits)),
         "muon hits": sum(abs(pdg) == 13 for event in hits for _, pdg in event),
         "tracks": sum(map(len, tracks)),
+        "without mother": sum(lost(tracks, hits)),
     }
     weight = sum(float(tracks[event][track][-2]) for event, track in other)
     assert dropped["hit of a track that is not in MCTrack (hits counted)"][0] == outside > 0
@@ -202,7 +219,8 @@ def test_file_written_by_root(tmp_path: Path) -> None:
     assert columns["pdg"].tolist() == [-13, -13, -13]
 
     header = open_source(tmp_path / "pot.root").header
-    assert (header.pot, header.energy_cut, header.notes) == (33970, 10, ())
+    boosted = "it was made with rare decays to two muons boosted 100 times"
+    assert (header.pot, header.energy_cut, header.notes) == (33970, 10, (boosted,))
     assert header.provenance == {"FileHeader": "POT = 33970 with ecut=10.0 V diMu100"}
     charm = open_source(tmp_path / "charm.root").header
     assert (charm.pot, charm.energy_cut) == (None, 10)
@@ -282,10 +300,10 @@ def test_other_trees_are_named(tmp_path: Path) -> None:
     path = tmp_path / "other.root"
     with uproot.recreate(path) as file:
         file.mktree("other", {"id": "f4"}).extend({"id": np.zeros(3, np.float32)})
-        file.mkrntuple("muons", {"pdg": np.dtype("i4")}).extend({"pdg": np.zeros(3, np.int32)})
+        file.mkrntuple("ntuple", {"pdg": np.dtype("i4")}).extend({"pdg": np.zeros(3, np.int32)})
     with pytest.raises(InputError) as error:
         open_source(path)
-    assert "it has other, muons (an RNTuple); expected muons (a sample of" in str(error.value)
+    assert "it has other, ntuple (an RNTuple); expected muons (a sample of" in str(error.value)
     assert "or cbmsim (FairShip's MCTrack and vetoPoint)" in str(error.value)
     assert "or pythia8-Geant4 (a flat ntuple for MuonBackGenerator)" in str(error.value)
 

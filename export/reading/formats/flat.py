@@ -29,6 +29,10 @@ _MUON = 13
 _CUT = "ecut"
 #: cm in the units of length that shipgen writes.
 _CENTIMETRES = {"m": 100.0, "cm": 1.0}
+#: Where the PDG code is in files of the published generators' tool, whose ``id`` is 0.
+_CODE = "pythiaid"
+#: What is counted of entries whose code is there.
+CODE_ELSEWHERE = "codes from pythiaid"
 #: Branches that the published generators' own tool adds.
 _PUBLISHED_TOOL = {"event_id", "release_time", "mother_id", "process_id"}
 
@@ -75,6 +79,10 @@ def _target_start(provenance: Mapping[str, Any]) -> float | None:
 def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float) -> Step:
     """Take the muons of a range of entries; lengths in the file x `scale` are cm."""
     columns = {name: np.asarray(arrays[branch]) for name, branch in branches.items()}
+    found = {}
+    if _CODE in arrays.fields and not columns["pdg"].any():
+        columns["pdg"] = np.asarray(arrays[_CODE])
+        found = {CODE_ELSEWHERE: len(columns["pdg"])}
     muon = np.abs(columns["pdg"]) == _MUON
     dropped = []
     if others := int((~muon).sum()):
@@ -85,7 +93,7 @@ def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float)
     columns["pdg"] = columns["pdg"].astype(np.int64)
     columns["group"] = first + np.flatnonzero(muon)
     cuts = _cuts(np.asarray(arrays[_CUT], np.float32)[muon]) if _CUT in arrays.fields else None
-    return Step(columns, len(arrays), {}, tuple(dropped), cuts)
+    return Step(columns, len(arrays), found, tuple(dropped), cuts)
 
 
 def _cuts(values: Float32) -> tuple[float, float] | None:
@@ -113,7 +121,7 @@ def _kind(
         header=partial(_header, tree=tree, target_start=target_start),
         step=partial(_step, branches=branches, scale=scale),
         group="entry",
-        optional=(_CUT,),
+        optional=(_CUT, _CODE),
     )
 
 

@@ -1,25 +1,36 @@
 """What FairShip's files say of themselves: ``FileSummary`` (JSON) and the title of ``FileHeader``.
 
-`hadd` adds up trees, but of these objects it keeps one cycle (``;1 ;2 ;3``) a merged file, so that each cycle
-counts. FairShip's ``run_fixedTarget.py`` writes ``FileSummary`` once, but copies ``FileHeader`` twice: two
-cycles of the same title are one job or two.
+`hadd` adds up trees and histograms, but of other objects it keeps all cycles (``;1 ;2 ;3``) of all files, so
+that each cycle counts. FairShip's ``run_fixedTarget.py`` writes ``FileSummary`` once, ``FileHeader`` twice:
+what is there once a file besides, such as its folder ``cbmroot``, tells how many files were merged.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from shipgen.files.layouts import FILE_SUMMARY_KEY
 from shipgen.provenance import cycles, read_objects
-from shipgen_export.reading.formats.sources import Header, number
+from shipgen_export.reading.formats.fixed_target import FixedTargetRun
+from shipgen_export.reading.formats.sources import Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEADER = "FileHeader"
-_NUMBER = r"\s*=\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)"
-_POT, _CUT = re.compile(rf"POT( equivalent)?{_NUMBER}"), re.compile(rf"ecut{_NUMBER}")
+#: Beginnings of the classes that `hadd` adds up.
+_ADDED_UP = (
+    "TTree",
+    "TNtuple",
+    "ROOT::RNTuple",
+    "TH",
+    "TProfile",
+    "TEfficiency",
+    "TGraph",
+    "TParameter",
+    "TDir",
+)
 
 
 def file_header(file: Any, target_start: float | None = None) -> Header:
@@ -29,19 +40,54 @@ def file_header(file: Any, target_start: float | None = None) -> Header:
     cannot be told.
     """
     summaries = read_objects(file, FILE_SUMMARY_KEY)
-    titles = [_title(file, key) for key in cycles(file, _HEADER)]
+    files = _merged_files(file)
+    titles = _once_a_file([_title(file, key) for key in cycles(file, _HEADER)], files)
+    stated, titled = (
+        list(map(FixedTargetRun.of_summary, summaries)),
+        list(map(FixedTargetRun.of_title, titles)),
+    )
+    runs = [*stated, *titled]
     notes = []
     if not all(summaries):
         notes.append(f"its {FILE_SUMMARY_KEY} holds no JSON and is not used")
-    equivalent = [match[0] for match in map(_POT.search, titles) if match and match[1]]
-    if equivalent:
-        # A charm or beauty run: run_fixedTarget.py weights it to a spill, not to these protons.
-        notes.append(f"{equivalent[0]!r} in {_HEADER} is not used: such weights stand for a spill")
-    pot = _pot(summaries, [] if equivalent else titles, notes)
-    cut = _energy_cut(summaries, titles, notes)
+    notes += dict.fromkeys(note for run in runs for note in run.notes)
+    drawn, spill = any(run.drawn for run in runs), any(run.spill for run in runs)
+    believed = [] if drawn or any(run.spill for run in titled) else titled
+    pot = _pot(stated, believed, files == len(titles), notes)
+    if any(run.uncounted for run in runs):
+        pot = None
     found = {FILE_SUMMARY_KEY: _plain(summaries), _HEADER: _plain(titles)}
     provenance = {key: value for key, value in found.items() if value}
-    return Header(pot, cut, target_start, provenance or None, tuple(notes), spill=bool(equivalent))
+    return Header(
+        pot,
+        _energy_cut(stated, titled, notes),
+        target_start,
+        provenance or None,
+        tuple(notes),
+        spill=spill,
+        weighted=drawn and pot is not None,
+        boost=max((run.boost for run in runs), default=1.0),
+        spread=next((run.spread for run in runs if run.spread is not None), None),
+    )
+
+
+def _merged_files(file: Any) -> int | None:
+    """Return how many files were merged into one; ``None`` where no object tells."""
+    count: Counter[str] = Counter()
+    for key in file.keys(recursive=False):
+        name = key.rpartition(";")[0]
+        if name not in (FILE_SUMMARY_KEY, _HEADER) and not file.classname_of(key).startswith(_ADDED_UP):
+            count[name] += 1
+    return min(count.values(), default=None)
+
+
+def _once_a_file(titles: list[str], files: int | None) -> list[str]:
+    """Return one title a file where the same stands in as many cycles of each file."""
+    copies, odd = divmod(len(titles), files or 1)
+    parts = [set(titles[first : first + copies]) for first in range(0, len(titles), copies or 1)]
+    if files is None or odd or any(len(part) > 1 for part in parts):
+        return titles
+    return [title for part in parts for title in part]
 
 
 def _title(file: Any, key: str) -> str:
@@ -57,30 +103,42 @@ def _plain(cycle_contents: Sequence[Any]) -> Any:
     return cycle_contents[0] if len(cycle_contents) == 1 else list(cycle_contents)
 
 
-def _pot(summaries: Sequence[dict[str, Any] | None], titles: Sequence[str], notes: list[str]) -> float | None:
-    """Return the protons of all cycles, ``None`` with a note where some may be missing or counted twice."""
-    in_summaries = [number(summary or {}, "PoT") for summary in summaries]
-    in_titles = [float(match[2]) if (match := _POT.search(title)) else None for title in titles]
-    merged = len(set(titles)) > 1
+def _pot(
+    stated: Sequence[FixedTargetRun], titled: Sequence[FixedTargetRun], told: bool, notes: list[str]
+) -> float | None:
+    """Return the protons of all cycles, ``None`` with a note where some may be missing or counted twice.
+
+    Parameters
+    ----------
+    stated, titled : sequence of FixedTargetRun
+        What the cycles of ``FileSummary`` and ``FileHeader`` say.
+    told : bool
+        Whether it is known that there is a title a merged file.
+    notes : list of str
+        Gets what the user should know.
+    """
+    in_summaries, in_titles = [run.protons for run in stated], [run.protons for run in titled]
+    merged = len(set(in_titles)) > 1 or (told and len(titled) > 1)
     if any(pot is not None for pot in in_summaries):
-        if len(summaries) == 1 and not (merged and len(set(in_titles)) > 1 and None not in in_titles):
+        if len(stated) == 1 and not (merged and None not in in_titles):
             return _positive(in_summaries)
-        if len(summaries) > 1 and len(titles) <= len(summaries) and (pot := _positive(in_summaries)):
-            notes.append(f"it was merged from {len(summaries)} files: their POT are added up")
+        if len(stated) > 1 and len(titled) <= len(stated) and (pot := _positive(in_summaries)):
+            notes.append(f"it was merged from {len(stated)} files: their POT are added up")
             return pot
         notes.append(
-            f"it was merged, but not each of the merged files states its POT ({len(summaries)} cycles of "
-            f"{FILE_SUMMARY_KEY}, {len(titles)} of {_HEADER}): the POT is not known"
+            f"it was merged, but not each of the merged files states its POT ({len(stated)} cycles of "
+            f"{FILE_SUMMARY_KEY}, {len(titled)} of {_HEADER}): the POT is not known"
         )
         return None
-    if len(titles) <= 1 or not any(in_titles):
+    if len(titled) <= 1 or not any(in_titles):
         return _positive(in_titles)
     if merged and (pot := _positive(in_titles)):
-        notes.append(f"it was merged from {len(titles)} files: their POT are added up")
+        notes.append(f"it was merged from {len(titled)} files: their POT are added up")
         return pot
+    each = "; ".join("none" if pot is None else f"{pot:g} POT" for pot in dict.fromkeys(in_titles))
     notes.append(
-        f"there are {len(titles)} cycles of {_HEADER} ({'; '.join(dict.fromkeys(titles))}): whether it was "
-        "merged from as many files cannot be told, and the POT is not known"
+        f"there are {len(titled)} cycles of {_HEADER} ({each}): whether it was merged from as many files "
+        "cannot be told, and the POT is not known"
     )
     return None
 
@@ -92,12 +150,12 @@ def _positive(values: Sequence[float | None]) -> float | None:
 
 
 def _energy_cut(
-    summaries: Sequence[dict[str, Any] | None], titles: Sequence[str], notes: list[str]
+    stated: Sequence[FixedTargetRun], titled: Sequence[FixedTargetRun], notes: list[str]
 ) -> float | None:
     """Return the energy cut that all cycles state, ``None`` with a note where they do not agree."""
-    cuts = [number(summary or {}, "EnergyCut") for summary in summaries]
+    cuts = [run.energy_cut for run in stated]
     if not any(cut is not None for cut in cuts):
-        cuts = [float(match[1]) if (match := _CUT.search(title)) else None for title in titles]
+        cuts = [run.energy_cut for run in titled]
     values = sorted({cut for cut in cuts if cut is not None})
     if len(values) == 1 and None not in cuts:
         return values[0]

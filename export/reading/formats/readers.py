@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 #: How much of a tree is read at once, uncompressed.
 STEP = "64 MB"
 
-_TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
+#: What uproot writes for ``file["name"] = {...}`` is an RNTuple.
+_RNTUPLE = "ROOT::RNTuple"
+_TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD", _RNTUPLE)
 
 
 def _training_header(file: Any) -> Header:
@@ -149,7 +151,7 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
     Raises
     ------
     InputError
-        The file is damaged.
+        The file is damaged, or its content is not what its kind has.
     """
     first = 0
     with open_root(source.path) as file, readable(source.path):
@@ -157,7 +159,10 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
         there = tree.keys(full_paths=False)
         branches = [*source.kind.branches, *(name for name in source.kind.optional if name in there)]
         for arrays in tree.iterate(branches, step_size=step, library="ak"):
-            result = source.kind.step(arrays, first)
+            try:
+                result = source.kind.step(arrays, first)
+            except InputError as error:
+                raise InputError(f"{source.path}: {error}") from error
             yield result
             first += result.entries
 
@@ -168,8 +173,7 @@ def _recognise(path: Location, file: Any) -> FileKind:
     trees = [name for name, class_name in classes.items() if class_name in _TREE_CLASSES]
     kinds = [kind for kind in KINDS if kind.tree in trees]
     if not kinds:
-        other = [name for name, class_name in classes.items() if "RNTuple" in class_name]
-        there = ", ".join(trees + [f"{name} (an RNTuple)" for name in other]) or "none"
+        there = ", ".join(name + " (an RNTuple)" * (classes[name] == _RNTUPLE) for name in trees) or "none"
         expected = " or ".join(f"{kind.tree} ({kind.title})" for kind in KINDS)
         raise InputError(f"{path} has no tree that can be read: it has {there}; expected {expected}")
     missing = {}

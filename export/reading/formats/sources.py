@@ -103,6 +103,10 @@ class Header:
         Whether it says that its beam is at x = y = 0.
     weighted : bool
         Whether it says that the sum of its weights stands for `pot` protons, however large they are.
+    boost : float
+        Largest factor that it says a channel was boosted by; 1 for none.
+    spread : float, optional
+        Standard deviation that it states of the beam's x, and of its y, cm.
     """
 
     pot: float | None = None
@@ -113,6 +117,8 @@ class Header:
     spill: bool = False
     unsmeared: bool = False
     weighted: bool = False
+    boost: float = 1.0
+    spread: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
