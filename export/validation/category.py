@@ -21,6 +21,7 @@ from shipgen_export.validation.counting.statistics import (
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float64
+    from shipgen_export.validation.copies import Copies
     from shipgen_export.validation.counting.tally import Tally
     from shipgen_export.validation.neighbours import Memory
     from shipgen_export.validation.samples.samples import Sample
@@ -88,6 +89,7 @@ class CategoryResult:
         ``pearson`` and ``spearman``: generated, reference, difference over its error.
     coverage : list of CoverageRow
     memory : Memory, optional
+    copies : Copies, optional
     """
 
     name: str
@@ -98,6 +100,7 @@ class CategoryResult:
     correlations: dict[str, tuple[Float64, Float64, Float64]]
     coverage: list[CoverageRow]
     memory: Memory | None = None
+    copies: Copies | None = None
 
 
 def compare_category(

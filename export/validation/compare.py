@@ -13,6 +13,7 @@ from shipgen.progress import progress
 from shipgen_export.merit.classifiers import FORMS
 from shipgen_export.validation.category import CategoryResult, compare_category
 from shipgen_export.validation.classifier_tasks import classifier_tasks
+from shipgen_export.validation.copies import CopySearch
 from shipgen_export.validation.counting.binning import choose
 from shipgen_export.validation.counting.compared_quantities import LABELS, Region, plain, quantities, tails
 from shipgen_export.validation.counting.findings import Finding, significant
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from shipgen.muons.columns import Float64
     from shipgen_export.merit.weighted_muons import WeightedMuons
     from shipgen_export.validation.classifier_tasks import Merit
+    from shipgen_export.validation.copies import Copies
     from shipgen_export.validation.counting.binning import Binning
     from shipgen_export.validation.counting.tally import Ranges
     from shipgen_export.validation.neighbours import Memory
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from shipgen_export.validation.samples.stores import SampleStores
 
     Near = tuple[Memory, list[Finding]] | None
+    Found = tuple[Copies, list[Finding]]
 
 #: Largest factor between typical lengths or momenta of two samples in the same units.
 _SAME_UNIT = 20.0
@@ -144,7 +147,7 @@ def validate(
             f"{', '.join(reference.draws)}: no category in common, nothing can be compared"
         )
     binning = choose(generated.draws, reference.draws, both, list(known.values()))
-    tallies, merits, near = _work(samples, binning, both, forms, seed, memory=memory, cores=cores)
+    tallies, merits, near, copies = _work(samples, binning, both, forms, seed, memory=memory, cores=cores)
     totals = [Totals.of(sample, tally) for sample, tally in zip(samples, tallies, strict=True)]
     rates, tests = compare_rates(totals[0], totals[1])
     rates["over"], more = charge_ratios(*tallies)
@@ -163,6 +166,9 @@ def validate(
         if (of_name := near.get(name)) is not None:
             found[name] = replace(found[name], memory=of_name[0])
             tests += of_name[1]
+        if name in copies:
+            found[name] = replace(found[name], copies=copies[name][0])
+            tests += copies[name][1]
         if not found[name].histograms:
             missing.append(f"{name}: too few muons for tests of distributions")
     tests += [
@@ -232,17 +238,18 @@ def _work(
     *,
     memory: bool,
     cores: int,
-) -> tuple[tuple[Tally, Tally], dict[str, dict[str, Merit]], dict[str, Near]]:
-    """Count all muons, train the classifiers, look for neighbours."""
-    counts = list(_counts(samples, binning, both))
+) -> tuple[tuple[Tally, Tally], dict[str, dict[str, Merit]], dict[str, Near], dict[str, Found]]:
+    """Count all muons, train the classifiers, look for neighbours and for copies."""
+    counts, stores = list(_counts(samples, binning, both)), [sample.source.stores for sample in samples]
     fits = classifier_tasks(samples[0].draws, samples[1].draws, forms, seed)
     near = [
         _Near(name, samples[0].draws[name], samples[1].draws[name], samples[1].train.get(name), seed)
         for name in (both if memory else ())
     ]
+    copies = [CopySearch(name, (stores[0][name], stores[1][name])) for name in both]
     tallies: dict[int, Tally] = {}
     merits: dict[str, dict[str, Merit]] = {}
-    with results([*counts, *fits, *near], cores) as found:
+    with results([*counts, *fits, *near, *copies], cores) as found:
         with progress("counting", sum(sample.source.muons for sample in samples), "muons") as advance:
             for one in counts:
                 part = next(found)
@@ -261,7 +268,8 @@ def _work(
             for name in binning.names
             if name in merits
         }
-        return (tallies[0], tallies[1]), merits, {one.name: next(found) for one in near}
+        neighbours_found = {one.name: next(found) for one in near}
+        return (tallies[0], tallies[1]), merits, neighbours_found, {one.name: next(found) for one in copies}
 
 
 def _counts(samples: tuple[Sample, Sample], binning: Binning, both: Sequence[str]) -> Iterator[_Count]:

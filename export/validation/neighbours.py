@@ -1,4 +1,4 @@
-"""Whether generated muons are copies of those that the networks were trained on.
+"""Whether generated muons are near to those that the networks were trained on.
 
 Coordinates are scaled by the reference's standard deviations. A network that has memorised its sample makes
 muons nearer to that sample than other muons are.
@@ -26,15 +26,14 @@ _FEWEST = 1000
 class Memory(TypedDict):
     """What nearest neighbours say.
 
-    ``copies``: share of generated muons that equal one of the reference; ``distance_ratio``: median distance
-    to the reference, over that of the reference's own muons of other protons. Where it is known what the
-    networks were trained on also ``nearer_to_training``: share of generated muons nearer to muons trained on
-    than to as many others, 0.5 for a network that has not memorised, and its error.
+    ``distance_ratio``: median distance to the reference, over that of the reference's own muons of other
+    protons. Where it is known what the networks were trained on also ``nearer_to_training``: share of
+    generated muons nearer to muons trained on than to as many others, 0.5 for a network that has not
+    memorised, and its error.
     """
 
     asked: int
     compared_with: int
-    copies: float
     distance_ratio: float | None
     nearer_to_training: NotRequired[float]
     nearer_to_training_error: NotRequired[float]
@@ -75,7 +74,6 @@ def neighbours(
     found: Memory = {
         "asked": len(asked),
         "compared_with": len(sets[0]),
-        "copies": float(np.mean(to_real == 0)),
         "distance_ratio": float(np.median(to_real)) / typical if typical > 0 else None,
     }
     if train is None or len(train) < _FEWEST:

@@ -10,7 +10,13 @@ from shipgen.errors import InputError
 from shipgen.files.outputs import check_output
 from shipgen_export.validation.compare import validate
 from shipgen_export.validation.report.report import INDEX, PAGE, write_report
-from shipgen_export.validation.report.thresholds import check_forms, check_limits, raise_beyond, table
+from shipgen_export.validation.report.thresholds import (
+    check_forms,
+    check_limits,
+    raise_beyond,
+    raise_copies,
+    table,
+)
 from shipgen_export.validation.samples.samples import Choice, open_sample
 
 if TYPE_CHECKING:
@@ -65,7 +71,7 @@ def validate_paths(
     Raises
     ------
     LimitError
-        A limit is not met; the report is written nevertheless.
+        A limit is not met, or muons are copies; the report is written nevertheless.
     InputError
         A source cannot be used, both are the same, the bundle is another one, or nothing was measured that
         has a limit.
@@ -94,6 +100,7 @@ def validate_paths(
     write_report(result, output, limits=checked, command=command, pictures=pictures, force=force, cores=cores)
     yield from table(result)
     yield f"{output / PAGE}"
+    raise_copies(result, output / PAGE)
     raise_beyond(checked, unknown, output / PAGE)
 
 

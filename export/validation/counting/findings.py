@@ -45,6 +45,10 @@ class Finding:
     text: str
 
 
+#: Family of the tests for copies. They take no part of the level: their p is 1, or as good as 0.
+COPIES = "copies"
+_CERTAIN = 1e-9
+
 #: Tests that ask the same question share a part of the level: the smaller a family, the less its tests pay
 #: for the others.
 _FAMILIES = {
@@ -68,6 +72,10 @@ def significant(tests: Sequence[Finding], level: float) -> list[Finding]:
     correlations, classifiers, memory) and within each among its tests (Bonferroni): two samples of the same
     distribution get any test that fails with probability `level` at most, however tests depend on each other.
     """
-    groups = Counter(_FAMILIES[test.family] for test in tests)
-    failed = [test for test in tests if test.p < level / len(groups) / groups[_FAMILIES[test.family]]]
-    return sorted(failed, key=lambda test: (test.p, -test.size))
+    groups = Counter(_FAMILIES[test.family] for test in tests if test.family != COPIES)
+    limits = {COPIES: _CERTAIN}
+    limits |= {
+        name: level / len(groups) / groups[group] for name, group in _FAMILIES.items() if group in groups
+    }
+    failed = [test for test in tests if test.p < limits[test.family]]
+    return sorted(failed, key=lambda test: (test.family != COPIES, test.p, -test.size))

@@ -230,6 +230,11 @@ def chi2_p(chi2: float, dof: int) -> float:
     return float(stats.chi2.sf(chi2, dof))
 
 
+def poisson_above(number: float, mean: float) -> float:
+    """Return the probability of a Poisson number of `number` or more."""
+    return float(stats.poisson.sf(number - 1, mean))
+
+
 def correlations(products: Float64) -> tuple[Float64, Float64]:
     """Return a correlation matrix and its standard errors, float64[d, d] each.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shipgen_export.validation.counting.compared_quantities import TOGETHER, category_titles, plain
 from shipgen_export.validation.report.page_tables import (
     Raw,
+    copies_line,
     coverage_table,
     escaped,
     formatted,
@@ -268,7 +269,7 @@ class Page:
         parts += [self._pictures.get(f"{name}_correlations", ""), self._classifiers(name)]
         parts.append(self._pictures.get(f"{name}_classifiers", ""))
         if name != TOGETHER:
-            parts += [coverage_table(found.coverage), memory_line(found.memory)]
+            parts += [coverage_table(found.coverage), memory_line(found.memory), copies_line(found.copies)]
         return "".join(parts)
 
     def _histograms(self, name: str) -> str:

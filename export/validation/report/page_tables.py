@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from shipgen_export.validation.category import CoverageRow, TailRow
+    from shipgen_export.validation.copies import Copies
     from shipgen_export.validation.neighbours import Memory
 
 #: Of the page; it prints without its menu, a category a page.
@@ -90,14 +91,25 @@ def coverage_table(rows: Sequence[CoverageRow]) -> str:
     return make_table(heads, cells, "Coverage: share of the muons outside the other sample's range")
 
 
-def memory_line(found: Memory | None) -> str:
-    """Return what the nearest neighbours say."""
+def copies_line(found: Copies | None) -> str:
+    """Return how many muons are copies."""
     if found is None:
         return ""
-    ratio = found["distance_ratio"]
-    text = f"copies of reference muons: {found['copies']:.1e}"
-    if ratio is not None:
-        text += f"; distance to the nearest reference muon {ratio:.3f} of that of the reference's own muons"
+    asked = f"{found['asked'][0]:,} generated muons and {found['asked'][1]:,} of the reference"
+    text = (
+        f"{found['generated_in_reference']:.3%} of the generated are in the reference, "
+        f"{found['within_generated']:.3%} and {found['within_reference']:.3%} occur twice on their side"
+    )
+    return f"<p>Copies among {asked}: {text}.</p>"
+
+
+def memory_line(found: Memory | None) -> str:
+    """Return what the nearest neighbours say."""
+    if found is None or found["distance_ratio"] is None:
+        return ""
+    text = (
+        f"distance to the nearest reference muon {found['distance_ratio']:.3f} of that of the reference's own"
+    )
     if "nearer_to_training" in found:
         share = pm(found["nearer_to_training"], found["nearer_to_training_error"], 3)
         text += f"; share nearer to muons trained on than to others {share}, 0.5 without memory"

@@ -150,4 +150,5 @@ def _category(found: CategoryResult) -> dict[str, Any]:
         },
         "coverage": found.coverage,
         "memory": found.memory,
+        "copies": found.copies,
     }

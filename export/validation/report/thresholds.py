@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
+from shipgen_export.validation.copies import too_many
 from shipgen_export.validation.counting.compared_quantities import TOGETHER, category_titles
 from shipgen_export.validation.report.stated_uncertainty import network_uncertainty
 
@@ -133,6 +134,19 @@ def check_limits(
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def raise_copies(result: Result, report: object) -> None:
+    """Raise `LimitError` when so many muons are copies that the rest of the report means nothing."""
+    if found := too_many(result.failed):
+        names: dict[str, list[str]] = {}
+        for test in found:
+            names.setdefault(test.text, []).append(test.category)
+        each = "; ".join(f"{text} ({', '.join(those)})" for text, those in names.items())
+        raise LimitError(
+            f"copies, so that agreement says nothing: {each}; give samples of different seeds that have no "
+            f"muons in common (see {report})"
+        )
 
 
 def raise_beyond(limits: list[Limit], unknown: list[str], report: object) -> None:
