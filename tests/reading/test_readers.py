@@ -108,7 +108,7 @@ def lost(tracks: list[list[Any]], hits: list[list[Any]]) -> list[int]:
 
 @pytest.mark.parametrize("step", [1, 7, "64 MB"])
 def test_cbmsim_matches_as_a_loop_does(tmp_path: Path, step: int | str) -> None:
-    tracks, hits = random_events(3, 40 if step == 1 else 300)
+    tracks, hits = random_events(3, 90 if step == 1 else 300)
     path = write_cbmsim(tmp_path / "random.root", tracks, hits)
     columns, found, dropped = read(path, step)
     muons, outside, other = loop(tracks, hits)
