@@ -22,6 +22,7 @@ from shipgen.files.inputs import expand, read_lines, take_out
 from shipgen.files.outputs import check_output, complete_folder, work_folder
 from shipgen.progress import progress
 from shipgen_export.reading.beam import AUTO, CHOICES
+from shipgen_export.reading.formats.array_files import ARRAYS
 from shipgen_export.reading.formats.readers import STEP, as_produced
 from shipgen_export.reading.gather import Share, gather, gather_beam
 from shipgen_export.reading.prepared_facts import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.files.rootfile import Location
+    from shipgen_export.reading.formats.array_files import ArrayChoice
     from shipgen_export.reading.survey import Taken
 
 SEED = 1
@@ -61,6 +63,7 @@ def prepare(
     pot: float | None = None,
     energy_cut: float | None = None,
     target_start: float | None = None,
+    arrays: ArrayChoice | None = None,
     beam: str = AUTO,
     survival: str = SURVIVAL_IN,
     exclude: Sequence[str] = (),
@@ -91,6 +94,8 @@ def prepare(
     target_start : float, optional
         z of the target's start in the frame of the files, cm; wins over what the files state. If neither
         states it, that of 2018 is assumed and recorded as assumed.
+    arrays : ArrayChoice, optional
+        Unit, frame and columns of files of arrays, where these do not state them.
     beam : str
         ``"auto"``: x and y are taken relative to the beam's position, which is found out; ``"origin"``: as
         they are; ``"primary"``: relative to the first track of each event, whatever its mother.
@@ -133,7 +138,8 @@ def prepare(
     patterns = [*exclude, *(read_lines(blacklist) if blacklist else ())]
     lists: dict[Location, str] = {}
     locations, left_out, notes = take_out(expand(files, lists), patterns)
-    taken, skipped = take_in(locations, beam, skip_bad=skip_bad, lists=lists)
+    taken, skipped = take_in(locations, beam, skip_bad=skip_bad, lists=lists, choice=arrays)
+    _check_frame(taken, target_start)
     if survival != SURVIVAL_IN:
         taken = [replace(one, source=as_produced(one.source)) for one in taken]
     settle([one.source for one in taken], energy_cut, target_start)
@@ -222,9 +228,24 @@ def _check_arguments(
     check_output(output, force=force, index=INDEX)
 
 
+def _check_frame(taken: Sequence[Taken], target_start: float | None) -> None:
+    """Refuse to say of arrays where the target starts but by their frame."""
+    if target_start is not None and any(one.source.kind is ARRAYS for one in taken):
+        raise InputError("z of arrays counts from where their frame says: give --frame, not --target-start")
+
+
 def _task(one: Taken, work: Path, beam: str, survival: str, step: int | str) -> ReadTask:
     """Say what a worker has to do; the piece is named after all it depends on."""
-    what = [asdict(one.source.identity), one.source.kind.name, one.look.case, beam, survival, str(step)]
+    choice = asdict(one.source.choice) if one.source.choice else None
+    what = [
+        asdict(one.source.identity),
+        choice,
+        one.source.kind.name,
+        one.look.case,
+        beam,
+        survival,
+        str(step),
+    ]
     text = json.dumps(what, sort_keys=True)
     folder = work / hashlib.sha256(text.encode()).hexdigest()[:16]
     return ReadTask(one.source, folder, one.look.case, beam, step)

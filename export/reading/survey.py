@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from shipgen.files.rootfile import Location
     from shipgen_export.reading.beam import Look
+    from shipgen_export.reading.formats.array_files import ArrayChoice
     from shipgen_export.reading.formats.sources import Source
 
 
@@ -35,7 +36,12 @@ def skipped_file(location: Location, error: object) -> dict[str, str]:
 
 
 def take_in(
-    locations: Sequence[Location], beam: str, *, skip_bad: bool, lists: Mapping[Location, str] | None = None
+    locations: Sequence[Location],
+    beam: str,
+    *,
+    skip_bad: bool,
+    lists: Mapping[Location, str] | None = None,
+    choice: ArrayChoice | None = None,
 ) -> tuple[list[Taken], list[dict[str, str]]]:
     """Look into files.
 
@@ -49,6 +55,8 @@ def take_in(
         Whether to list files that cannot be used instead of failing at the first.
     lists : mapping of Path or str to str, optional
         For files that were named in a list: which.
+    choice : ArrayChoice, optional
+        What the user says of arrays.
 
     Returns
     -------
@@ -67,7 +75,7 @@ def take_in(
     known, beside = _Known(), Beside()
     for location in locations:
         try:
-            source = open_source(location)
+            source = open_source(location, choice)
             known.check(source)
             one = Taken(source, look(source, beam))
             beside.check(source, one.look.largest)

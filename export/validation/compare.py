@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORIES
 from shipgen.progress import progress
 from shipgen_export.merit.classifiers import FORMS
+from shipgen_export.validation import units
 from shipgen_export.validation.category import CategoryResult, compare_category
 from shipgen_export.validation.classifier_tasks import classifier_tasks
 from shipgen_export.validation.copies import CopySearch
 from shipgen_export.validation.counting.binning import choose
-from shipgen_export.validation.counting.compared_quantities import LABELS, Region, plain, quantities, tails
+from shipgen_export.validation.counting.compared_quantities import Region, tails
 from shipgen_export.validation.counting.findings import Finding, significant
 from shipgen_export.validation.counting.statistics import one_sided
 from shipgen_export.validation.counting.tally import Tally, count
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from shipgen.bundle.bundle import Bundle
-    from shipgen.muons.columns import Float64
     from shipgen_export.merit.weighted_muons import WeightedMuons
     from shipgen_export.validation.classifier_tasks import Merit
     from shipgen_export.validation.copies import Copies
@@ -40,18 +38,6 @@ if TYPE_CHECKING:
 
     Near = tuple[Memory, list[Finding]] | None
     Found = tuple[Copies, list[Finding]]
-
-#: Largest factor between typical lengths or momenta of two samples in the same units.
-_SAME_UNIT = 20.0
-
-#: Muons below which nothing is typical.
-_TYPICAL = 20
-
-#: Momentum of the beam, GeV: no muon has more.
-_BEAM = 400.0
-
-#: Largest distance of the typical z of two samples in the same frame, cm.
-_SAME_FRAME = 1000.0
 
 #: Blocks of muons that one task counts.
 _BLOCKS = 4
@@ -109,6 +95,7 @@ def validate(
     level: float = 0.01,
     memory: bool = True,
     cores: int = 1,
+    ignore_units: bool = False,
 ) -> Result:
     """Compare two samples by category and together.
 
@@ -131,6 +118,8 @@ def validate(
     cores : int
         Processes; the result does not depend on it. With more than one a script needs
         ``if __name__ == "__main__":``.
+    ignore_units : bool
+        Whether to compare what seems to be in other units or frames, and note it.
 
     Raises
     ------
@@ -138,7 +127,10 @@ def validate(
         A region cannot be read, or the samples are in different units or frames.
     """
     known = {region.name: region for region in [*tails(), *(Region.parse(text) for text in regions)]}
-    check_units(generated, reference)
+    if (odd := units.differ(generated, reference)) is not None:
+        if not ignore_units:
+            raise InputError(f"{odd}; --ignore-units compares them nevertheless")
+        generated = replace(generated, notes=(*generated.notes, odd))
     samples = generated, reference
     both = [name for name in generated.draws if name in reference.draws]
     if not both:
@@ -301,46 +293,3 @@ def _absent(samples: tuple[Sample, Sample]) -> list[str]:
 def _merit_text(merit: Merit) -> str:
     text = f"AUC {merit.merit.auc:.4f} +- {merit.merit.auc_error:.4f}"
     return text + (f", of the reference's own muons {merit.control.auc:.4f}" if merit.control else "")
-
-
-def _joined(sample: Sample) -> dict[str, Float64]:
-    """Return the quantities that all categories have, of all muons drawn."""
-    return quantities(np.concatenate([muons.features[:, -4:] for muons in sample.draws.values()]))
-
-
-def check_units(generated: Sample, reference: Sample) -> None:
-    """Raise `InputError` when lengths, momenta or z of two samples cannot be in the same units and frame."""
-    first, second = _joined(generated), _joined(reference)
-    for sample, values in ((generated, first), (reference, second)):
-        typical = float(np.median(values["p"]))
-        if typical > _BEAM:
-            raise InputError(
-                f"p of {sample.label} is typically {typical:.4g} GeV, above the beam's {_BEAM:g} GeV: "
-                "it is in other units (MeV); nothing is compared"
-            )
-    for name in ("p", "pt"):
-        _check_scale(name, first[name], second[name], generated, reference)
-    for category in CATEGORIES:
-        if not category.on_axis and all(category.name in s.draws for s in (generated, reference)):
-            places = [quantities(s.draws[category.name].features)["r"] for s in (generated, reference)]
-            _check_scale("r", places[0], places[1], generated, reference)
-    middle = [float(np.median(values["z"])) for values in (first, second)]
-    if abs(middle[0] - middle[1]) > _SAME_FRAME:
-        raise InputError(
-            f"z of {generated.label} is typically {middle[0]:.4g} cm from the target's start, that of "
-            f"{reference.label} {middle[1]:.4g} cm: one is in another frame or unit; prepare it with "
-            "`shipgen prepare --target-start`"
-        )
-
-
-def _check_scale(name: str, a: Float64, b: Float64, generated: Sample, reference: Sample) -> None:
-    typical = [float(np.median(np.abs(values))) for values in (a, b)]
-    if len(a) < _TYPICAL or len(b) < _TYPICAL or min(typical) <= 0:
-        return
-    if max(typical) > _SAME_UNIT * min(typical):
-        unit = LABELS[name][1]
-        raise InputError(
-            f"{plain(name)} of {generated.label} is typically {typical[0]:.3g} {unit}, that of "
-            f"{reference.label} {typical[1]:.3g} {unit}, {max(typical) / min(typical):.3g} times: one of "
-            "them is in other units (m and cm, MeV and GeV); nothing is compared"
-        )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from shipgen_export.reading.formats.array_files import ArrayChoice
     from shipgen_export.validation.samples.samples import Sample
 
 
@@ -46,13 +47,15 @@ def validate_paths(
     command: str,
     pictures: bool,
     force: bool,
+    arrays: ArrayChoice | None = None,
+    ignore_units: bool = False,
 ) -> Iterator[str]:
     """Compare two sources, write the report and yield lines for the terminal.
 
     Parameters
     ----------
     generated, reference : Path
-        Bundles, prepared samples or ROOT files.
+        Bundles, prepared samples, ROOT files or files of arrays.
     output : Path
         The folder to make.
     muons, limit : int
@@ -61,6 +64,10 @@ def validate_paths(
         Of a prepared sample that is the reference; all if ``None``.
     beam : str
         Of ROOT files, as for `prepare`.
+    arrays : ArrayChoice, optional
+        Unit, frame and columns of arrays that do not state them.
+    ignore_units : bool
+        Whether to compare what seems to be in other units.
     bundle : Path, optional
         What `generated` was made with; the default bundle is found by its hash.
     limits : mapping of str to float or None
@@ -82,8 +89,8 @@ def validate_paths(
         raise InputError(f"{generated} is both generated and reference: give two samples")
     check_forms(limits, forms)
     known = Bundle.open(bundle) if bundle is not None else None
-    first = Choice(limit, muons, seed, beam=beam)
-    second = Choice(limit, muons, seed + 1, parts, beam)
+    first = Choice(limit, muons, seed, beam=beam, arrays=arrays)
+    second = Choice(limit, muons, seed + 1, parts, beam, arrays)
     with open_sample(generated, first) as one, open_sample(reference, second) as other:
         labelled, made_with = _made_with(one, known)
         result = validate(
@@ -95,6 +102,7 @@ def validate_paths(
             bundle=made_with,
             level=level,
             cores=cores,
+            ignore_units=ignore_units,
         )
     checked, unknown = check_limits(result, limits, max_failed=max_failed)
     write_report(result, output, limits=checked, command=command, pictures=pictures, force=force, cores=cores)

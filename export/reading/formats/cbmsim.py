@@ -26,8 +26,8 @@ from shipgen_export.reading.formats.sources import (
     ODD_PRIMARY,
     USABLE_PRIMARY,
     Dropped,
-    FileKind,
     Step,
+    TreeKind,
     finite_sum,
 )
 
@@ -136,8 +136,8 @@ def _flat(arrays: Any, branch: str, counts: Int64) -> Array:
     return np.asarray(awkward.flatten(arrays[branch], axis=1))
 
 
-def _kind(hits: str, target_start: float | None) -> FileKind:
-    return FileKind(
+def _kind(hits: str, target_start: float | None) -> TreeKind:
+    return TreeKind(
         name=f"cbmsim-{hits}",
         title=f"FairShip's MCTrack and {hits}",
         tree="cbmsim",

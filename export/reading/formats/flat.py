@@ -17,14 +17,18 @@ from shipgen.errors import InputError
 from shipgen.files.layouts import KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.provenance import read_objects
 from shipgen_export.reading.formats.headers import file_header
-from shipgen_export.reading.formats.sources import MERGED, Dropped, FileKind, Header, Step, finite_sum, number
+from shipgen_export.reading.formats.sources import MERGED, Dropped, Header, Step, TreeKind, finite_sum, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shipgen.muons.columns import Float32
+    import numpy.typing as npt
+
+    from shipgen.muons.columns import Columns, Float32
 
 _MUON = 13
+#: What is said of files without events.
+NO_EVENTS = "it tells no event: muons of one proton may be in different parts of the split"
 #: Branch with the energy cut, GeV, the same in all entries of one production.
 _CUT = "ecut"
 #: cm in the units of length that shipgen writes.
@@ -45,19 +49,8 @@ def _header(file: Any, tree: str, target_start: float | None) -> Header:
     if produced and len(written) > 1:
         raise InputError(MERGED.format(len(written)))
     if produced:
-        provenance = produced[0]
-        pot, cut = number(provenance, "pot"), number(provenance, "energy_cut")
-        unsmeared = str(provenance.get("beam", "")).startswith("not smeared")
-        return Header(
-            stated.pot if stated.pot is not None else pot,
-            stated.energy_cut if stated.energy_cut is not None else cut,
-            _target_start(provenance),
-            provenance,
-            ("its muons were drawn from networks: training on them adds no knowledge",),
-            unsmeared=unsmeared,
-            weighted=pot is not None,
-        )
-    notes = [*stated.notes, "it tells no event: muons of one proton may be in different parts of the split"]
+        return produced_header(produced[0], replace(stated, notes=()), _target_start(produced[0]))
+    notes = [*stated.notes, NO_EVENTS]
     names = set(file[tree].keys(full_paths=False))
     if names >= _PUBLISHED_TOOL:
         notes.append(
@@ -65,6 +58,20 @@ def _header(file: Any, tree: str, target_start: float | None) -> Header:
             "correct weights"
         )
     return replace(stated, target_start=target_start, notes=tuple(notes))
+
+
+def produced_header(provenance: dict[str, Any], stated: Header, target_start: float | None) -> Header:
+    """Return what a file of shipgen's own says: what is `stated` besides its provenance wins."""
+    pot, cut = number(provenance, "pot"), number(provenance, "energy_cut")
+    return Header(
+        stated.pot if stated.pot is not None else pot,
+        stated.energy_cut if stated.energy_cut is not None else cut,
+        target_start,
+        provenance,
+        ("its muons were drawn from networks: training on them adds no knowledge", *stated.notes),
+        unsmeared=str(provenance.get("beam", "")).startswith("not smeared"),
+        weighted=pot is not None,
+    )
 
 
 def _target_start(provenance: Mapping[str, Any]) -> float | None:
@@ -83,17 +90,25 @@ def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float)
     if _CODE in arrays.fields and not columns["pdg"].any():
         columns["pdg"] = np.asarray(arrays[_CODE])
         found = {CODE_ELSEWHERE: len(columns["pdg"])}
-    muon = np.abs(columns["pdg"]) == _MUON
-    dropped = []
-    if others := int((~muon).sum()):
-        dropped.append(Dropped("not a muon", others, finite_sum(columns["weight"][~muon])))
-    columns = {name: values[muon] for name, values in columns.items()}
+    muons, dropped = muons_only(columns, first)
     for name in ("x", "y", "z"):
-        columns[name] = columns[name].astype(np.float64) * scale
-    columns["pdg"] = columns["pdg"].astype(np.int64)
-    columns["group"] = first + np.flatnonzero(muon)
-    cuts = _cuts(np.asarray(arrays[_CUT], np.float32)[muon]) if _CUT in arrays.fields else None
-    return Step(columns, len(arrays), found, tuple(dropped), cuts)
+        muons[name] = muons[name].astype(np.float64) * scale
+    cuts = None
+    if _CUT in arrays.fields:
+        cuts = _cuts(np.asarray(arrays[_CUT], np.float32)[muons["group"] - first])
+    return Step(muons, len(arrays), found, dropped, cuts)
+
+
+def muons_only(columns: Columns, first: int) -> tuple[dict[str, npt.NDArray[Any]], tuple[Dropped, ...]]:
+    """Return the muons among entries, numbered from `first` on, and what was left out."""
+    muon = np.abs(columns["pdg"]) == _MUON
+    dropped: tuple[Dropped, ...] = ()
+    if others := int((~muon).sum()):
+        dropped = (Dropped("not a muon", others, finite_sum(columns["weight"][~muon])),)
+    kept: dict[str, npt.NDArray[Any]] = {name: values[muon] for name, values in columns.items()}
+    kept["pdg"] = kept["pdg"].astype(np.int64)
+    kept["group"] = first + np.flatnonzero(muon)
+    return kept, dropped
 
 
 def _cuts(values: Float32) -> tuple[float, float] | None:
@@ -112,8 +127,8 @@ def _kind(
     branches: Mapping[str, str],
     scale: float,
     target_start: float | None = None,
-) -> FileKind:
-    return FileKind(
+) -> TreeKind:
+    return TreeKind(
         name=name,
         title=title,
         tree=tree,

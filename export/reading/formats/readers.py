@@ -19,9 +19,10 @@ from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.files.rootfile import base_name, is_remote, open_root, readable
 from shipgen.muons.categories import FEATURE_UNITS
 from shipgen.provenance import read_objects
+from shipgen_export.reading.formats.array_files import ArrayChoice, is_array_file, open_arrays, read_arrays
 from shipgen_export.reading.formats.cbmsim import CBMSIM, CBMSIM_PLANE
 from shipgen_export.reading.formats.flat import CONVERTED, FLAT, FLAT_ORIGIN
-from shipgen_export.reading.formats.sources import MERGED, FileKind, Header, Identity, Source, Step, number
+from shipgen_export.reading.formats.sources import MERGED, Header, Identity, Source, Step, TreeKind, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ STEP = "64 MB"
 
 #: What uproot writes for ``file["name"] = {...}`` is an RNTuple.
 _RNTUPLE = "ROOT::RNTuple"
+#: Fields of a flat tree of muons of whatever name.
+_MOMENTA = {"px", "py", "pz"}
 _TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD", _RNTUPLE)
 
 
@@ -64,7 +67,7 @@ def _training_step(arrays: Any, first: int) -> Step:  # noqa: ARG001 - protons a
 
 
 #: Files of `shipgen simulate`; ``kind`` in their provenance is its name.
-TRAINING_SAMPLE = FileKind(
+TRAINING_SAMPLE = TreeKind(
     name=KIND_TRAINING,
     title="a sample of `shipgen simulate`",
     tree=TRAINING.tree,
@@ -103,21 +106,36 @@ def as_produced(source: Source) -> Source:
     return replace(source, kind=_AS_PRODUCED)
 
 
-#: Every kind of file that can be read; of kinds with the same tree the first with all its branches is taken.
+#: Kinds of ROOT files that can be read; of those with the same tree the first with all its branches is taken.
 KINDS = (TRAINING_SAMPLE, CBMSIM_PLANE, CBMSIM, FLAT_ORIGIN, FLAT, CONVERTED)
 
 
-def open_source(path: Location) -> Source:
+def open_source(path: Location, choice: ArrayChoice | None = None) -> Source:
     """Look into a file: find its kind, check its branches, read its header.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    choice : ArrayChoice, optional
+        What the user says of arrays.
 
     Raises
     ------
     InputError
         The file is missing, no ROOT file, damaged, of no known kind, or lacks a branch or its provenance.
     """
+    if is_array_file(path):
+        return open_arrays(Path(path), choice or ArrayChoice())
     with open_root(path) as file:
         with readable(path):
             kind = _recognise(path, file)
+            if kind is None:
+                return open_arrays(Path(path), choice or ArrayChoice())
+            if choice:
+                raise InputError(
+                    f"{path} is {kind.title}, whose columns, unit and frame are fixed: leave them out"
+                )
             entries = int(file[kind.tree].num_entries)
             identity = _identity(path, file)
         try:
@@ -153,6 +171,9 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
     InputError
         The file is damaged, or its content is not what its kind has.
     """
+    if not isinstance(source.kind, TreeKind):
+        yield from read_arrays(source)
+        return
     first = 0
     with open_root(source.path) as file, readable(source.path):
         tree = file[source.kind.tree]
@@ -167,12 +188,26 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
             first += result.entries
 
 
-def _recognise(path: Location, file: Any) -> FileKind:
-    """Find the kind whose tree and branches are all there."""
+def holds_arrays(path: Location) -> bool:
+    """Return whether a file is one of arrays, or a flat tree or RNTuple of a name of its own."""
+    if is_array_file(path):
+        return True
+    with open_root(path) as file, readable(path):
+        return _recognise(path, file) is None
+
+
+def _small_names(tree: Any) -> set[str]:
+    return {str(name).lower() for name in tree.keys(recursive=False)}
+
+
+def _recognise(path: Location, file: Any) -> TreeKind | None:
+    """Find the kind whose tree and branches are all there; ``None`` for a flat tree of another name."""
     classes = file.classnames(cycle=False)
     trees = [name for name, class_name in classes.items() if class_name in _TREE_CLASSES]
     kinds = [kind for kind in KINDS if kind.tree in trees]
     if not kinds:
+        if not is_remote(path) and any(_small_names(file[name]) >= _MOMENTA for name in trees):
+            return None
         there = ", ".join(name + " (an RNTuple)" * (classes[name] == _RNTUPLE) for name in trees) or "none"
         expected = " or ".join(f"{kind.tree} ({kind.title})" for kind in KINDS)
         raise InputError(f"{path} has no tree that can be read: it has {there}; expected {expected}")

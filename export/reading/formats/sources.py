@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from shipgen.files.rootfile import Location
     from shipgen.muons.columns import Array, Columns, Float64
+    from shipgen_export.reading.formats.array_files import ArrayChoice
 
 
 #: What a file of shipgen with several cycles of its provenance is refused with.
@@ -121,7 +122,7 @@ class Header:
     spread: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class FileKind:
     """One kind of file.
 
@@ -131,33 +132,43 @@ class FileKind:
         As recorded in ``prepared.json``.
     title : str
         As shown to the user.
-    tree : str
-        Name of its TTree.
-    branches : tuple of str
-        What `step` reads; a file that has them all is of this kind.
-    header : callable
-        Open ROOT file -> `Header`.
-    step : callable
-        (branch arrays, number of the first entry) -> `Step`.
     group : str
         What ``group`` numbers: ``"proton"``, ``"event"``, or ``"entry"`` where the file tells neither.
     per_pot : bool
         Whether each file's weights are muons per POT already.
     unsmeared : bool
         Whether its beam is at x = y = 0 by definition.
-    optional : tuple of str
-        What `step` reads besides, where it is there.
     """
 
     name: str
     title: str
+    group: str
+    per_pot: bool = False
+    unsmeared: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeKind(FileKind):
+    """One kind of ROOT file.
+
+    Attributes
+    ----------
+    tree : str
+        Name of its TTree or RNTuple.
+    branches : tuple of str
+        What `step` reads; a file that has them all is of this kind.
+    header : callable
+        Open ROOT file -> `Header`.
+    step : callable
+        (branch arrays, number of the first entry) -> `Step`.
+    optional : tuple of str
+        What `step` reads besides, where it is there.
+    """
+
     tree: str
     branches: tuple[str, ...]
     header: Callable[[Any], Header]
     step: Callable[[Any, int], Step]
-    group: str
-    per_pot: bool = False
-    unsmeared: bool = False
     optional: tuple[str, ...] = ()
 
 
@@ -187,6 +198,8 @@ class Source:
         What it says of itself.
     identity : Identity
         What tells it from other files, and from itself before a change.
+    choice : ArrayChoice, optional
+        What the user says of arrays.
     """
 
     path: Location
@@ -194,6 +207,7 @@ class Source:
     entries: int
     header: Header
     identity: Identity
+    choice: ArrayChoice | None = None
 
     @property
     def name(self) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from shipgen.muons.columns import Float64
+    from shipgen_export.reading.formats.array_files import ArrayChoice
     from shipgen_export.validation.samples.samples import Sample
 
     Ranges = Mapping[str, tuple[float, float]]
@@ -65,6 +66,7 @@ def plot(
     muons: int = 1_000_000,
     seed: int = 1,
     beam: str = "auto",
+    arrays: ArrayChoice | None = None,
     force: bool = False,
     names: Sequence[str] = (),
 ) -> list[str]:
@@ -82,6 +84,8 @@ def plot(
         Of them.
     beam : str
         Of ROOT files, as for `prepare`.
+    arrays : ArrayChoice, optional
+        Unit, frame and columns of arrays that do not state them.
     names : sequence of str
         What the picture calls them; their own names if not given.
 
@@ -102,7 +106,7 @@ def plot(
     ranges: Ranges | None = None
     # The last one decides on the ranges.
     for number, path in reversed(list(enumerate(paths))):
-        with open_sample(path, Choice(_DRAWN, muons, seed + number, beam=beam)) as sample:
+        with open_sample(path, Choice(_DRAWN, muons, seed + number, beam=beam, arrays=arrays)) as sample:
             ranges = ranges or _ranges(sample)
             title = names[number] if number < len(names) else sample.label
             counted.insert(0, _count(sample, ranges, title))

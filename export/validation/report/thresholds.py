@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
 from shipgen_export.validation.copies import too_many
-from shipgen_export.validation.counting.compared_quantities import TOGETHER, category_titles
+from shipgen_export.validation.counting.compared_quantities import TOGETHER, category_titles, tails
 from shipgen_export.validation.report.stated_uncertainty import network_uncertainty
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def table(result: Result, most: int = 12) -> Iterator[str]:
     yield from (f"  note: {text}" for text in (*result.generated.notes, *result.reference.notes))
     yield from (f"  not compared: {text}" for text in result.missing)
     yield from _known(result)
+    yield from _regions(result)
     expected = f"at level {result.level:g}"
     if not result.failed:
         yield f"  none of {len(result.tests)} tests fails {expected}"
@@ -200,6 +201,20 @@ def table(result: Result, most: int = 12) -> Iterator[str]:
     for test in result.failed[:most]:
         place = test.category if test.category == TOGETHER else titles.get(test.category, test.category)
         yield f"    {test.family}, {place}, {test.quantity}: {test.text}"
+
+
+def _regions(result: Result) -> Iterator[str]:
+    """Yield what was found of the regions that the user asked for."""
+    usual, titles = {region.name for region in tails()}, category_titles()
+    asked = [one.name for one in result.tallies[0].binning.regions if one.name not in usual]
+    for name in asked:
+        yield f"  share of the muons in the region {name}: generated, reference, ratio, muons"
+        for category, found in result.categories.items():
+            row = next(row for row in found.tails if row["region"] == name)
+            both = f"{row['generated']:.3e} +- {row['generated_error']:.0e}  {row['reference']:.3e} +- "
+            both += f"{row['reference_error']:.0e}  {_pm(row['ratio'], row['ratio_error'], 3):>15}"
+            counts = " and ".join(f"{count:,}" for count in row["muons"])
+            yield f"    {titles[category]:24} {both} ({row['pull']:+.1f} sigma)  {counts}"
 
 
 def _known(result: Result) -> Iterator[str]:

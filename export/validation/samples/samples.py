@@ -22,6 +22,7 @@ from shipgen.files.outputs import sha256
 from shipgen.generate.generator import MuonGenerator
 from shipgen.provenance import without_folders
 from shipgen_export.merit.weighted_muons import WeightedMuons, thin
+from shipgen_export.reading.formats.readers import holds_arrays
 from shipgen_export.reading.gather import draw
 from shipgen_export.reading.prepare import prepare
 from shipgen_export.sample.sample import INDEX, SPLITS, PreparedSample, file_name
@@ -31,6 +32,7 @@ from shipgen_export.validation.samples.stores import Mapped, SampleStores, Store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from shipgen_export.reading.formats.array_files import ArrayChoice
     from shipgen_export.sample.prepared_index import DroppedFacts, PreparedFacts
 
 #: Parts of a prepared sample that networks have not been trained on.
@@ -40,7 +42,7 @@ HELD_OUT = ("validation", "test")
 _LOADED = 8
 
 #: Kinds of files whose muons have no number of a proton.
-_WITHOUT_PROTONS = ("flat", "flat-origin", "converted-ntuple")
+_WITHOUT_PROTONS = ("flat", "flat-origin", "converted-ntuple", "arrays")
 
 
 class SampleFacts(TypedDict, total=False):
@@ -184,6 +186,8 @@ class Choice:
         Parts of a prepared sample that are compared; all when ``None``.
     beam : str
         Of ROOT files, as for `prepare`.
+    arrays : ArrayChoice, optional
+        Unit, frame and columns of arrays that do not state them.
     """
 
     limit: int
@@ -191,6 +195,7 @@ class Choice:
     seed: int
     parts: tuple[str, ...] | None = None
     beam: str = "auto"
+    arrays: ArrayChoice | None = None
 
 
 @contextmanager
@@ -217,7 +222,9 @@ def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
         elif is_produced(path):
             yield _from_produced(path, choice, folder)
         else:
-            prepared = prepare([path], folder / "sample", cores=1, beam=choice.beam)
+            # What is said of arrays is said of those of the two sides that are some.
+            arrays = choice.arrays if holds_arrays(path) else None
+            prepared = prepare([path], folder / "sample", cores=1, beam=choice.beam, arrays=arrays)
             yield _from_prepared(path.name, prepared, replace(choice, parts=None))
 
 

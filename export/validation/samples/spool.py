@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.arrays.kinds import kind_of
 from shipgen.files.convert import open_muons
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import output_error
@@ -16,6 +15,7 @@ from shipgen.files.rootfile import open_root, readable
 from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, category_of
 from shipgen.progress import progress
 from shipgen.provenance import read_objects
+from shipgen_export.reading.formats.array_files import is_array_file, states_production
 from shipgen_export.validation.samples.stores import Mapped, Store
 
 if TYPE_CHECKING:
@@ -89,10 +89,8 @@ def is_produced(path: Path) -> bool:
     """Return whether a file says that it was made by `shipgen produce` or `shipgen convert`."""
     if not path.is_file():
         return False
-    with readable(path), path.open("rb") as file:
-        magic = file.read(4)
-    if magic != b"root":
-        return kind_of(path) is not None
+    if is_array_file(path):
+        return states_production(path)
     with open_root(path) as file, readable(path):
         found = read_objects(file, PROVENANCE_KEY)
     return len(found) == 1 and (found[0] or {}).get("kind") == KIND_PRODUCED

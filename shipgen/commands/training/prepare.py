@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, workers_option
+from shipgen.commands.training.array_options import array_choice, array_options
 
 
 @click.command("prepare")
@@ -79,17 +80,28 @@ from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, workers_
 )
 @workers_option(old=["--cores"], help="Processes that read; all cores if not given.")
 @click.option("--force", is_flag=True, help="Replace an existing prepared sample.")
-def command(files: tuple[str, ...], output: Path, workers: int | None, **options: Any) -> None:
+@array_options
+def command(
+    files: tuple[str, ...],
+    output: Path,
+    workers: int | None,
+    unit: str | None,
+    frame: str | None,
+    columns: str | None,
+    **options: Any,
+) -> None:
     """Prepare files of simulated muons for training.
 
     FILE is an output of `shipgen simulate`, a FairShip file with the tree cbmsim (MCTrack with vetoPoint or
-    PlaneHAPoint), or a flat ntuple; a glob in quotes, a root:// address, or a list in a .txt file (one a
-    line, relative to the folder in which you run the command); all of one kind. The muons that left the
+    PlaneHAPoint), a flat ntuple (TTree or RNTuple), or a file of arrays (npz, npy, HDF5, Parquet, a pickle
+    of arrays); a glob in quotes, a root:// or https:// address, or a list in a .txt file (one a line,
+    relative to the folder in which you run the command); all of one kind. The muons that left the
     absorber are split into the four categories and normalised. An interrupted run goes on when the same
     command is given again.
     """
     from shipgen.describe.prepared import describe_prepared
     from shipgen_export.reading.prepare import prepare
 
-    for line in describe_prepared(prepare(files, output, cores=workers, **options).index):
+    arrays = array_choice(unit, frame, columns)
+    for line in describe_prepared(prepare(files, output, cores=workers, arrays=arrays, **options).index):
         click.echo(line)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, Renamed, workers_option
+from shipgen.commands.training.array_options import array_choice, array_options
 
 _FORMS = ("source", "fast", "hard")
 _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("train",), "all": None}
@@ -61,7 +62,9 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
 @click.option("--max-tail", type=POSITIVE, help="The same for |ratio - 1| - error of a tail.")
 @click.option("--max-failed", type=click.IntRange(0), help="The same for the number of tests that fail.")
 @click.option("--pictures/--no-pictures", default=True, help="Whether to draw; tables come anyway.")
+@click.option("--ignore-units", is_flag=True, help="Compare samples that seem to be in different units.")
 @click.option("--force", is_flag=True, help="Replace an existing report.")
+@array_options
 def command(
     generated: Path,
     reference: Path,
@@ -77,15 +80,19 @@ def command(
     level: float,
     workers: int | None,
     max_failed: int | None,
+    unit: str | None,
+    frame: str | None,
+    columns: str | None,
     *,
+    ignore_units: bool,
     pictures: bool,
     force: bool,
     **limits: float | None,
 ) -> None:
     """Compare GENERATED with REFERENCE muons and write a report.
 
-    Either is a bundle (muons are produced), a prepared sample, or a ROOT file of `shipgen produce`,
-    `shipgen simulate` or FairShip. REPORT gets report.html, report.json and pictures.
+    Either is a bundle (muons are produced), a prepared sample, a ROOT file of `shipgen produce`,
+    `shipgen simulate` or FairShip, or a file of arrays. REPORT gets report.html, report.json and pictures.
     """
     from shipgen.provenance import command_line
     from shipgen_export.validation.validate import validate_paths
@@ -113,6 +120,8 @@ def command(
         max_failed=max_failed,
         command=command_line(),
         pictures=pictures,
+        arrays=array_choice(unit, frame, columns),
+        ignore_units=ignore_units,
         force=force,
     )
     for line in lines:
