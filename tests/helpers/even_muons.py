@@ -7,8 +7,8 @@ import numpy as np
 from shipgen.muons.categories import category_by_name
 from shipgen_export.maps.coordinates import Cartesian, Cylinder
 from shipgen_export.maps.symmetry import find_symmetries
-from shipgen_export.sample.transforms import Normalisation
 from shipgen_export.sample.sample import CategorySample, split_by_group
+from shipgen_export.sample.transforms import Normalisation
 
 START = -7084.5
 MUONS = 60_000

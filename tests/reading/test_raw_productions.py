@@ -11,6 +11,7 @@ import pytest
 import uproot
 
 from helpers.flat_files import flat_columns, write_flat
+from helpers.muon_files import PROTON, write_cbmsim
 from helpers.web_server import serve
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORIES
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from shipgen_export.sample.sample import PreparedSample
 
+MUON = (13, 0.0, 0.0, -7000.0, 0.1, 0.2, 20.0, 1.0, 0)
 with_root = pytest.mark.skipif(find_spec("ROOT") is None, reason="ROOT is not installed")
 
 
@@ -144,13 +146,24 @@ def test_options_of_a_run() -> None:
         ("POT = 1000 with ecut=10.0 V diMu50.0 X20.0", 1000, 50, False),
         ("POT = 1000 with ecut=10.0 J V", 1000, 1, True),
         ("POT = 1000 with ecut=10.0 T", 1000, 1, True),
-        ("POT = 1000 with ecut=10.0, muons drawn by shipgen", None, 1, False),
+        ("POT = 1000 with ecut=10.0 V shipgen", 1000, 1, False),
     ],
 )
 def test_title_of_a_run(title: str, protons: float | None, boost: float, uncounted: bool) -> None:
     run = FixedTargetRun.of_title(title)
     assert (run.protons, run.boost, run.uncounted, run.energy_cut) == (protons, boost, uncounted, 10)
     assert run.drawn == ("shipgen" in title)
+
+
+def test_muons_drawn_beside_simulated_ones(tmp_path: Path) -> None:
+    """A run with our source and another generator keeps the macro's words; our provenance is in it, too."""
+    path = write_cbmsim(tmp_path / "f.root", [[PROTON, MUON]], [[(1, 13)]], summary={"nev": 9, "ecut": 10.0})
+    assert prepare([path], tmp_path / "a", cores=1).index["pot"] == 9
+    with uproot.update(path) as file:
+        file["shipgen"] = '{"kind": "events", "pot": 5}'
+    index = prepare([path], tmp_path / "b", cores=1).index
+    assert index["pot"] is None
+    assert any("a part of its muons was drawn by shipgen's source" in text for text in index["warnings"])
 
 
 def test_flat_muons_in_an_rntuple(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class FixedTargetRun:
         match, cut = _TITLE.search(title), _CUT.search(title)
         energy_cut = float(cut[1]) if cut else None
         if _OURS in title:
-            return _drawn(energy_cut, None)
+            return _drawn(energy_cut, float(match[2]) if match and not match[1] else None)
         if match is None:
             return cls(energy_cut=energy_cut)
         if match[1]:

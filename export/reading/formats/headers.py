@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from shipgen.files.layouts import FILE_SUMMARY_KEY
+from shipgen.files.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
 from shipgen.provenance import cycles, read_objects
 from shipgen_export.reading.formats.fixed_target import FixedTargetRun
 from shipgen_export.reading.formats.sources import Header
@@ -52,8 +52,12 @@ def file_header(file: Any, target_start: float | None = None) -> Header:
         notes.append(f"its {FILE_SUMMARY_KEY} holds no JSON and is not used")
     notes += dict.fromkeys(note for run in runs for note in run.notes)
     drawn, spill = any(run.drawn for run in runs), any(run.spill for run in runs)
-    believed = [] if drawn or any(run.spill for run in titled) else titled
+    # Of a run of our own source what was told at its end counts, not what the macro had written.
+    believed = [run for run in titled if run.drawn == drawn and not any(each.spill for each in titled)]
     pot = _pot(stated, believed, files == len(titles), notes)
+    if not drawn and cycles(file, PROVENANCE_KEY):
+        notes.append("a part of its muons was drawn by shipgen's source, which its POT does not count")
+        pot = None
     if any(run.uncounted for run in runs):
         pot = None
     found = {FILE_SUMMARY_KEY: _plain(summaries), _HEADER: _plain(titles)}
