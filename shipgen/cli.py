@@ -17,6 +17,7 @@ COMMANDS = {
     "produce": ("shipgen.commands.produce", "Produce muons from a bundle into a ROOT file."),
     "merge": ("shipgen.commands.merge", "Merge the shards of a production, or list them."),
     "condor": ("shipgen.commands.condor", "Write the jobs of a production for HTCondor."),
+    "fairship": ("shipgen.commands.fairship", "Run a macro of FairShip with muons of networks."),
     "convert": ("shipgen.commands.convert", "Write a file of muons in another layout."),
     "info": ("shipgen.commands.info", "Say what a bundle or a file is and how it was made."),
     "plot": ("shipgen.commands.training.plot", "Draw the muons of a file in one picture."),

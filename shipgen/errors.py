@@ -5,9 +5,6 @@ A message is one line: what is wrong, where, and what to do next.
 
 from __future__ import annotations
 
-import math
-from numbers import Real
-
 
 class ShipgenError(Exception):
     """Base of all errors shipgen raises on purpose."""
@@ -54,8 +51,3 @@ class MissingExtraError(ShipgenError):
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         """Make it again from what it was made of, when a worker process hands it on."""
         return type(self), self._made_of
-
-
-def is_number(value: object) -> bool:
-    """Return whether an option's value is a finite number, of Python or NumPy."""
-    return isinstance(value, Real) and math.isfinite(value)

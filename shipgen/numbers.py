@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from numbers import Real
 from typing import Any
 
 #: Levels of lists and objects within each other.
@@ -20,6 +21,11 @@ _SHOWN = 40
 
 #: An escaped half of a surrogate pair, such as ``\\ud800``, perhaps without the other one.
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def is_number(value: object) -> bool:
+    """Return whether an option's value is a finite number, of Python or NumPy."""
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def parse_json(text: str) -> Any:

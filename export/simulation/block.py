@@ -118,7 +118,9 @@ def simulate_block(settings: SimulationSettings, number: int, protons: int) -> P
             photon_conversions(output.photons, settings.target, rng),
         )
         parts += [_kept(muons, settings.momentum_cut, muon_range) for muons in made]
-    heavy, events = heavy_flavour_muons(pythia, np.concatenate(vertices), protons, settings.momentum_cut, rng)
+    heavy, events = heavy_flavour_muons(
+        pythia, settings.target, np.concatenate(vertices), protons, settings.momentum_cut, rng
+    )
     parts.append(_kept(heavy, settings.momentum_cut, muon_range))
     offset = number * settings.block_protons
     return ProtonBlock(number, protons, _columns(ProducedMuons.join(parts), offset), events)

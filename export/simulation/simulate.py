@@ -20,12 +20,12 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib import resources
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from shipgen.errors import InputError
-from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY, TRAINING
+from shipgen.files.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY, TRAINING
 from shipgen.files.outputs import check_output, unfinished, work_folder
 from shipgen.files.tree_writer import RootWriter
 from shipgen.generate.streams import draw_seed
@@ -34,31 +34,24 @@ from shipgen.provenance import versions
 from shipgen_export.simulation.block import SimulationSettings, simulate_block
 from shipgen_export.simulation.block_files import block_file, read_block, write_block
 from shipgen_export.simulation.muon_counts import MuonCounts
-from shipgen_export.simulation.particles import Process
+from shipgen_export.simulation.physics.cascade import BEAM_MOMENTUM
 from shipgen_export.simulation.physics.hadron_weights import HADRONS
-from shipgen_export.simulation.physics.heavy_flavour import HEAVY_FLAVOURS
 from shipgen_export.simulation.physics.muon_range import MuonRange
 from shipgen_export.simulation.physics.pythia import import_pythia
-from shipgen_export.simulation.physics.variations import meanings
+from shipgen_export.simulation.sample_facts import code_digest, provenance
 from shipgen_export.simulation.target import read_target
 from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.resources.abc import Traversable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-GENERATOR = "Pythia 8 cascade, SHiP-like"
-
 _WORK = "shipgen simulate"
-#: What the choice of hadrons means.
-_HADRONS = {
-    "data": "pions and kaons weighted to measured yields (Bonesini et al., EPJ C 20 (2001) 13)",
-    "pythia": "pions and kaons of Pythia",
-}
 
 #: The most protons that share the starts of Pythia (2 s) and a place in the order of the file.
 BLOCK_PROTONS = 6000
+#: Protons that tell how many it takes for a number of muons, and how many more are taken to be sure.
+PILOT_PROTONS, _MARGIN = 600, 1.005
 #: Momentum below which muons are left out, GeV: the default, and the least that is allowed.
 MOMENTUM_CUT, LEAST_MOMENTUM_CUT = 10.0, 1.0
 
@@ -139,7 +132,7 @@ def simulate(
     output : Path
         The ROOT file; it appears when it is complete.
     protons, muons : int, optional
-        How much: so many protons, or as many whole blocks as give at least so many muons. One of the two.
+        How much: so many protons, or as many as it takes for that many muons or a few more. One of the two.
     seed : int, optional
         Of everything; if not given, that of unfinished work for `output`, or a new one.
     cores : int
@@ -183,7 +176,7 @@ def simulate(
         raise InputError(f"hadrons are of {' or '.join(HADRONS)}, not of {hadrons!r}")
     seed = _seed(output) if seed is None else seed
     settings = SimulationSettings(seed, momentum_cut, read_target(target), size, hadrons)
-    MuonRange(settings.target)  # fails early where the target's survival table is not that of its slabs
+    _check_possible(settings)
     started = time.perf_counter()
     with work_folder(output, _key(settings)) as folder:
         try:
@@ -203,6 +196,23 @@ def simulate(
     return SimulationReport(pot, tally, settings.seed, time.perf_counter() - started, len(blocks), found)
 
 
+def _check_possible(settings: SimulationSettings) -> None:
+    """Raise `InputError` where no muon can come out, or the survival table is not that of the slabs."""
+    if settings.momentum_cut >= BEAM_MOMENTUM:
+        raise InputError(
+            f"no muon has the momentum cut of {settings.momentum_cut:g} GeV: "
+            f"the beam has {BEAM_MOMENTUM:g} GeV"
+        )
+    # Nothing that could make a muon gets far into slabs that thick.
+    front, along = np.array([settings.target.start]), np.array([[0.0, 0.0, BEAM_MOMENTUM]])
+    muon_range = MuonRange(settings.target)
+    if not muon_range.survival(front, along)[0]:
+        raise InputError(
+            f"no muon comes out of the target {settings.target.name}: its slabs take "
+            f"{muon_range.crossing_energy:.3g} GeV, and the beam has {BEAM_MOMENTUM:g} GeV"
+        )
+
+
 def even_blocks(protons: int, largest: int) -> int:
     """Return the size of blocks of at most `largest` protons, about even, for `protons` in all.
 
@@ -218,20 +228,6 @@ def _seed(output: Path) -> int:
     left = unfinished(output) or {}
     seed = left.get("seed") if left.get("work") == _WORK else None
     return seed if isinstance(seed, int) else draw_seed()
-
-
-def code_digest(folder: Traversable | None = None) -> str:
-    """Return a digest of the simulation's source: blocks of other physics must not be mixed in."""
-    content = "\0".join(_sources(folder or resources.files("shipgen_export.simulation")))
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _sources(folder: Traversable) -> Iterator[str]:
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _sources(entry)
-        elif entry.name.endswith((".py", ".json")):
-            yield f"{entry.name}\0{entry.read_text(encoding='utf-8')}"
 
 
 def _key(settings: SimulationSettings) -> dict[str, object]:
@@ -265,32 +261,54 @@ def _simulate(folder: Path, task: BlockTask) -> FinishedBlock:
     return FinishedBlock(task, len(block.weight), found=False)
 
 
-def _tasks(settings: SimulationSettings, protons: int | None) -> Iterator[BlockTask]:
-    """Yield the blocks of so many protons, the last one smaller; full blocks without end if ``None``."""
-    for number in count():
-        left = settings.block_protons if protons is None else protons - number * settings.block_protons
-        if left <= 0:
-            return
-        yield BlockTask(settings, number, min(left, settings.block_protons))
+def _tasks(settings: SimulationSettings, first: int, protons: int, size: int) -> Iterator[BlockTask]:
+    """Yield blocks of `size` protons, `protons` in all, numbered from `first`; the last one is smaller."""
+    for number in range(math.ceil(protons / size)):
+        yield BlockTask(settings, first + number, min(size, protons - number * size))
 
 
 def _enough(
     folder: Path, settings: SimulationSettings, protons: int | None, muons: int | None, workers: Any
 ) -> list[FinishedBlock]:
-    """Simulate all blocks of `protons`, or the shortest run of blocks that has so many `muons`."""
+    """Simulate all blocks of `protons`, or as many as it takes for `muons`."""
     finished: list[FinishedBlock] = []
-    made = 0
-    with (
-        progress("simulating", protons or muons, "protons" if protons else "muons") as advance,
-        workers(partial(_simulate, folder), _tasks(settings, protons)) as results,
-    ):
-        for block in results:
-            finished.append(block)
-            made += block.muons
-            advance(block.task.protons if protons else block.muons)
-            if muons is not None and made >= muons:
-                break
+    work = partial(_simulate, folder)
+    amount, unit = (protons or muons), ("protons" if protons else "muons")
+    with progress("simulating", amount, unit) as advance:
+
+        def take(blocks: Iterable[FinishedBlock]) -> None:
+            for block in blocks:
+                finished.append(block)
+                advance(block.task.protons if protons else block.muons)
+
+        if protons is not None:
+            with workers(work, _tasks(settings, 0, protons, settings.block_protons)) as results:
+                take(results)
+        elif muons is not None:
+            # A few protons tell how many it takes; what is then still missing is little, and made here too.
+            take([work(BlockTask(settings, 0, min(PILOT_PROTONS, settings.block_protons)))])
+            if more := _missing(folder, finished, muons):
+                size = even_blocks(more, settings.block_protons)
+                with workers(work, _tasks(settings, len(finished), more, size)) as results:
+                    take(results)
+            while more := _missing(folder, finished, muons):
+                take([work(BlockTask(settings, len(finished), min(more, settings.block_protons)))])
     return finished
+
+
+def _missing(folder: Path, finished: list[FinishedBlock], muons: int) -> int:
+    """Return how many more protons it takes for so many muons, by what those so far have given."""
+    made = sum(block.muons for block in finished)
+    protons = sum(block.task.protons for block in finished)
+    if not made:
+        _remove(folder, [block.task for block in finished])
+        raise InputError(f"no muon came out of the first {protons} protons: say how much by protons")
+    return math.ceil(max(muons - made, 0) * _MARGIN * protons / made)
+
+
+def _remove(folder: Path, tasks: list[BlockTask]) -> None:
+    for task in tasks:
+        block_file(folder, task.number, task.protons).unlink()
 
 
 def _write(
@@ -305,9 +323,7 @@ def _write(
 ) -> MuonCounts:
     """Write the muons of all blocks with weights per proton on target."""
     tally = MuonCounts()
-    with RootWriter(
-        output, TRAINING, target_start=settings.target.start, baskets=len(tasks), force=force
-    ) as writer:
+    with RootWriter(output, TRAINING, target_start=settings.target.start, force=force) as writer:
         for task in tasks:
             block = read_block(block_file(folder, task.number, task.protons))
             columns = {**block.columns, "weight": block.weight / pot}
@@ -315,50 +331,9 @@ def _write(
                 writer.extend(columns)
             tally.add(columns, block.heavy_events)
         if not tally.muons:
-            for task in tasks:
-                block_file(folder, task.number, task.protons).unlink()
+            _remove(folder, tasks)
             raise InputError(f"no muon came out of {pot} protons: simulate more")
         writer.write_json(PROVENANCE_KEY, provenance(settings, pot, tally, command))
         summary = {"PoT": pot, "EnergyCut": settings.muon_energy_cut, "prodSite": "shipgen simulate"}
         writer.write_json(FILE_SUMMARY_KEY, summary)
     return tally
-
-
-def provenance(settings: SimulationSettings, pot: int, tally: MuonCounts, command: str) -> dict[str, object]:
-    """Return all that is needed to make the sample again and to know what its columns mean."""
-    target = settings.target
-    return {
-        "kind": KIND_TRAINING,
-        "generator": GENERATOR,
-        "command": command,
-        "seed": settings.seed,
-        "block_protons": settings.block_protons,
-        "pot": pot,
-        "weight_unit": "per POT",
-        "weight_meaning": "sum of weights = muons per proton on target that leave the last slab",
-        "survival": "probability to leave the last slab; the weights contain it",
-        "hadrons": _HADRONS[settings.hadrons],
-        "variations": meanings(),
-        "units": {branch.name: branch.unit for branch in TRAINING.branches if branch.unit},
-        # Name, slabs with their materials' constants, survival. At the edges the density of starts jumps.
-        "target": {**asdict(target), "end": target.end},
-        "target_start": target.start,
-        "beam": "400 GeV protons along z, not smeared: prompt muons of first collisions start at x = y = 0",
-        "momentum_cut": settings.momentum_cut,
-        "energy_cut": settings.muon_energy_cut,
-        "hadron_energy_cut": settings.energy_cut,
-        "processes": {process.name: int(process) for process in Process},
-        "normalisation": {
-            flavour.process.name: {
-                "rate": flavour.rate,
-                "unit": "J/psi per interacting proton"
-                if flavour.per_hadron
-                else "pairs per interacting proton",
-                "events": tally.heavy_events[flavour.process.name],
-            }
-            for flavour in HEAVY_FLAVOURS
-        },
-        **tally.record(),
-        "code": code_digest(),
-        "versions": versions("shipgen", "pythia8mc", "numpy", "uproot"),
-    }

@@ -19,6 +19,7 @@ from shipgen.bundle.network import Network
 from shipgen.errors import BundleError, InputError
 from shipgen.files.outputs import read_json, sha256, write_json
 from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, Category
+from shipgen.numbers import plain_text, real, shown, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,9 @@ SURVIVAL = {
     "in": "rates count muons that leave the absorber",
     "out": "rates count muons where they are produced, to be tracked through the absorber",
 }
+
+#: What no beam and no network reaches: cm, GeV, muons per POT and the least of them, latents.
+_FARTHEST, _HIGHEST, _MOST, _LEAST, _LATENTS = 1e6, 1e6, 1e6, 1e-30, 10_000
 
 #: The bundle that comes with the package.
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "bundles" / "default"
@@ -124,29 +128,30 @@ class Bundle:
             index = read_json(folder / INDEX)
         except InputError as error:
             raise BundleError(str(error)) from error
-        if index.get("format") != FORMAT or index.get("format_version") != FORMAT_VERSION:
+        stated = index.get("format"), index.get("format_version")
+        if stated != (FORMAT, FORMAT_VERSION) or type(stated[1]) is not int:
             raise BundleError(
-                f"{folder / INDEX} is {index.get('format')!r} version {index.get('format_version')!r}; "
+                f"{folder / INDEX} is {shown(stated[0])} version {shown(stated[1])}; "
                 f"this shipgen reads {FORMAT!r} version {FORMAT_VERSION}: export the networks again"
             )
         try:
             _check_units(index["units"])
             bundle = cls(
                 path=folder,
-                name=str(index["name"]),
-                label=str(index["label"]),
-                target_start=_finite(index["target_start"], "target_start"),
-                energy_cut=_finite(index["energy_cut"], "energy_cut"),
+                name=plain_text(index["name"], "name"),
+                label=plain_text(index["label"], "label"),
+                target_start=real(index["target_start"], "target_start", low=-_FARTHEST, high=_FARTHEST),
+                energy_cut=real(index["energy_cut"], "energy_cut", low=0, high=_HIGHEST),
                 entries=tuple(_read_entry(category, index["categories"]) for category in CATEGORIES),
                 sha256=sha256(folder / INDEX),
-                provenance=dict(index["provenance"]),
+                provenance={**index["provenance"]},
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{folder / INDEX} cannot be used: {_reason(error)}") from error
-        if not bundle.rate > 0:
-            raise BundleError(f"{folder / INDEX} cannot be used: its rates sum to {bundle.rate}")
-        if bundle.energy_cut < 0 or len({entry.file for entry in bundle.entries}) < len(CATEGORIES):
-            raise BundleError(f"{folder / INDEX} cannot be used: a negative cut, or a network used twice")
+        if not bundle.rate > _LEAST:
+            raise BundleError(f"{folder / INDEX} cannot be used: its rates sum to {bundle.rate:g}")
+        if len({entry.file for entry in bundle.entries}) < len(CATEGORIES):
+            raise BundleError(f"{folder / INDEX} cannot be used: a network is used twice")
         for network in bundle.networks:
             network.try_out()
         return bundle
@@ -200,18 +205,11 @@ class Bundle:
         return networks
 
 
-def _finite(value: Any, what: str) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{what} is {number}")
-    return number
-
-
 def _check_units(units: Mapping[str, Any]) -> None:
     """Raise ValueError where a bundle counts in other units."""
     for name, unit in UNITS.items():
         if units[name] != unit:
-            raise ValueError(f"{name} is in {units[name]!r}, not in {unit!r}")
+            raise ValueError(f"{name} is in {shown(units[name])}, not in {unit!r}")
 
 
 def _reason(error: Exception) -> str:
@@ -224,17 +222,19 @@ def _read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Ent
     if len(found) != 1:
         raise ValueError(f"it has {len(found)} entries for category {category.name}, not 1")
     item = dict(found[0])
-    stated = item.pop("number"), item.pop("pdg"), tuple(item.pop("features"))
+    stated = (
+        whole(item.pop("number"), "number"),
+        whole(item.pop("pdg"), "pdg", low=-(2**31)),
+        tuple(item.pop("features")),
+    )
     if stated != (category.number, category.pdg, category.features):
         raise ValueError(f"number, PDG code or features of {category.name} are not those of the category")
-    file = str(item.pop("file"))
+    file = plain_text(item.pop("file"), f"the file of {category.name}", most=255)
     if Path(file).name != file:
         raise ValueError(f"the network of {category.name} lies outside the folder: {file}")
-    rate = _finite(item.pop("rate"), f"the rate of {category.name}")
-    latent_size = int(item.pop("latent_size"))
-    if rate < 0 or latent_size < 1:
-        raise ValueError(f"rate {rate} or latent size {latent_size} of {category.name} is out of range")
-    digest, weighted = str(item.pop("sha256")), item.pop("weighted", False)
+    rate = real(item.pop("rate"), f"the rate of {category.name}", low=0, high=_MOST)
+    latent_size = whole(item.pop("latent_size"), f"latent_size of {category.name}", low=1, high=_LATENTS)
+    digest, weighted = plain_text(item.pop("sha256"), "sha256", most=64), item.pop("weighted", False)
     if not isinstance(weighted, bool):
         raise ValueError(f"'weighted' of {category.name} is neither true nor false")
     return Entry(category, rate, latent_size, file, digest, weighted, details=read_details(item))

@@ -28,7 +28,8 @@ class Details(TypedDict, total=False):
 def read_details(content: Mapping[str, Any]) -> Details:
     """Return `content` as details; raise TypeError where a known one is of another kind."""
     for name in content.keys() & Details.__annotations__.keys():
-        kind = {"network": str, "steps": int}.get(name, dict)
-        if not (isinstance(content[name], kind) or (name, content[name]) == ("figure_of_merit", None)):
+        value, kind = content[name], {"network": str, "steps": int}.get(name, dict)
+        unmeasured = name == "figure_of_merit" and value is None
+        if not (unmeasured or isinstance(value, kind)) or isinstance(value, bool):
             raise TypeError(f"{name!r} is no {kind.__name__}")
     return cast("Details", dict(content))

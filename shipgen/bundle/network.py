@@ -9,6 +9,8 @@ says how many muons each one stands for, 1 on average; without it all stand for 
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,6 +34,9 @@ _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
 }
+
+#: Bytes of a network, latents of a trial, and seconds that it may take.
+_LARGEST, _TRIED, _PATIENCE = 2**27, 1000, 120
 
 #: TensorFloat-32 would round the inputs of every product to ten bits.
 _OPTIONS = {"cuda": {"use_tf32": "0"}}
@@ -116,10 +121,7 @@ class Network:
             ONNX Runtime is not installed.
         """
         onnxruntime = _onnxruntime()
-        try:
-            model = path.read_bytes()
-        except OSError as error:
-            raise BundleError(f"the network {path} cannot be read: {error.strerror}") from error
+        model = _read(path)
         if hashlib.sha256(model).hexdigest() != digest:
             raise BundleError(
                 f"the network {path} is damaged or not the bundle's own, its hash differs: "
@@ -130,6 +132,8 @@ class Network:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = _ONLY_FATAL
+        # No numbers from other files, whose hash nobody checked: they would be looked for in this folder.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
             session = onnxruntime.InferenceSession(
                 model, options, providers=[(_PROVIDERS[device], _OPTIONS.get(device, {}))]
@@ -155,6 +159,8 @@ class Network:
     def __call__(self, latent: Float32) -> Float32:
         """Turn latents into muons, cm and GeV, both in the network's layout.
 
+        It may be ended from another thread where `columns` is given what `run_options` returns.
+
         Raises
         ------
         BundleError
@@ -164,29 +170,39 @@ class Network:
         MemoryError
             The main memory is not enough.
         """
-        muons: Float32 = self._run([OUTPUT], latent)[0]
+        muons: Float32 = self._run([OUTPUT], latent, None)[0]
         return muons
 
-    def columns(self, latent: Float32) -> Float32:
+    def columns(self, latent: Float32, options: Any = None) -> Float32:
         """Turn latents in the network's layout into columns, float32[features (+ 1), n].
 
-        The last one is the weight, if the network is `weighted`; raises as a call does.
+        The last one is the weight, if the network is `weighted`; raises as a call does. `options` is from
+        `run_options`.
         """
         if not self.weighted:
-            return self(latent) if self.feature_major else self(latent).T
-        muons, weights = self._run([OUTPUT, WEIGHT], latent)
-        columns = muons if self.feature_major else muons.T
-        if weights.shape != columns.shape[1:]:
-            raise BundleError(
-                f"the network {self.path} makes {weights.size} weights of {columns.shape[1]} muons"
-            )
-        return np.concatenate([columns, weights[None]])
+            muons: Float32 = self._run([OUTPUT], latent, options)[0]
+            return muons if self.feature_major else muons.T
+        muons, weights = self._run([OUTPUT, WEIGHT], latent, options)
+        return np.concatenate([muons if self.feature_major else muons.T, weights[None]])
 
-    def _run(self, names: list[str], latent: Float32) -> Any:
+    def _run(self, names: list[str], latent: Float32, options: Any) -> Any:
+        made = self._outputs(names, latent, options)
+        n = latent.shape[self.feature_major]
+        wanted = {OUTPUT: (self.features, n) if self.feature_major else (n, self.features), WEIGHT: (n,)}
+        for name, values in zip(names, made, strict=True):
+            if values.shape != wanted[name]:
+                # NumPy would spread one row over all.
+                raise BundleError(
+                    f"the network {self.path} makes {name} of shape {values.shape} of {n} latents, not "
+                    f"{wanted[name]}: export it again"
+                )
+        return made
+
+    def _outputs(self, names: list[str], latent: Float32, options: Any) -> Any:
         try:
             if self.device == "cpu":
-                return self._session.run(names, {INPUT: latent})
-            return self._run_on_device(names, latent)
+                return self._session.run(names, {INPUT: latent}, options)
+            return self._run_on_device(names, latent, options)
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
@@ -195,7 +211,7 @@ class Network:
                 raise BundleError(told) from error
             raise DeviceError(f"{told}; --device cpu does without the device") from error
 
-    def _run_on_device(self, names: list[str], latent: Float32) -> Any:
+    def _run_on_device(self, names: list[str], latent: Float32, options: Any) -> Any:
         """Do what the session's `run` does, with one copy to the device and one back."""
         n = latent.shape[self.feature_major]
         muons = (self.features, n) if self.feature_major else (n, self.features)
@@ -204,19 +220,74 @@ class Network:
         binding.bind_cpu_input(INPUT, latent)
         for name, memory in zip(names, made, strict=True):
             binding.bind_ortvalue_output(name, _onnxruntime().OrtValue.ortvalue_from_numpy(memory))
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, options)
         return made
 
     def try_out(self) -> None:
-        """Make muons from the origin and its neighbours; raise `BundleError` unless they are good."""
-        latent = np.eye(4, self.latent_size, k=-1, dtype=np.float32)
+        """Make muons of some latents, and of the first of them again in smaller batches.
+
+        Raises
+        ------
+        BundleError
+            They are not finite, of another shape, other ones in other batches, or do not come at all.
+        """
+        latent = np.random.default_rng(1).standard_normal((_TRIED, self.latent_size), np.float32)
+        latent[:4] = np.eye(4, self.latent_size, k=-1)
+        whole = self._try(latent)
+        if not np.isfinite(whole).all():
+            raise BundleError(f"the network {self.path} makes no finite muons")
+        if self.weighted and not (whole[-1] > 0).all():
+            raise BundleError(f"the network {self.path} makes muons of a weight that is not above zero")
+        scale = 1e-4 * np.ptp(whole, 1, keepdims=True) + 1e-5 * np.abs(whole[:, :4])
+        for few in (1, 4):
+            if not (np.abs(self._try(latent[:few]) - whole[:, :few]) <= scale[:, :few]).all():
+                raise BundleError(
+                    f"the network {self.path} makes other muons of the same latents where it makes {few} or "
+                    f"{_TRIED} at a time: export it again"
+                )
+
+    def _try(self, latent: Float32) -> Float32:
+        """Turn rows of latents into columns in another thread: one that does not end can be interrupted."""
         if self.feature_major:
             latent = np.ascontiguousarray(latent.T)
-        muons = self.columns(latent)
-        if muons.shape != (self.features + self.weighted, 4) or not np.isfinite(muons).all():
-            raise BundleError(f"the network {self.path} makes no finite muons of the stated shape")
-        if self.weighted and not (muons[-1] > 0).all():
-            raise BundleError(f"the network {self.path} makes muons of a weight that is not above zero")
+        options, done = run_options(), threading.Event()
+        made: list[Float32] = []
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                made.append(self.columns(latent, options))
+            except BaseException as error:  # noqa: BLE001 - for the thread that waits
+                failed.append(error)
+            done.set()
+
+        threading.Thread(target=work, name="shipgen-trial", daemon=True).start()
+        try:
+            if not done.wait(_PATIENCE):
+                raise BundleError(f"the network {self.path} does not come to an end in {_PATIENCE} s")
+        finally:
+            options.terminate = True
+            done.wait(5)
+        if failed:
+            raise failed[0]
+        return made[0]
+
+
+def run_options() -> Any:
+    """Return what ends the calls that were given it, of any network, once its ``terminate`` is true."""
+    return _onnxruntime().RunOptions()
+
+
+def _read(path: Path) -> bytes:
+    """Return what is in the file of a network; raise `BundleError` where that is none."""
+    try:
+        if not path.is_file():
+            raise BundleError(f"the network {path} cannot be read, it is not there or no file: get it again")
+        if (size := path.stat().st_size) > _LARGEST:
+            raise BundleError(f"the network {path} has {size:,} bytes, more than {_LARGEST:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"the network {path} cannot be read: {error.strerror}") from error
 
 
 def _reason(error: Exception) -> str:

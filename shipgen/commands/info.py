@@ -11,10 +11,11 @@ from shipgen.commands.options import PATH
 
 @click.command("info")
 @click.argument("path", type=PATH, required=False, metavar="[FILE|BUNDLE]")
-def command(path: Path | None) -> None:
+@click.option("--check", is_flag=True, help="Read all of a large ROOT file too, and compare its hash.")
+def command(path: Path | None, *, check: bool) -> None:
     """Say what a bundle, ROOT file, prepared sample or run is; the default bundle if none is given."""
     from shipgen.bundle.bundle import DEFAULT_BUNDLE
     from shipgen.describe.describe import describe
 
-    for line in describe(path or DEFAULT_BUNDLE):
+    for line in describe(path or DEFAULT_BUNDLE, check=check):
         click.echo(line)

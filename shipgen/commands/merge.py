@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shipgen.commands.options import PATH
+from shipgen.commands.options import COUNT, PATH
 from shipgen.files.rootfile import is_remote
 
 if TYPE_CHECKING:
@@ -37,9 +37,23 @@ def _expand(name: str) -> list[Location]:
     "weights and POT, and a specification for RDataFrame; OUT.txt has a path a line, for TChain or "
     "`shipgen prepare`.",
 )
+@click.option(
+    "--per-job",
+    type=COUNT,
+    metavar="N",
+    help="With --list OUT.txt: a job of N muons a line, FILE FIRST NUMBER, for `-f -i -n` of FairShip.",
+)
 @click.option("--check", is_flag=True, help="With --list: read all files and compare their hashes.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-def command(output: Path, files: tuple[str, ...], *, as_list: bool, check: bool, force: bool) -> None:
+def command(
+    output: Path,
+    files: tuple[str, ...],
+    *,
+    as_list: bool,
+    per_job: int | None,
+    check: bool,
+    force: bool,
+) -> None:
     """Merge the FILEs of a production, shards or the files of --max-per-file, into OUT.
 
     FILE is a ROOT file, its root:// address, a quoted glob, or a manifest. All of the production has to be
@@ -51,9 +65,11 @@ def command(output: Path, files: tuple[str, ...], *, as_list: bool, check: bool,
 
     if check and not as_list:
         raise click.UsageError("--check goes with --list: hashes are always compared where muons are copied")
+    if per_job and not as_list:
+        raise click.UsageError("--per-job goes with --list")
     locations = [location for name in files for location in _expand(name)]
     if as_list:
-        manifest = write_list(output, locations, check=check, force=force)
+        manifest = write_list(output, locations, per_job=per_job, check=check, force=force)
     else:
         manifest = merge(output, locations, force=force, command=command_line())
     what = "lists" if as_list else "has"

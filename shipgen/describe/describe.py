@@ -25,8 +25,8 @@ _PREPARED, _RUN, _REPORT = "prepared.json", "run.json", "report.json"
 _WORK = "work.json"
 
 
-def describe(path: Path) -> Iterator[str]:
-    """Yield lines that say what `path` holds and how it was made.
+def describe(path: Path, *, check: bool = False) -> Iterator[str]:
+    """Yield lines that say what `path` holds and how it was made; `check` as for `describe_file`.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def describe(path: Path) -> Iterator[str]:
     if not path.exists():
         raise InputError(f"{path} does not exist: give a ROOT file, a bundle, a prepared sample or a run")
     if not path.is_dir():
-        yield from describe_file(path)
+        yield from describe_file(path, check=check)
     elif (path / INDEX).exists():
         yield from describe_bundle(Bundle.open(path))
     elif (path / _RUN).exists():

@@ -11,6 +11,7 @@ from shipgen.bundle.bundle import INDEX as BUNDLE_INDEX
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY
 from shipgen.files.outputs import sha256
 from shipgen.files.rootfile import open_root, readable
+from shipgen.files.seals import SEAL, check_clusters, layout_of, merged, read_stated
 from shipgen.muons.categories import CATEGORIES
 from shipgen.provenance import read_objects
 
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
 #: Characters of an entry of the provenance that are shown; the file has all of it.
 _LONGEST = 240
 
-#: Entries of the provenance that the table of rates shows.
-_IN_TABLE = ("counts", "by_category")
+#: Bytes up to which a file is compared with its hash unasked: a tenth of a second.
+_QUICK = 2**28
+
+#: Entries of the provenance that the table of rates shows, and what was compared.
+_IN_TABLE = ("counts", "by_category", SEAL)
 
 
-def describe_file(path: Path) -> Iterator[str]:
+def describe_file(path: Path, *, check: bool = False) -> Iterator[str]:
     """Yield what a ROOT file or a file of arrays holds, its rates and how it was made.
+
+    ROOT files that are not small are read as a whole only with `check`, to compare their hash.
 
     Raises
     ------
@@ -39,7 +45,7 @@ def describe_file(path: Path) -> Iterator[str]:
     with readable(path):
         kind = kind_of(path)
     if kind is None:
-        yield from _root(path)
+        yield from _root(path, check=check)
         return
     from shipgen.files.convert import open_muons
 
@@ -49,9 +55,11 @@ def describe_file(path: Path) -> Iterator[str]:
     yield from describe_provenance(muons.provenance)
 
 
-def _root(path: Path) -> Iterator[str]:
+def _root(path: Path, *, check: bool) -> Iterator[str]:
     with open_root(path) as file, readable(path):
         found = read_objects(file, PROVENANCE_KEY)
+        if len(found) < 2:
+            read_stated(file, path)
         provenance = (found[-1] if found else None) or {}
         yield f"ROOT file {path}: {provenance.get('kind', 'not made by shipgen')}"
         for name, kind in file.classnames(cycle=False).items():
@@ -63,10 +71,28 @@ def _root(path: Path) -> Iterator[str]:
             elif name not in {PROVENANCE_KEY, FILE_SUMMARY_KEY}:
                 yield f"  {kind} {name}"
         if len(found) > 1:
-            yield f"  merged from {len(found)} files by hadd, whose POT differ: its weights have no meaning"
+            yield f"  {merged(found)}"
+            yield f"  what follows, {FILE_SUMMARY_KEY} as well, is of the last of them alone"
+        elif found:
+            yield f"  {_compared(file, path, provenance, check=check)}"
         summaries = read_objects(file, FILE_SUMMARY_KEY)
     yield from _summary((summaries[-1] if summaries else None) or {}, provenance)
     yield from describe_provenance(provenance)
+
+
+def _compared(file: Any, path: Path, provenance: dict[str, Any], *, check: bool) -> str:
+    """Compare what an open file holds with what it states, as far as is quick; say what was compared."""
+    layout, size = layout_of(provenance), int(file.file.source.num_bytes)
+    if layout is None or "clusters" not in provenance:
+        return "it states no hash: whether its muons are those that were written cannot be told"
+    if SEAL not in provenance and "converted_from" in provenance:
+        return "it was converted by an earlier version, which stated no hash of it: not compared"
+    if size > _QUICK and not check:
+        return f"its muons were not compared with their hash, {size:,} bytes: --check does that"
+    check_clusters(file, path, provenance, layout)
+    if SEAL not in provenance:
+        return "its muons are as they were written, by their hash; it has no seal on the rest"
+    return "it is as it was written, by its seal and the hash of its muons"
 
 
 def _summary(summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> Iterator[str]:

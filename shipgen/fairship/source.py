@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
+from shipgen.generate.event_options import EventOptions
 from shipgen.generate.events import MuonEvents
 from shipgen.generate.selection import Selection
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.bundle.bundle import Bundle
+    from shipgen.fairship.stand_in import StandIn
 
 #: What FairRoot calls the source in its messages.
 NAME = "shipgen"
@@ -103,6 +105,8 @@ def muon_source(
     pot_per_event: float | None = None,
     energy_cut: float | None = None,
     target_z: float = 0.0,
+    offset_x: float = 0.0,
+    offset_y: float = 0.0,
     categories: tuple[str, ...] = (),
     charge_fraction: float | None = None,
     smear_beam: float = 0.0,
@@ -116,8 +120,10 @@ def muon_source(
 
     Parameters
     ----------
-    bundle, seed, muons_per_event, pot_per_event, energy_cut, target_z
-        As for `shipgen.generate.events.MuonEvents`: one muon an event, endless.
+    bundle
+        As for `shipgen.generate.events.MuonEvents`; the series is endless.
+    seed, muons_per_event, pot_per_event, energy_cut, target_z, offset_x, offset_y
+        As for `shipgen.generate.event_options.EventOptions`: one muon an event.
     categories, charge_fraction, smear_beam, paint_beam
         As for `shipgen.generate.selection.Selection`: all muons of the bundle, vertices not smeared.
     base : type, optional
@@ -129,27 +135,34 @@ def muon_source(
         An option is out of range, or ROOT has no ``FairGenerator``. A bundle that cannot be used is told by
         ``Init``, which FairRoot calls and which then returns false.
     """
-    muons = MuonEvents(
-        bundle,
+    options = EventOptions(
         seed=seed,
         muons_per_event=muons_per_event,
         pot_per_event=pot_per_event,
         energy_cut=energy_cut,
         target_z=target_z,
+        offset_x=offset_x,
+        offset_y=offset_y,
         selection=Selection(tuple(categories), charge_fraction, smear_beam, paint_beam),
     )
+    return make_source(MuonEvents(bundle, options), base)
+
+
+def make_source(muons: MuonEvents, base: type | None = None, stand_in: StandIn | None = None) -> Any:
+    """Return a generator that reads `muons`; with the methods of `stand_in` where it is given."""
+    lent = () if stand_in is None else stand_in.METHODS
     if base is not None:
-        source = _derive(base)(muons)
+        source = _derive(base, lent)(muons, stand_in)
     else:
-        root = _root()
-        source = (_derive_reader() or _derive(root.FairGenerator))(muons)
+        root = find_root()
+        source = (_derive_reader(lent) or _derive(root.FairGenerator, lent))(muons, stand_in)
         # The primary generator deletes what was added to it.
         root.SetOwnership(source, False)
     _ALIVE.append(source)
     return source
 
 
-def _root() -> Any:
+def find_root() -> Any:
     """Return the module ROOT; raise `InputError` where it has no FairRoot."""
     try:
         import ROOT
@@ -173,18 +186,52 @@ class _Teller:
         self.told = True
 
 
-def _opened(muons: MuonEvents, tell: _Teller) -> bool:
+def open_muons(muons: MuonEvents) -> None:
+    """Load the bundle, if that has not been done, and say what the run will be made of."""
+    if muons.open():
+        say(
+            f"bundle {muons.bundle.name} {muons.bundle.sha256[:12]}, seed {muons.seed}, "
+            f"{muons.rate:.6g} muons per proton on target"
+        )
+
+
+def say(line: str) -> None:
+    """Print a line of the source's own."""
+    sys.stdout.write(f"{NAME}: {line}\n")
+    # FairRoot may end the process in a way that leaves Python's output behind.
+    sys.stdout.flush()
+
+
+def _opened(source: Any) -> bool:
     """Load the bundle and say what the run will be made of; say why and return false where that fails."""
+    if source.stand_in is not None:
+        # Raises: the run has not begun, and the macro that began it has to end.
+        source.stand_in.prepare()
+        return True
     try:
-        if muons.open():
-            facts = f"bundle {muons.bundle.name} {muons.bundle.sha256[:12]}, seed {muons.seed}"
-            sys.stdout.write(f"{NAME}: {facts}, {muons.rate:.6g} muons per proton on target\n")
-            # FairRoot may end the process in a way that leaves Python's output behind.
-            sys.stdout.flush()
+        open_muons(source.muons)
     except Exception as error:  # noqa: BLE001
-        tell(error)
+        source.tell(error)
         return False
     return True
+
+
+def _lend(source: type, names: tuple[str, ...]) -> type:
+    """Give a class of sources the methods of a stand-in, which its attribute `stand_in` carries out."""
+
+    def lent(name: str) -> Any:
+        return lambda source, *arguments: getattr(source.stand_in, name)(*arguments)
+
+    def unknown(source: Any, name: str) -> Any:
+        if name == "stand_in":
+            raise AttributeError(name)
+        return getattr(source.stand_in, name)
+
+    for name in names:
+        setattr(source, name, lent(name))
+    if names:
+        source.__getattr__ = unknown  # type: ignore[attr-defined]
+    return source
 
 
 # FairRoot's methods stand in the classes themselves: PyROOT does not look for them in another base. They
@@ -192,81 +239,91 @@ def _opened(muons: MuonEvents, tell: _Teller) -> bool:
 
 
 @cache
-def _derive(base: Any) -> Any:
+def _derive(base: Any, lent: tuple[str, ...] = ()) -> Any:
     """Return the class of sources with the base class `base`, in Python."""
 
     class MuonSource(base):  # type: ignore[misc]
         """Muons of shipgen for FairRoot."""
 
-        def __init__(self, muons: MuonEvents) -> None:
+        def __init__(self, muons: MuonEvents, stand_in: StandIn | None) -> None:
             super().__init__(NAME)
-            self.muons, self._tell = muons, _Teller()
+            self.muons, self.stand_in, self.tell = muons, stand_in, _Teller()
 
         def Init(self) -> bool:  # noqa: N802
             """Load the bundle; say why and return false where that fails."""
-            return _opened(self.muons, self._tell)
+            return _opened(self)
 
         def ReadEvent(self, primary: Any) -> bool:  # noqa: N802
             """Pass the next event's muons to `primary`; say why and return false, which ends the run."""
-            if not self._tell.told:
+            if not self.tell.told:
                 try:
                     self.muons.next_event(primary.AddTrack)
                 except BaseException as error:  # noqa: BLE001
-                    self._tell(error)
-            return not self._tell.told
+                    self.tell(error)
+            return not self.tell.told
 
-    return MuonSource
+    return _lend(MuonSource, lent)
 
 
 @cache
-def _derive_reader() -> Any:
-    """Return the class of sources whose events are read in C++; ``None``, and say so, where that fails."""
+def _declare_reader() -> bool:
+    """Compile the reader, once; return whether that succeeded, and say so where it did not."""
     import ROOT
 
-    if not ROOT.gInterpreter.Declare(_READER):
-        sys.stderr.write(
-            f"{NAME}: FairRoot's headers are not found, events pass through Python: some us more each\n"
-        )
+    if ROOT.gInterpreter.Declare(_READER):
+        return True
+    sys.stderr.write(
+        f"{NAME}: FairRoot's headers are not found, events pass through Python: some us more each\n"
+    )
+    return False
+
+
+@cache
+def _derive_reader(lent: tuple[str, ...] = ()) -> Any:
+    """Return the class of sources whose events are read in C++; ``None`` where they cannot be."""
+    import ROOT
+
+    if not _declare_reader():
         return None
 
     class MuonSource(ROOT.MuonReaderOfShipgen):  # type: ignore[misc]
         """Muons of shipgen for FairRoot."""
 
-        def __init__(self, muons: MuonEvents) -> None:
+        def __init__(self, muons: MuonEvents, stand_in: StandIn | None) -> None:
             super().__init__(NAME)
-            self.muons, self._tell = muons, _Teller()
-            self._blocks, self._counts = muons.blocks(), muons.counts()
+            self.muons, self.stand_in, self.tell = muons, stand_in, _Teller()
+            self.blocks, self.counts = muons.blocks(), muons.counts()
             self.SetRead(muons.read)
 
         def OpenBundle(self) -> bool:  # noqa: N802
             """Load the bundle; say why and return false where that fails."""
-            return _opened(self.muons, self._tell)
+            return _opened(self)
 
         def NextMuons(self) -> bool:  # noqa: N802
             """Hand over the next muons; say why and return false, which ends the run."""
             try:
                 # Kept: C++ reads from it.
-                self._rows = next(self._blocks).rows
+                self.rows = next(self.blocks).rows
             except BaseException as error:  # noqa: BLE001
-                self._tell(error)
+                self.tell(error)
                 return False
-            self.SetMuons(self._rows.reshape(-1), self._rows.shape[1])
+            self.SetMuons(self.rows.reshape(-1), self.rows.shape[1])
             return True
 
         def NextCounts(self) -> bool:  # noqa: N802
             """Hand over how many muons the next events have; say why and return false."""
-            if self._tell.told:
+            if self.tell.told:
                 return False
             try:
-                self._sizes = next(self._counts)
+                self.sizes = next(self.counts)
             except BaseException as error:  # noqa: BLE001
-                self._tell(error)
+                self.tell(error)
                 return False
-            self.SetCounts(self._sizes, len(self._sizes))
+            self.SetCounts(self.sizes, len(self.sizes))
             return True
 
         def Tell(self, error: str) -> None:  # noqa: N802
             """Say what the simulation threw."""
-            self._tell(error)
+            self.tell(error)
 
-    return MuonSource
+    return _lend(MuonSource, lent)

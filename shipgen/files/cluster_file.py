@@ -12,7 +12,9 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from shipgen.files.layouts import PROVENANCE_KEY
 from shipgen.files.root_storage import Stored, cluster_storage
+from shipgen.files.seals import seal, with_room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,9 +114,12 @@ class ClusterFile:
                 os.posix_fadvise(self._file, start, self._end - start, os.POSIX_FADV_DONTNEED)
 
     def finish(self, objects: Mapping[str, str]) -> None:
-        """Make the file a ROOT file, with `objects` (name to text) stored beside the muons."""
+        """Make the file a ROOT file, with `objects` (name to text) stored beside the muons, and seal it."""
         import uproot
 
+        texts = dict(objects)
+        if PROVENANCE_KEY in texts:
+            texts[PROVENANCE_KEY] = with_room(texts[PROVENANCE_KEY], self.stored, HEAD, self._end)
         # Without what an interrupted attempt may have written before.
         os.ftruncate(self._file, self._end)
         # Not `update`: that cannot move what it finds beyond 2 GB.
@@ -128,11 +133,16 @@ class ClusterFile:
             free.release(head, HEAD)
             free.write(file.file.sink)
             self._storage.finish(file, self.stored)
-            for name, text in objects.items():
+            # As plain text, in which the seal has its place.
+            file.compression = None
+            for name, text in texts.items():
                 file[name] = text
+            file.compression = self._compression
             for start, stop in free.data.slices:
                 # How ROOT marks a gap, for those who walk from record to record.
                 file.file.sink.write(start, struct.pack(">i", start - stop))
+        if PROVENANCE_KEY in texts:
+            seal(self._path, HEAD, self._end)
 
 
 def intact(path: Path, layout: Layout, stored: Sequence[Stored]) -> list[Stored]:

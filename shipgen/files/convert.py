@@ -20,7 +20,9 @@ from shipgen.files.clusters import ClusterEncoder
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, PROVENANCE_KEY, SHIELD
 from shipgen.files.outputs import complete_file
 from shipgen.files.rootfile import open_root, readable
+from shipgen.files.seals import SEAL, check_clusters, read_stated
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION, parse_compression
+from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
@@ -76,12 +78,15 @@ class MuonFile:
         wanted = {
             branch.column: branch.name for branch in reversed(self.layout.branches) if branch.column in names
         }
-        pieces = self._source.pieces(list(wanted.values()))
+        pieces, seen = self._source.pieces(list(wanted.values())), StatedMuons(self._path, self.provenance)
         while True:
             with readable(self._path):
                 if (piece := next(pieces, None)) is None:
+                    seen.check()
                     return
-            yield self.layout.columns(piece)
+                columns = self.layout.columns(piece)
+                seen.see(columns)
+            yield columns
 
 
 def check_produced(path: Path, found: list[dict[str, Any] | None]) -> dict[str, Any]:
@@ -117,11 +122,12 @@ def open_muons(path: Path) -> Iterator[MuonFile]:
     with ExitStack() as stack:
         if kind is None:
             file = stack.enter_context(open_root(path))
+            facts = check_produced(path, [read_stated(file, path)])
             with readable(path):
                 objects = (read_objects(file, PROVENANCE_KEY), read_objects(file, FILE_SUMMARY_KEY))
-            facts = check_produced(path, objects[0])
-            with readable(path):
-                source: FieldSource = RootSource(file, _layout(path, facts, "root").tree)
+                layout = _layout(path, facts, "root")
+                source: FieldSource = RootSource(file, layout.tree)
+            check_clusters(file, path, facts, layout)
         else:
             with readable(path):
                 source = open_source(path, kind, stack)
@@ -184,7 +190,7 @@ def convert(
 def _texts(muons: MuonFile, layout: Layout, names: Mapping[str, str]) -> dict[str, str]:
     """Return what a converted file says of itself, JSON by name."""
     # The hash of the clusters is that of the file as it was.
-    gone = ("clusters", "names", "frame", "columns")
+    gone = ("clusters", SEAL, "names", "frame", "columns")
     kept = {name: value for name, value in muons.provenance.items() if name not in gone}
     changed = {**layout_facts(layout), "converted_from": muons.layout.name}
     if names:

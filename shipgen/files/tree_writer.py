@@ -7,7 +7,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from shipgen.errors import InputError
-from shipgen.files.outputs import complete_file, output_error
+from shipgen.files.cluster_file import ClusterFile
+from shipgen.files.clusters import ClusterEncoder
+from shipgen.files.outputs import complete_file
+from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +24,9 @@ if TYPE_CHECKING:
 COMPRESSIONS = {"zstd": range(1, 23), "lz4": range(13), "zlib": range(10), "lzma": range(10)}
 DEFAULT_COMPRESSION = "zstd:1"
 
-#: Baskets that room is made for at the start; the header grows by itself beyond.
-_MOST_BASKETS = 10_000
-
 
 class RootWriter:
-    """Streams columns into one TTree; each `extend` is one basket a branch.
+    """Streams columns into one TTree, sealed when it is complete.
 
     Parameters
     ----------
@@ -40,8 +40,6 @@ class RootWriter:
         z of the target's start in the frame of the columns, cm.
     compression : str
         ``ALGORITHM:LEVEL``, see `COMPRESSIONS`, or ``none``.
-    baskets : int
-        Expected number of calls of `extend`; room for them is made in the tree's header beforehand.
     force : bool
         Replace an existing file (at the end, so that a failed run loses nothing).
 
@@ -61,56 +59,41 @@ class RootWriter:
         constants: Mapping[str, float] | None = None,
         target_start: float,
         compression: str = DEFAULT_COMPRESSION,
-        baskets: int = 10,
         force: bool = False,
     ) -> None:
-        self._path = path
-        self._layout = layout
-        self._constants = dict(constants or {})
-        self._target_start = target_start
+        self._path, self._layout, self._force = path, layout, force
         self._compression = parse_compression(compression)
-        self._baskets = baskets
-        self._force = force
+        self._encode = ClusterEncoder(layout, constants or {}, target_start, self._compression)
+        self._objects: dict[str, str] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        import uproot
-
         with ExitStack() as stack:
             part = stack.enter_context(complete_file(self._path, force=self._force))
-            try:
-                # `recreate` leaves nothing open when it fails.
-                self._file = stack.enter_context(uproot.recreate(part, compression=self._compression))
-                # Not by assignment: that writes an RNTuple, which FairShip's reader cannot open.
-                self._tree = self._file.mktree(
-                    self._layout.tree,
-                    self._layout.branch_types(),
-                    initial_basket_capacity=min(max(self._baskets, 10), _MOST_BASKETS),
-                )
-            except OSError as error:
-                raise output_error(self._path, error) from error
+            self._file = stack.enter_context(ClusterFile(part, self._layout, self._compression))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        with self._stack:
+            if error is not None:
+                # To what removes the file.
+                raise error
+            self._file.finish(self._objects)
 
     def extend(self, columns: Columns) -> None:
         """Append the muons in `columns` (cm, GeV, z in the writer's frame)."""
-        branches = self._layout.fill(columns, self._constants, self._target_start)
-        try:
-            self._tree.extend(branches)
-        except OSError as error:
-            raise output_error(self._path, error) from error
+        rows = len(next(iter(columns.values())))
+        for start in range(0, rows, CHUNK_SIZE):
+            self._file.append(
+                self._encode({name: values[start : start + CHUNK_SIZE] for name, values in columns.items()})
+            )
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Store `content` as a TObjString that holds JSON."""
-        try:
-            self._file[name] = json.dumps(content, allow_nan=False)
-        except OSError as error:
-            raise output_error(self._path, error) from error
+        self._objects[name] = json.dumps(content, allow_nan=False)
 
 
 def parse_compression(text: str) -> Any:

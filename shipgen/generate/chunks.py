@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shipgen.bundle.network import run_options
 from shipgen.errors import BundleError
 from shipgen.generate.streams import LATENT, stream
 from shipgen.muons.batch import Batch
@@ -96,10 +97,12 @@ class ChunkMaker:
         self._width = _WIDTH + weighted
         self._local = threading.local()
         self._stopped = threading.Event()
+        self._options = run_options()
 
     def stop(self) -> None:
-        """Let the calls that run in other threads end early, with an exception."""
+        """Let the calls that run in other threads end early, with an exception; within a network, too."""
         self._stopped.set()
+        self._options.terminate = True
 
     def __call__(self, chunk: Chunk) -> Batch:
         """Make the muons of `chunk`."""
@@ -190,7 +193,8 @@ class ChunkMaker:
                 raise CancelledError
             stop = min(start + step, n)
             latent = self._latent(network) if stop - start == BATCH_SIZE else None
-            made[:, start:stop] = network.columns(draw_latents(network, rng, stop - start, latent))
+            latent = draw_latents(network, rng, stop - start, latent)
+            made[:, start:stop] = network.columns(latent, self._options)
 
     def _latent(self, network: Network) -> Float32:
         """Return this thread's memory for a full batch of latents of `network`."""

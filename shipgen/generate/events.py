@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from shipgen.bundle.bundle import Bundle
-from shipgen.errors import InputError, is_number
+from shipgen.errors import InputError
 from shipgen.generate.chunks import ChunkMaker
+from shipgen.generate.event_options import MOST_IN_EVENT, ONE_MUON, UNITS
 from shipgen.generate.plan import LARGEST, Plan
-from shipgen.generate.selection import EVERYTHING
 from shipgen.generate.streams import EVENTS, draw_seed, stream
-from shipgen.muons.categories import CATEGORY_NAMES, MUON_MASS
+from shipgen.muons.categories import MUON_MASS
 from shipgen.provenance import bundle_facts, file_summary, versions
 
 if TYPE_CHECKING:
@@ -29,16 +29,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from shipgen.generate.selection import Selection
+    from shipgen.generate.event_options import EventOptions
     from shipgen.muons.batch import Batch
     from shipgen.muons.columns import Float64
     from shipgen.provenance import FileSummary
 
 #: Muons, and events, that are handed over together.
 _BLOCK = 4096
-
-#: An event of more muons than this would not fit into memory.
-_MOST = 1e7
 
 #: After so many muons in a row below the cut none are expected above it.
 _MOST_BELOW = 10_000_000
@@ -77,64 +74,25 @@ class MuonEvents:
     ----------
     bundle : Bundle or path, optional
         The networks; the default bundle when not given.
-    seed : int, optional
-        0 to 2**63 - 1; drawn anew when not given, see `seed`.
-    muons_per_event : int, optional
-        Muons of each event; 1 when neither this nor `pot_per_event` is given.
-    pot_per_event : float, optional
-        Protons on target that an event stands for. Alone: a Poisson number of muons of weight 1, which may be
-        none. With `muons_per_event`: that many muons, of the weight with which they stand for these protons.
-    energy_cut : float, optional
-        Leave out muons of a kinetic energy not above it, GeV.
-    target_z : float
-        Where the target starts in the geometry, cm.
-    selection : Selection
-        Which muons of the bundle, in which mixture, with which beam; as for files.
+    options : EventOptions
+        What an event is.
 
     Attributes
     ----------
-    seed : int
-        The seed.
+    options : EventOptions
+        They may be changed until the first event is read.
     read : array of int
         Events and muons that have been read; who reads `blocks` and `counts` in place of `next_event` keeps
         it up to date.
-
-    Raises
-    ------
-    InputError
-        An option is out of range. What is wrong with the bundle is said by `open`.
     """
 
-    def __init__(
-        self,
-        bundle: Bundle | Path | str | None = None,
-        *,
-        seed: int | None = None,
-        muons_per_event: int | None = None,
-        pot_per_event: float | None = None,
-        energy_cut: float | None = None,
-        target_z: float = 0.0,
-        selection: Selection = EVERYTHING,
-    ) -> None:
-        if muons_per_event is None and pot_per_event is None:
-            muons_per_event = 1
-        _check("muons_per_event", muons_per_event, lambda value: 1 <= value <= _MOST and value == int(value))
-        _check("pot_per_event", pot_per_event, lambda value: value > 0)
-        _check("energy_cut", energy_cut, lambda value: value >= 0)
-        _check("target_z", target_z, lambda _: True)
-        if energy_cut is not None and muons_per_event is not None and pot_per_event is not None:
-            raise InputError(
-                "with an energy cut, the weight that makes muons_per_event muons stand for pot_per_event "
-                "protons is not known beforehand: give one of the two"
-            )
-        self.seed = draw_seed() if seed is None else seed
+    def __init__(self, bundle: Bundle | Path | str | None = None, options: EventOptions = ONE_MUON) -> None:
+        self.options = options
         self.read = array("l", [0, 0])
+        self._drawn_seed = draw_seed()
         self._source = bundle
-        self._size = None if muons_per_event is None else int(muons_per_event)
-        self._pot = pot_per_event
-        self._cut = energy_cut
-        self._target_z, self.selection = target_z, selection
         self._bundle: Bundle | None = None
+        self._plan: Plan | None = None
         # Of the block that is being read: muons drawn and passed before it, and where its muons were drawn.
         self._drawn = self._passed = 0
         self._places: npt.NDArray[np.intp] = np.empty(0, np.intp)
@@ -151,22 +109,23 @@ class MuonEvents:
         MissingExtraError
             ONNX Runtime is not installed.
         """
-        if self._bundle is not None:
+        if self._plan is not None:
             return False
-        source = self._source
-        bundle = source if isinstance(source, Bundle) else Bundle.open(source)
-        plan = Plan.make(self.selection.rates(bundle), n=LARGEST, seed=self.seed, exact=True)
-        if self._cut is not None and self._cut < bundle.energy_cut:
+        bundle = self.bundle
+        options = self.options
+        plan = Plan.make(options.selection.rates(bundle), n=LARGEST, seed=self.seed, exact=True)
+        if options.energy_cut is not None and options.energy_cut < bundle.energy_cut:
             raise InputError(
-                f"energy_cut = {self._cut:g} GeV is below that of bundle {bundle.name}, "
+                f"energy_cut = {options.energy_cut:g} GeV is below that of bundle {bundle.name}, "
                 f"{bundle.energy_cut:g} GeV, under which muons are missing: choose a higher one or none"
             )
-        if self._size is None and self._pot is not None and plan.rate * self._pot > _MOST:
+        mean = 0.0 if options.pot_per_event is None else plan.rate * options.pot_per_event
+        if options.size is None and mean > MOST_IN_EVENT:
             raise InputError(
-                f"pot_per_event = {self._pot:g} gives {plan.rate * self._pot:.3g} muons an event: choose "
-                f"less than {_MOST / plan.rate:.3g}"
+                f"pot_per_event = {options.pot_per_event:g} gives {mean:.3g} muons an event: choose "
+                f"less than {MOST_IN_EVENT / plan.rate:.3g}"
             )
-        self._bundle, self._plan = bundle, plan
+        self._plan = plan
         self._make = ChunkMaker(
             bundle.entries, bundle.networks, plan.weight, factors=plan.factors, reuse=True
         )
@@ -175,17 +134,29 @@ class MuonEvents:
         return True
 
     @property
+    def seed(self) -> int:
+        """The seed: the one given, or the one drawn."""
+        return self._drawn_seed if self.options.seed is None else self.options.seed
+
+    @property
     def bundle(self) -> Bundle:
-        """The networks and what is known of them."""
-        self.open()
-        assert self._bundle is not None  # noqa: S101
+        """The networks and what is known of them, loaded when it is first asked for."""
+        if self._bundle is None:
+            source = self._source
+            self._bundle = source if isinstance(source, Bundle) else Bundle.open(source)
         return self._bundle
+
+    @property
+    def plan(self) -> Plan:
+        """All muons that there are."""
+        self.open()
+        assert self._plan is not None  # noqa: S101
+        return self._plan
 
     @property
     def rate(self) -> float:
         """Muons per proton on target, of the categories that are asked for."""
-        self.open()
-        return self._plan.rate
+        return self.plan.rate
 
     @property
     def events(self) -> int:
@@ -200,20 +171,22 @@ class MuonEvents:
     @property
     def weight(self) -> float:
         """What the weights of the bundle's muons are multiplied by; of most bundles these are 1."""
-        if self._size is None or self._pot is None:
+        options = self.options
+        if options.size is None or options.pot_per_event is None:
             return 1.0
-        return self._pot * self.rate / self._size
+        return options.pot_per_event * self.rate / options.size
 
     @property
     def energy_cut(self) -> float:
         """No muon's kinetic energy is meant to be below this, GeV: the cut asked for or the bundle's."""
-        return self.bundle.energy_cut if self._cut is None else self._cut
+        cut = self.options.energy_cut
+        return self.bundle.energy_cut if cut is None else cut
 
     @property
     def pot(self) -> float:
         """Protons on target that the events read so far stand for; a bundle's weights are 1 on average."""
-        if self._pot is not None:
-            return self.events * self._pot
+        if self.options.pot_per_event is not None:
+            return self.events * self.options.pot_per_event
         here = self.muons - self._passed
         drawn = self._drawn + (int(self._places[here - 1]) + 1 if here else 0)
         return drawn / self.rate
@@ -229,20 +202,14 @@ class MuonEvents:
             "kind": "muon source",
             "bundle": bundle_facts(bundle),
             "seed": self.seed,
-            "muons_per_event": self._size,
-            "pot_per_event": self._pot,
             "energy_cut": self.energy_cut,
             "survival": bundle.survival,
-            "categories": [name for name in CATEGORY_NAMES if name in self.selection.categories],
-            "charge_fraction": self.selection.charge_fraction,
-            "smear_beam": self.selection.smear_beam,
-            "paint_beam": self.selection.paint_beam,
-            "target_z": self._target_z,
+            **self.options.to_json(),
             "events": self.events,
             "muons": self.muons,
             "pot": self.pot,
             "weight": self.weight,
-            "units": dict.fromkeys(("smear_beam", "paint_beam", "target_z"), "cm") | {"energy_cut": "GeV"},
+            "units": UNITS,
             "versions": versions("shipgen", "numpy", "onnxruntime"),
         }
 
@@ -273,36 +240,40 @@ class MuonEvents:
         self.open()
         rng = stream(self.seed, 0, EVENTS)
         while True:
-            if self._size is not None:
-                yield np.full(_BLOCK, self._size)
-            elif self._pot is not None:
-                yield rng.poisson(self.rate * self._pot, _BLOCK)
+            if self.options.size is not None:
+                yield np.full(_BLOCK, self.options.size)
+            elif self.options.pot_per_event is not None:
+                yield rng.poisson(self.rate * self.options.pot_per_event, _BLOCK)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all muons, in blocks; ask for the next one when all muons before it are counted in `read`."""
         self.open()
-        below = 0
-        for chunk in self._plan:
+        below, options = 0, self.options
+        for chunk in self.plan:
             batch = self._make(chunk)
-            self.selection.move(chunk, batch)
+            options.selection.move(chunk, batch)
             above = self._above(batch)
             # In float64: the offset is a hundred times larger than the target.
-            z = batch.z.astype(np.float64) - self.bundle.target_start + self._target_z
+            x, y = (
+                batch.x.astype(np.float64) + options.offset_x,
+                batch.y.astype(np.float64) + options.offset_y,
+            )
+            z = batch.z.astype(np.float64) - self.bundle.target_start + options.target_z
             weight = batch.weight.astype(np.float64) * self.weight
-            columns = (batch.pdg, batch.px, batch.py, batch.pz, batch.x, batch.y, z, weight)
+            columns = (batch.pdg, batch.px, batch.py, batch.pz, x, y, z, weight)
             for start in range(0, len(batch), _BLOCK):
                 part = slice(start, start + _BLOCK)
                 rows = np.array([column[part] for column in columns], np.float64)
                 drawn, places = rows.shape[1], np.flatnonzero(above[part])
-                if self._size is None:
+                if options.size is None:
                     rows[0][~above[part]] = 0
                 elif len(places) < drawn:
                     rows = np.ascontiguousarray(rows[:, places])
                 below = 0 if rows.size else below + drawn
                 if below >= _MOST_BELOW:
                     raise InputError(
-                        f"none of {_MOST_BELOW:g} muons in a row is above energy_cut = {self._cut:g} GeV: "
-                        "choose a lower one"
+                        f"none of {_MOST_BELOW:g} muons in a row is above energy_cut = "
+                        f"{options.energy_cut:g} GeV: choose a lower one"
                     )
                 if rows.size:
                     self._places = places
@@ -313,10 +284,11 @@ class MuonEvents:
 
     def _above(self, batch: Batch) -> npt.NDArray[np.bool_]:
         """Return which muons pass the cut."""
-        if self._cut is None:
+        cut = self.options.energy_cut
+        if cut is None:
             return np.ones(len(batch), bool)
         px, py, pz = (column.astype(np.float64) for column in (batch.px, batch.py, batch.pz))
-        return np.greater(px**2 + py**2 + pz**2, (self._cut + MUON_MASS) ** 2 - MUON_MASS**2)
+        return np.greater(px**2 + py**2 + pz**2, (cut + MUON_MASS) ** 2 - MUON_MASS**2)
 
 
 def _tracks(block: Block) -> Iterator[Track]:
@@ -325,9 +297,3 @@ def _tracks(block: Block) -> Iterator[Track]:
     columns = [pdg.astype(int).tolist(), *(column.tolist() for column in numbers)]
     same = (repeat(value) for value in (_PARENT, _TRACKED, _ENERGY, _TIME))
     return zip(*columns, *same, weight.tolist(), strict=False)
-
-
-def _check(name: str, value: float | None, good: Callable[[float], bool]) -> None:
-    """Raise `InputError` unless an option is not given or a finite number in its range."""
-    if value is not None and not (is_number(value) and good(value)):
-        raise InputError(f"{name} = {value!r} is out of range")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from shipgen.errors import InputError, is_number
+from shipgen.errors import InputError
 from shipgen.generate.streams import COUNTS, MIXING, SEED_LIMIT, stream, words
 from shipgen.muons.columns import CHUNK_SIZE
+from shipgen.numbers import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

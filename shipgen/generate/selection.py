@@ -11,11 +11,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shipgen.errors import InputError, is_number
+from shipgen.errors import InputError
 from shipgen.generate.plan import Rates
 from shipgen.generate.streams import BEAM, stream
 from shipgen.muons.beam import Beam
 from shipgen.muons.categories import CATEGORY_NAMES, category_by_name
+from shipgen.numbers import is_number
 
 if TYPE_CHECKING:
     from shipgen.bundle.bundle import Bundle

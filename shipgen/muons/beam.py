@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen.errors import InputError, is_number
+from shipgen.errors import InputError
+from shipgen.numbers import is_number
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float32

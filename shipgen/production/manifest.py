@@ -153,6 +153,20 @@ class Manifest:
         """Return full paths and URLs of all files."""
         return [_absolute(file.location) for file in self.files]
 
+    def list_jobs(self, muons: int) -> list[str]:
+        """Return jobs of at most so many `muons`: file, first entry, number, as FairShip's scripts take them.
+
+        FairShip that reads `muonback2019` ends its process at the last entry of a file: that one is left out.
+        """
+        jobs = []
+        for file in self.files:
+            last = file.muons - (file.layout.name == "muonback2019")
+            jobs += [
+                f"{_absolute(file.location)} {first} {min(muons, last - first)}"
+                for first in range(0, last, muons)
+            ]
+        return jobs
+
 
 def _absolute(location: Location) -> str:
     return str(location) if is_remote(location) else str(Path(location).absolute())

@@ -68,7 +68,12 @@ def merge(output: Path, locations: Sequence[Location], *, force: bool = False, c
 
 
 def write_list(
-    output: Path, locations: Sequence[Location], *, check: bool = False, force: bool = False
+    output: Path,
+    locations: Sequence[Location],
+    *,
+    per_job: int | None = None,
+    check: bool = False,
+    force: bool = False,
 ) -> Manifest:
     """Write which files are a production's, in order: a manifest (``.json``) or a path a line (``.txt``).
 
@@ -78,6 +83,8 @@ def write_list(
         The list.
     locations : sequence of Path or str
         As for `merge`.
+    per_job : int, optional
+        Write a job of at most so many muons a line instead: file, first entry, number of entries.
     check : bool
         Read all files and compare their hashes, not only what they say of themselves.
     force : bool
@@ -90,6 +97,8 @@ def write_list(
     """
     if output.suffix not in {_MANIFEST, _LINES}:
         raise InputError(f"{output} is no name for a list: let it end in {_MANIFEST} or {_LINES}")
+    if per_job is not None and output.suffix != _LINES:
+        raise InputError(f"{output} is no name for a list of jobs: let it end in {_LINES}")
     check_output(output, force=force)
     manifest = _read(output, locations)
     if check:
@@ -98,7 +107,8 @@ def write_list(
         if output.suffix == _MANIFEST:
             write_json(part, manifest.to_json(output.absolute().parent))
         else:
-            part.write_text("\n".join(manifest.list_files()) + "\n", encoding="utf-8")
+            lines = manifest.list_files() if per_job is None else manifest.list_jobs(per_job)
+            part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return manifest
 
 

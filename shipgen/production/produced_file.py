@@ -12,9 +12,10 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files.clusters import BranchBlock, Cluster
-from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS, PROVENANCE_KEY
-from shipgen.files.root_storage import Stored, cluster_storage, content_hash
+from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS
+from shipgen.files.root_storage import content_hash
 from shipgen.files.rootfile import open_root, readable
+from shipgen.files.seals import header_sizes, read_stated, stored_clusters
 from shipgen.generate.shards import Shard
 from shipgen.provenance import read_objects
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shipgen.files.layouts import Layout
+    from shipgen.files.root_storage import Stored
     from shipgen.files.rootfile import Location
-    from shipgen.muons.columns import Int64
     from shipgen.provenance import FileSummary, ProducedFacts
 
 
@@ -62,11 +63,12 @@ class ProducedFile:
             It is missing, damaged or truncated, or not a file that can be merged with others.
         """
         with open_root(location) as file, readable(location):
-            found = read_objects(file, PROVENANCE_KEY)
-            if len(found) != 1 or not found[0] or found[0].get("kind") != KIND_PRODUCED:
-                what = "merged by another program" if len(found) > 1 else "not made by `shipgen produce`"
-                raise InputError(f"{location} is {what}: give files as `shipgen produce` wrote them")
-            facts = cast("ProducedFacts", found[0])
+            found = read_stated(file, location)
+            if found is None or found.get("kind") != KIND_PRODUCED:
+                raise InputError(
+                    f"{location} is not made by `shipgen produce`: give files as `shipgen produce` wrote them"
+                )
+            facts = cast("ProducedFacts", found)
             layout = OUTPUT_LAYOUTS.get(str(facts.get("layout")))
             if layout is None or "converted_from" in facts or not {"plan", "clusters"} <= set(facts):
                 why = "converted" if "converted_from" in facts else "from another version of shipgen"
@@ -108,9 +110,9 @@ class ProducedFile:
         """
         import xxhash
 
-        found, headers = [], self._headers()
+        found, headers = [], header_sizes(self.layout)
         with open_root(self.location) as file, readable(self.location):
-            for stored in self._stored(file, np.array(headers)):
+            for stored in self._stored(file):
                 content = file.file.source.chunk(stored.start, stored.end).raw_data
                 found.append(replace(stored, check=xxhash.xxh3_64_hexdigest(content)))
                 yield Cluster(stored.rows, self._blocks(stored, content, headers))
@@ -124,32 +126,12 @@ class ProducedFile:
             pass
         return self
 
-    def _headers(self) -> list[int]:
-        """Return the bytes before the block of each branch."""
-        storage = cluster_storage(self.layout)
-        return [len(storage.header(column, 0, 0, 0, 0)) for column in range(len(self.layout.branches))]
-
-    def _stored(self, file: Any, headers: Int64) -> list[Stored]:
+    def _stored(self, file: Any) -> list[Stored]:
         """Return the clusters of the open `file`, without their hashes."""
-        tree = file[self.layout.tree]
-        if self.layout.rntuple:
-            rows = np.array([cluster.num_entries for cluster in tree.cluster_summaries])
-            pages = [[column.pages[0].locator for column in cluster] for cluster in tree.page_link_list]
-            places = np.array([[page.offset for page in cluster] for cluster in pages]) - headers
-            sizes = np.array([[page.num_bytes for page in cluster] for cluster in pages])
-        else:
-            branches = [tree[branch.name] for branch in self.layout.branches]
-            number = branches[0].num_baskets
-            rows = np.diff(branches[0].member("fBasketEntry")[: number + 1])
-            places = np.stack([branch.member("fBasketSeek")[:number] for branch in branches], 1)
-            sizes = np.stack([branch.member("fBasketBytes")[:number] for branch in branches], 1) - headers
-        ends = places[:, :1] + np.cumsum(sizes + headers, 1)
-        if (sizes < 0).any() or (places[:, 1:] != ends[:, :-1]).any() or rows.sum() != self.muons:
+        stored = stored_clusters(file, self.location, self.layout)
+        if sum(one.rows for one in stored) != self.muons:
             raise InputError(f"{self.location} was rewritten by another program: make it again")
-        return [
-            Stored(int(place[0]), int(end[-1] - place[0]), int(number), tuple(size.tolist()), "")
-            for place, end, number, size in zip(places, ends, rows, sizes, strict=True)
-        ]
+        return stored
 
     def _blocks(self, stored: Stored, content: Any, headers: list[int]) -> tuple[BranchBlock, ...]:
         blocks, place = [], 0

@@ -18,6 +18,7 @@ from shipgen.errors import BundleError, DeviceError
 from shipgen.fairship import muon_source
 from shipgen.files.layouts import OUTPUT_LAYOUTS
 from shipgen.generate.chunks import BATCH_SIZE
+from shipgen.generate.event_options import EventOptions
 from shipgen.generate.events import MuonEvents
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.streams import LATENT, stream
@@ -183,7 +184,7 @@ def test_a_device_that_cannot_hold_the_muons_is_told(enhanced: Bundle) -> None:
 
 
 def test_events_carry_the_weights(enhanced: Bundle) -> None:
-    events = MuonEvents(enhanced, seed=5, muons_per_event=3, pot_per_event=1e4)
+    events = MuonEvents(enhanced, EventOptions(seed=5, muons_per_event=3, pot_per_event=1e4))
     passed: list[tuple[Any, ...]] = []
     for _ in range(200):
         events.next_event(lambda *track: passed.append(track))

@@ -171,6 +171,7 @@ print(json.dumps([pdg.count(2212), source.muons.muons, source.muons.pot, len(pdg
 # Where FairRoot's headers are missing: the same through Python.
 read, primary = run(300, seed=1)
 fairship._derive_reader.cache_clear()
+fairship._declare_reader.cache_clear()
 fairship._READER = "class MuonReaderOfShipgen2 : public NoGenerator {};"
 other, second = run(300, seed=1)
 assert list(second.tracks) == list(primary.tracks)

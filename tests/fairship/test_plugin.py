@@ -24,6 +24,7 @@ from shipgen import MuonGenerator
 from shipgen.bundle.bundle import DEFAULT_BUNDLE
 from shipgen.errors import BundleError, InputError
 from shipgen.fairship import muon_source
+from shipgen.generate.event_options import EventOptions
 from shipgen.generate.events import MuonEvents
 from shipgen.generate.plan import Plan
 from shipgen.generate.selection import Selection
@@ -170,7 +171,7 @@ def split_events(content: bytes) -> tuple[float, list[Float64]]:
     ("events", "options"),
     [
         (3000, {}),
-        (3000, {"muons_per_event": 3, "target_z": -250.0}),
+        (3000, {"muons_per_event": 3, "target_z": -250.0, "offset_x": 1.5, "offset_y": -20.0}),
         (2000, {"pot_per_event": 3000.0}),
         (2000, {"muons_per_event": 2, "pot_per_event": 1.0}),
         (3000, {"energy_cut": 30.0}),
@@ -236,7 +237,7 @@ def test_networks_may_say_weights(draw: Draw, build: Path, tmp_path: Path) -> No
     np.testing.assert_allclose(found["weight"], batch.weight, rtol=1e-6)
     assert found["weight"].std() > 0.1
 
-    muons = MuonEvents(bundle, seed=1, muons_per_event=2, pot_per_event=3)
+    muons = MuonEvents(bundle, EventOptions(seed=1, muons_per_event=2, pot_per_event=3))
     weights: list[float] = []
     for _ in range(500):
         muons.next_event(lambda *track: weights.append(track[11]))
@@ -275,7 +276,7 @@ def test_an_error_ends_the_series(draw: Draw, tmp_path: Path) -> None:
     first, second = draw("errors", wild.path, 1, 2).decode().splitlines()
     assert "muminus_offaxis.onnx made muons with a number that is not finite (seed 1, chunk 0)" in first
     assert second == "no more muons after an error: make a new series"
-    muons, told = MuonEvents(wild, seed=1), []
+    muons, told = MuonEvents(wild, EventOptions(seed=1)), []
     for _ in range(2):
         with pytest.raises((BundleError, InputError)) as caught:
             muons.next_event(lambda *_: None)

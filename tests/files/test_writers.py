@@ -68,7 +68,7 @@ def test_muonback_round_trip(tmp_path: Path, compression: str) -> None:
 def test_more_baskets_than_announced(tmp_path: Path) -> None:
     """Thirty batches with room for ten: the header is rewritten, nothing is lost."""
     batches = [columns(20) for _ in range(30)]
-    write(tmp_path / "out.root", *batches, baskets=10)
+    write(tmp_path / "out.root", *batches)
     pz = uproot.open(tmp_path / "out.root")["pythia8-Geant4"]["pz"].array(library="np")
     np.testing.assert_array_equal(pz, np.concatenate([batch["pz"] for batch in batches]))
 

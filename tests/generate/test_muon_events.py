@@ -10,6 +10,7 @@ import pytest
 
 from shipgen import MuonGenerator
 from shipgen.errors import InputError
+from shipgen.generate.event_options import EventOptions
 from shipgen.generate.events import MuonEvents
 from shipgen.muons.categories import MUON_MASS
 
@@ -25,7 +26,7 @@ def test_a_high_cut_leaves_no_block_empty(bundle: Bundle) -> None:
     batch = next(iter(MuonGenerator(bundle, n=3e5, seed=1)))
     momentum = np.sqrt(sum(getattr(batch, name).astype(float) ** 2 for name in ("px", "py", "pz")))
     cut = float(np.sort(momentum)[-5]) - MUON_MASS
-    muons = MuonEvents(bundle, seed=1, energy_cut=cut)
+    muons = MuonEvents(bundle, EventOptions(seed=1, energy_cut=cut))
     rows = [block.rows for block in islice(muons.blocks(), 5)]
     assert all(block.size for block in rows)
     passing = np.flatnonzero(np.hypot(momentum, MUON_MASS) - MUON_MASS > cut)
@@ -33,7 +34,7 @@ def test_a_high_cut_leaves_no_block_empty(bundle: Bundle) -> None:
     found = np.concatenate([block[PX] for block in rows])
     np.testing.assert_array_equal(found[: len(passing)], batch.px[passing])
     events: list[tuple[float, ...]] = []
-    muons = MuonEvents(bundle, seed=1, energy_cut=cut)
+    muons = MuonEvents(bundle, EventOptions(seed=1, energy_cut=cut))
     muons.next_event(lambda *track: events.append(track))
     assert [event[PX] for event in events] == [batch.px[passing[0]]]
     assert muons.pot == pytest.approx((passing[0] + 1) / bundle.rate)
@@ -43,4 +44,4 @@ def test_a_cut_above_all_muons_is_told(bundle: Bundle, monkeypatch: pytest.Monke
     """It would be an event without an end."""
     monkeypatch.setattr("shipgen.generate.events._MOST_BELOW", 100_000)
     with pytest.raises(InputError, match=r"muons in a row is above energy_cut = 1000 GeV: choose a lower"):
-        MuonEvents(bundle, seed=1, energy_cut=1000).next_event(print)
+        MuonEvents(bundle, EventOptions(seed=1, energy_cut=1000)).next_event(print)

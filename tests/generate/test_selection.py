@@ -11,6 +11,7 @@ import uproot
 from helpers.bundles import write_test_bundle
 from shipgen.errors import InputError
 from shipgen.files.layouts import OUTPUT_LAYOUTS
+from shipgen.generate.event_options import EventOptions
 from shipgen.generate.events import MuonEvents
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.selection import EVERYTHING, Selection
@@ -129,7 +130,7 @@ def test_one_rule_for_files_the_library_and_the_source(
     weighted_bundle: Bundle, selection: Selection, tmp_path: Path
 ) -> None:
     """FairShip's source with the same options has the same muons at the same places, to the last bit."""
-    events, n = MuonEvents(weighted_bundle, seed=3, selection=selection), 3000
+    events, n = MuonEvents(weighted_bundle, EventOptions(seed=3, selection=selection)), 3000
     tracks: list[tuple[float, ...]] = []
     for _ in range(n):
         events.next_event(lambda *track: tracks.append(track))
@@ -163,7 +164,7 @@ def test_a_bundle_stays_as_it_was_read(bundle: Bundle) -> None:
 
 
 def test_charge_fraction_in_the_source(bundle: Bundle) -> None:
-    events = MuonEvents(bundle, seed=1, selection=Selection(charge_fraction=0.5))
+    events = MuonEvents(bundle, EventOptions(seed=1, selection=Selection(charge_fraction=0.5)))
     tracks: list[tuple[float, ...]] = []
     for _ in range(20_000):
         events.next_event(lambda *track: tracks.append(track))

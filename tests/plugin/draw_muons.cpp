@@ -88,6 +88,10 @@ void SetOption(Options& options, const std::string& word) {
     options.smear_beam = value;
   else if (name == "paint_beam")
     options.paint_beam = value;
+  else if (name == "offset_x")
+    options.offset_x = value;
+  else if (name == "offset_y")
+    options.offset_y = value;
   else if (name == "target_z")
     options.target_z = value;
   else

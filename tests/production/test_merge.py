@@ -16,7 +16,7 @@ import uproot
 from helpers.bundles import write_test_bundle
 from helpers.production_runs import provenance, read, run_inside  # noqa: F401
 from shipgen.files.convert import convert
-from shipgen.files.layouts import RNTUPLE
+from shipgen.files.layouts import MUONBACK_2019, RNTUPLE
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.shards import Shard
 from shipgen.production.produce import produce
@@ -75,6 +75,29 @@ def test_a_quoted_glob(inside: Run, shards: list[Path]) -> None:
     done = inside("merge", "all.root", "none*.root")
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert "none*.root" in done.stderr
+
+
+def test_a_list_of_jobs(inside: Run, tmp_path: Path, shards: list[Path]) -> None:
+    """File, first entry and number of entries, as FairShip's scripts take them: all entries, each once."""
+    assert inside("merge", "jobs.txt", "--list", "--per-job", "400", *shards).returncode == 0
+    jobs = [line.split() for line in (tmp_path / "jobs.txt").read_text().splitlines()]
+    assert len(jobs) > len(shards)
+    assert max(int(number) for _, _, number in jobs) == 400
+    for shard in shards:
+        parts = [(int(first), int(number)) for file, first, number in jobs if file == str(shard.absolute())]
+        with uproot.open(shard) as file:
+            entries = file["pythia8-Geant4"].num_entries
+        assert [first for first, _ in parts] == list(range(0, entries, 400))
+        assert sum(number for _, number in parts) == entries
+    assert "let it end in .txt" in inside("merge", "jobs.json", "--list", "--per-job", "10", *shards).stderr
+    assert "--per-job goes with --list" in inside("merge", "b.root", "--per-job", "10", *shards).stderr
+
+
+def test_jobs_of_files_whose_last_entry_ends_the_run(inside: Run, tmp_path: Path, bundle: Bundle) -> None:
+    produce(MuonGenerator(bundle, n=250, seed=1, exact=True), tmp_path / "m.root", layout=MUONBACK_2019)
+    assert inside("merge", "jobs.txt", "--list", "--per-job", "100", "m.root").returncode == 0
+    numbers = [line.split()[1:] for line in (tmp_path / "jobs.txt").read_text().splitlines()]
+    assert numbers == [["0", "100"], ["100", "100"], ["200", "49"]]
 
 
 def test_a_doubled_shard(inside: Run, tmp_path: Path, shards: list[Path]) -> None:

@@ -10,11 +10,16 @@ import pytest
 
 from shipgen.muons.categories import MUON_MASS
 from shipgen_export.simulation.block import SimulationSettings
-from shipgen_export.simulation.particles import Parents, ProducedMuons
+from shipgen_export.simulation.particles import Parents, Process, ProducedMuons
 from shipgen_export.simulation.physics.cascade import Cascade
 from shipgen_export.simulation.physics.conversion import photon_conversions
 from shipgen_export.simulation.physics.decays import PAIR_PARENTS, decays_in_flight, muon_pairs
-from shipgen_export.simulation.physics.heavy_flavour import DECAY_SETTINGS, _decayed
+from shipgen_export.simulation.physics.heavy_flavour import (
+    DECAY_SETTINGS,
+    _decayed,
+    heavy_flavour_muons,
+    mass_numbers,
+)
 from shipgen_export.simulation.physics.pythia import start_cascade
 from shipgen_export.simulation.target import Target, read_target
 
@@ -135,3 +140,19 @@ def test_both_muons_of_a_jpsi_are_turned_together(pythia: Any) -> None:
     transverse = (first + second)[:, 2:4]
     np.testing.assert_allclose(np.hypot(*transverse.T), np.hypot(1.0, 0.5), rtol=1e-3)
     assert np.abs(transverse.mean(axis=0)).max() < 0.4
+
+
+def test_heavier_nuclei_make_more_charm(pythia: Any, target: Target) -> None:
+    """As many quarks a nucleon, but fewer inelastic collisions; J/psi are absorbed."""
+    numbers = dict(zip((material.name for material in target.materials), mass_numbers(target), strict=True))
+    assert [numbers["TZM"], numbers["tungsten"]] == pytest.approx([96, 184])
+    assert 1 < numbers["water"] < 16
+    weights = []
+    for name in ("TZM", "tungsten"):
+        slab = [target.materials[index].name for index in target.slab_materials].index(name)
+        vertices = np.column_stack([np.arange(100), np.full(100, target.edges[slab] + 1.0)])
+        muons, _ = heavy_flavour_muons(pythia, target, vertices, 100, 10.0, np.random.default_rng(4))
+        # Of the hadron that goes to muons most often.
+        weights.append([muons.weight[muons.process == code].max() for code in (Process.CHARM, Process.JPSI)])
+    light, heavy = np.array(weights)
+    np.testing.assert_allclose(heavy / light, (184 / 96) ** np.array([0.29, 0.22]))

@@ -125,7 +125,8 @@ def test_weighted_collisions_have_the_measured_yields(weights: HadronWeights, z:
     target = Target("nucleus", "", (0.0, 1.0), (0,), (material,))
     scalars = random.Random(1)  # noqa: S311 - no secrets
     cascade = Cascade(start_cascade(1, 2, cut), target, np.random.default_rng(1), scalars, cut)
-    made = cascade._weighed(cascade.prompt_hadrons(collisions, set(WEIGHED)))
+    prompt = cascade.prompt_hadrons(collisions, set(WEIGHED))
+    made = weights.weigh(prompt, cascade._collisions, by_data=True)
     pt = np.hypot(made.momentum[:, 0], made.momentum[:, 1])
     momentum = np.hypot(pt, made.momentum[:, 2])
     edges = np.geomspace(20 / BEAM_MOMENTUM, 0.9, 40)

@@ -13,7 +13,8 @@ from shipgen.errors import InputError
 from shipgen_export.simulation import simulate as simulate_module
 from shipgen_export.simulation.block import ProtonBlock, SimulationSettings
 from shipgen_export.simulation.block_files import block_file, read_block, write_block
-from shipgen_export.simulation.simulate import BLOCK_PROTONS, code_digest, even_blocks, simulate
+from shipgen_export.simulation.sample_facts import code_digest
+from shipgen_export.simulation.simulate import BLOCK_PROTONS, even_blocks, simulate
 from shipgen_export.simulation.target import read_target
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.files.rootfile import base_name, is_remote, open_root, readable
+from shipgen.files.seals import check_clusters, layout_of, read_stated
 from shipgen.muons.categories import FEATURE_UNITS
+from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
 from shipgen_export.reading.formats.array_files import ArrayChoice, is_array_file, open_arrays, read_arrays
 from shipgen_export.reading.formats.cbmsim import CBMSIM, CBMSIM_PLANE
@@ -139,6 +141,9 @@ def open_source(path: Location, choice: ArrayChoice | None = None) -> Source:
             entries = int(file[kind.tree].num_entries)
             identity = _identity(path, file)
         try:
+            stated = read_stated(file, path)
+            if stated is not None and (layout := layout_of(stated)) is not None:
+                check_clusters(file, path, stated, layout)
             with readable(path):
                 header = kind.header(file)
             json.dumps(header.provenance, allow_nan=False)
@@ -174,7 +179,7 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
     if not isinstance(source.kind, TreeKind):
         yield from read_arrays(source)
         return
-    first = 0
+    first, seen = 0, StatedMuons(source.path, source.header.provenance or {}, strict=False)
     with open_root(source.path) as file, readable(source.path):
         tree = file[source.kind.tree]
         there = tree.keys(full_paths=False)
@@ -184,8 +189,10 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
                 result = source.kind.step(arrays, first)
             except InputError as error:
                 raise InputError(f"{source.path}: {error}") from error
+            seen.see(result.columns, result.entries)
             yield result
             first += result.entries
+        seen.check()
 
 
 def holds_arrays(path: Location) -> bool:

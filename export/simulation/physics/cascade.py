@@ -12,16 +12,15 @@ from hyperons and K_S, nothing made at more than 60 degrees to the beam.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipgen_export.simulation.particles import Parents
 from shipgen_export.simulation.physics.decays import K_LONG, KAON, PAIR_PARENTS, PION, neutral_pion_photons
-from shipgen_export.simulation.physics.hadron_weights import WEIGHED, HadronWeights
+from shipgen_export.simulation.physics.hadron_weights import Collisions, hadron_weights
 from shipgen_export.simulation.physics.nuclei import CrossSections
 from shipgen_export.simulation.physics.pythia import import_pythia
-from shipgen_export.simulation.physics.variations import HADRON_VARIATIONS
 
 if TYPE_CHECKING:
     import random
@@ -55,8 +54,6 @@ _GAP_FACTOR = 2.0
 #: Particles with less of their energy along the beam are left out: at the muons' momenta that takes a
 #: transverse momentum of several GeV.
 _LEAST_FORWARD = 0.5
-#: Place of the variation that exchanges data and Pythia, behind the factor itself.
-_OTHER = 1 + list(HADRON_VARIATIONS).index("hadrons")
 #: Tries to make a collision; the nucleus is drawn anew each time.
 _TRIES = 3
 #: Below twice the energy cut a collision seldom makes a hadron above it: such collisions are made with a
@@ -84,14 +81,6 @@ class CascadeOutput:
     pairs: Parents
     photons: Parents
     vertices: Float64
-
-
-class _Collisions(NamedTuple):
-    """What collided: PDG codes, momenta (GeV, float64[n, 3]), mass numbers of the nuclei."""
-
-    pdg: Int64
-    momentum: Float64
-    nucleus: Int64
 
 
 class Cascade:
@@ -122,7 +111,7 @@ class Cascade:
         energy_cut: float,
         hadrons: str = "data",
     ) -> None:
-        self._weights, self._by_data = HadronWeights(), hadrons == "data"
+        self._weights, self._by_data = hadron_weights(), hadrons == "data"
         self._pythia = pythia
         self._target = target
         self._rng = rng
@@ -137,7 +126,7 @@ class Cascade:
     def run(self, first: int, last: int) -> CascadeOutput:
         """Send protons number `first` to `last` - 1 along z onto the centre of the front face."""
         n = last - first
-        self._collisions: list[_Collisions] = []
+        self._collisions: list[Collisions] = []
         self._in_flight: list[Parents] = []
         self._pairs: list[Parents] = []
         self._photons: list[Parents] = []
@@ -277,7 +266,7 @@ class Cascade:
                     self._read(event, i, rows)
                     break
         first = sum(len(some.pdg) for some in self._collisions)
-        self._collisions.append(_Collisions(hadrons.pdg, hadrons.momentum, np.array(nuclei, dtype=np.int64)))
+        self._collisions.append(Collisions(hadrons.pdg, hadrons.momentum, np.array(nuclei, dtype=np.int64)))
         return hadrons.products(rows, np.arange(first, first + len(nuclei)))
 
     def _decay(self, hadrons: Parents) -> Parents:
@@ -312,7 +301,7 @@ class Cascade:
         """
         made = made.select(made.momentum[:, 2] >= _LEAST_FORWARD * made.energy)
         kind = np.abs(made.pdg)
-        made = self._weighed(made)
+        made = self._weights.weigh(made, self._collisions, by_data=self._by_data)
         self._pairs.append(made.select(np.isin(kind, _PAIR_PARENTS)))
         share = self._rng.random(len(kind)) < _PHOTON_SHARE
         photons = made.select(share & (kind == _PHOTON))
@@ -324,31 +313,6 @@ class Cascade:
         pdg = np.where(kind == _NEUTRAL_KAON, np.where(to_k_short, _K_SHORT, K_LONG), made.pdg)
         dropped = _is_lepton(kind) | (kind == _PHOTON) | (kind == _NEUTRAL_PION) | _is_heavy(kind)
         return replace(made, pdg=pdg).select(~dropped)
-
-    def _weighed(self, made: Parents) -> Parents:
-        """Give pions and kaons of collisions their factors, which all that comes from them inherits."""
-        rows = np.flatnonzero((made.collision >= 0) & np.isin(made.pdg, WEIGHED))
-        if not len(rows):
-            return made
-        pdg, momentum, nuclei = (np.concatenate(parts) for parts in zip(*self._collisions, strict=True))
-        source = made.collision[rows]
-        size = _sizes(momentum[source])
-        along = (made.momentum[rows] * momentum[source]).sum(axis=1) / size
-        whole = np.square(made.momentum[rows]).sum(axis=1)
-        logarithms = self._weights.logarithms(
-            made.pdg[rows],
-            np.sqrt(whole) / size,
-            np.sqrt(np.maximum(whole - along**2, 0.0)),
-            nuclei[source],
-            pdg[source],
-        )
-        weight, variations = made.weight.copy(), made.variations.copy()
-        if self._by_data:
-            weight[rows] *= np.exp(logarithms[:, 0])
-        else:
-            logarithms[:, _OTHER] *= -1
-        variations[rows] += logarithms[:, 1:]
-        return replace(made, weight=weight, variations=variations)
 
 
 def _sizes(vectors: Float64) -> Float64:

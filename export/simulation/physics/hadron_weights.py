@@ -20,10 +20,11 @@ fade to 1.
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property
 from importlib import resources
 from itertools import product
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from shipgen.muons.columns import Float64, Int64
+    from shipgen_export.simulation.particles import Parents
 
 #: What may be asked for: factors applied, or kept as a variation only.
 HADRONS = ("data", "pythia")
@@ -61,6 +63,8 @@ _LEAST_COUNT = 150
 _CENTRAL, _LEADING = 0.2, 0.6
 #: Up to the first pT (GeV) factors are as they are; from the second on hadrons are Pythia's.
 _DATA_END = {"pi": (0.6, 1.0), "K": (1.0, 1.5)}
+#: Place of the variation that exchanges data and Pythia, behind the factor itself.
+_OTHER = 1 + list(HADRON_VARIATIONS).index("hadrons")
 _REFERENCE = 9.012  # of the fit: beryllium
 
 
@@ -82,6 +86,14 @@ class _Table(TypedDict):
     nuclei: dict[str, _Yields]
 
 
+class Collisions(NamedTuple):
+    """What collided: PDG codes, momenta (GeV, float64[n, 3]), mass numbers of the nuclei."""
+
+    pdg: Int64
+    momentum: Float64
+    nucleus: Int64
+
+
 class HadronWeights:
     """Factors of pions and kaons by what made them; the table is read when they are first asked for."""
 
@@ -98,6 +110,36 @@ class HadronWeights:
         edges = np.array(table["x_edges"]), np.array(table["pt_edges"])
         measured = yields(species, *edges, nucleus, entry["cross_section"], table["beam"])
         return measured, np.array(entry["counts"][species]) / entry["collisions"]
+
+    def weigh(self, made: Parents, collisions: list[Collisions], *, by_data: bool) -> Parents:
+        """Give pions and kaons of collisions their factors, which all that comes from them inherits.
+
+        Parameters
+        ----------
+        made : Parents
+            Hadrons with the numbers of their collisions.
+        collisions : list of Collisions
+            They are numbered through.
+        by_data : bool
+            Whether the weights take the factors; the variations know them in any case.
+        """
+        rows = np.flatnonzero((made.collision >= 0) & np.isin(made.pdg, WEIGHED))
+        if not len(rows):
+            return made
+        pdg, momentum, nuclei = (np.concatenate(parts) for parts in zip(*collisions, strict=True))
+        source = made.collision[rows]
+        size = np.sqrt(np.square(momentum[source]).sum(axis=1))
+        along = (made.momentum[rows] * momentum[source]).sum(axis=1) / size
+        whole = np.square(made.momentum[rows]).sum(axis=1)
+        pt = np.sqrt(np.maximum(whole - along**2, 0.0))
+        found = self.logarithms(made.pdg[rows], np.sqrt(whole) / size, pt, nuclei[source], pdg[source])
+        weight, variations = made.weight.copy(), made.variations.copy()
+        if by_data:
+            weight[rows] *= np.exp(found[:, 0])
+        else:
+            found[:, _OTHER] *= -1
+        variations[rows] += found[:, 1:]
+        return replace(made, weight=weight, variations=variations)
 
     @cached_property
     def _logarithms(self) -> Float64:
@@ -185,6 +227,12 @@ class HadronWeights:
         return total
 
 
+@cache
+def hadron_weights() -> HadronWeights:
+    """Return the factors, read once a process."""
+    return HadronWeights()
+
+
 def _between(
     values: Float64, middles: Float64
 ) -> tuple[tuple[npt.NDArray[np.intp], Float64], tuple[npt.NDArray[np.intp], Float64]]:
@@ -201,11 +249,12 @@ def _ratio(measured: Float64, made: Float64, collisions: int) -> Float64:
     `_LEAST_COUNT` hadrons: yields have errors that grow with x, shapes change slowly.
     """
     result = np.empty(made.shape)
+    totals = [_around(i, made.sum(axis=1) * collisions) for i in range(len(made))]
+    ratios = [_share(measured[total], made[total]) for total in totals]
     for i, j in np.ndindex(made.shape):
-        total = _around(i, made.sum(axis=1) * collisions)
         near = _around(i, made[:, j] * collisions)
         shape = _share(measured[near, j], made[near, j]) / _share(measured[near], made[near])
-        result[i, j] = _share(measured[total], made[total]) * shape
+        result[i, j] = ratios[i] * shape
     return result
 
 

@@ -1,8 +1,8 @@
 """Muons from charm, beauty and J/psi: fixed-target runs of Pythia, placed at the protons' first collisions.
 
 Each heavy hadron is decayed several times, always to muons; the weight carries production rate a proton and
-branching ratio. Nuclear effects, production by secondaries, b -> c -> mu and decays through a tau are left
-out.
+branching ratio. Rates are those on molybdenum; on other nuclei they go with a power of the mass number.
+Production by secondaries, b -> c -> mu and decays through a tau are left out.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from shipgen_export.simulation.physics.pythia import LARGEST_SEED, import_pythia
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float64
+    from shipgen_export.simulation.target import Target
 
 #: Share of protons among the nucleons of molybdenum (44 %) and tungsten (40 %), about.
 PROTON_SHARE = 0.43
+
+#: Mass number that the rates are of, and the power of it that inelastic collisions go with (as in FairShip).
+MOLYBDENUM, INELASTIC_POWER = 98.0, 0.71
 
 _PROTON, _NEUTRON, _MUON = 2212, 2112, 13
 
@@ -52,6 +56,9 @@ class HeavyFlavour:
     rate : float
         Pairs of heavy quarks (or J/psi) a proton that interacts; from the cross-sections at 400 GeV
         measured per nucleon, over the inelastic one, for molybdenum.
+    power : float
+        Of the mass number that the cross-section goes with: 1 for quarks, 0.93 for J/psi (NA50, Eur. Phys. J.
+        C 48 (2006) 329), which nuclei absorb.
     events : float
         Events to make a proton.
     draws : int
@@ -66,6 +73,7 @@ class HeavyFlavour:
     settings: tuple[str, ...]
     hadrons: tuple[int, ...]
     rate: float
+    power: float
     events: float
     draws: int
     targets: tuple[int, ...]
@@ -79,6 +87,7 @@ HEAVY_FLAVOURS = (
         ("HardQCD:hardccbar = on",),
         (411, 421, 431, 4122, 4132, 4232, 4332),
         rate=1.7e-3,
+        power=1.0,
         events=4.0,
         draws=4,
         targets=(_PROTON, _NEUTRON),
@@ -88,6 +97,7 @@ HEAVY_FLAVOURS = (
         ("HardQCD:hardbbbar = on", _FAST),
         (511, 521, 531, 5122),
         rate=1.6e-7,
+        power=1.0,
         events=0.01,
         draws=12,
         targets=(_PROTON,),
@@ -97,6 +107,7 @@ HEAVY_FLAVOURS = (
         ("Charmonium:all = on", "PhaseSpace:pTHatMin = 0.5", _FAST),
         (443,),
         rate=6.0e-6,
+        power=0.93,
         events=0.03,
         draws=12,
         targets=(_PROTON,),
@@ -138,7 +149,12 @@ class HeavyFlavourRun(NamedTuple):
 
 
 def heavy_flavour_muons(
-    cascade: Any, vertices: Float64, protons: int, momentum_cut: float, rng: np.random.Generator
+    cascade: Any,
+    target: Target,
+    vertices: Float64,
+    protons: int,
+    momentum_cut: float,
+    rng: np.random.Generator,
 ) -> tuple[ProducedMuons, dict[str, int]]:
     """Make the heavy-flavour muons of a block.
 
@@ -146,6 +162,8 @@ def heavy_flavour_muons(
     ----------
     cascade : PythiaCascade
         Started with `DECAY_SETTINGS`.
+    target : Target
+        What the protons hit.
     vertices : float64[n, 2]
         Number of the proton and z (cm) of its first collision, for those that collide.
     protons : int
@@ -178,8 +196,21 @@ def heavy_flavour_muons(
             continue
         muons = _decayed(cascade, hadrons, flavour.draws, momentum_cut, rng)
         scale = flavour.rate * len(vertices) / sum(run.units for run in runs) / flavour.draws
-        parts.append(_place(flavour, hadrons, muons, scale, vertices, rng))
+        placed = _place(flavour, hadrons, muons, scale, vertices, rng)
+        nuclei = mass_numbers(target)[target.material_at(placed.position[:, 2])]
+        factor = (nuclei / MOLYBDENUM) ** (flavour.power - INELASTIC_POWER)
+        parts.append(replace(placed, weight=placed.weight * factor))
     return ProducedMuons.join(parts), made
+
+
+def mass_numbers(target: Target) -> Float64:
+    """Return the mean mass number of the nuclei that are hit in each of a target's materials."""
+    means = []
+    for material in target.materials:
+        numbers = np.array([element.a for element in material.elements])
+        hits = np.array([element.count for element in material.elements]) * numbers**INELASTIC_POWER
+        means.append(float((numbers * hits).sum() / hits.sum()))
+    return np.array(means)
 
 
 def _run(flavour: HeavyFlavour, target: int, events: int, seed: int, momentum_cut: float) -> HeavyFlavourRun:

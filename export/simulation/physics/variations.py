@@ -29,7 +29,7 @@ PROCESS_VARIATIONS = {
         "rho, omega, phi, eta and eta' as rare as their totals in pp collisions",
     ),
     "photons": (("PHOTON_CONVERSION",), 1.5, "50 % more photons: electromagnetic showers"),
-    "jpsi": (("JPSI",), 1.1, "10 % more J/psi"),
+    "jpsi": (("JPSI",), 1.5, "50 % more J/psi"),
 }
 
 #: All names, in the order of `ProducedMuons.variations`.

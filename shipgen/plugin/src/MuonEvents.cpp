@@ -20,6 +20,9 @@ constexpr double kMuonMass = 0.1056583755;
 /// An event of more muons than this would not fit into memory.
 constexpr double kMostInEvent = 1e7;
 
+/// Nothing is further away, cm: double precision has to resolve the target there.
+constexpr double kFarthest = 1e7;
+
 /// No beam is wider, cm.
 constexpr double kWidestBeam = 1e4;
 
@@ -83,7 +86,7 @@ void CheckSelection(const Options& options) {
 }
 
 const Options& Checked(const Options& options) {
-  constexpr double kAny = -1e300, kAboveZero = 1e-300;
+  constexpr double kAboveZero = 1e-300;
   CheckOption("seed", static_cast<double>(options.seed), 0, true);
   CheckOption("muons_per_event", static_cast<double>(options.muons_per_event), 1, true);
   if (static_cast<double>(options.muons_per_event) > kMostInEvent) {
@@ -92,7 +95,12 @@ const Options& Checked(const Options& options) {
   CheckOption("pot_per_event", options.pot_per_event, kAboveZero, true);
   CheckOption("energy_cut", options.energy_cut, 0, true);
   CheckSelection(options);
-  CheckOption("target_z", options.target_z, kAny, false);
+  for (const auto& [name, value] :
+       {std::pair{"target_z", options.target_z}, std::pair{"offset_x", options.offset_x},
+        std::pair{"offset_y", options.offset_y}}) {
+    CheckOption(name, value, -kFarthest, false);
+    CheckOption(name, -value, -kFarthest, false);
+  }
   if (options.energy_cut != kNotGiven && options.muons_per_event != kNotGiven &&
       options.pot_per_event != kNotGiven) {
     throw InputError(
@@ -228,10 +236,12 @@ std::string MuonEvents::Provenance() const {
          ", \"pot_per_event\": " + given(options_.pot_per_event) + ", \"energy_cut\": " + Exact(EnergyCut()) +
          ", \"categories\": [" + categories + "], \"charge_fraction\": " + given(options_.charge_fraction) +
          ", \"smear_beam\": " + Exact(options_.smear_beam) + ", \"paint_beam\": " + Exact(options_.paint_beam) +
-         ", \"target_z\": " + Exact(options_.target_z) + ", \"events\": " + std::to_string(events_) +
+         ", \"target_z\": " + Exact(options_.target_z) +
+         ", \"offset_x\": " + Exact(options_.offset_x) + ", \"offset_y\": " + Exact(options_.offset_y) + ", \"events\": " + std::to_string(events_) +
          ", \"muons\": " + std::to_string(muons_) + ", \"pot\": " + Exact(Pot()) +
          ", \"weight\": " + Exact(weight_) +
          ", \"units\": {\"smear_beam\": \"cm\", \"paint_beam\": \"cm\", \"target_z\": \"cm\", "
+         "\"offset_x\": \"cm\", \"offset_y\": \"cm\", "
          "\"energy_cut\": \"GeV\"}, \"versions\": {\"shipgen\": \"" SHIPGEN_MUONS_VERSION
          " compiled\", \"onnxruntime\": " +
          Quoted(Bundle::OnnxRuntimeVersion()) + "}}";

@@ -35,6 +35,7 @@ struct Options {
   double smear_beam = 0;             ///< standard deviation of the beam's position in x and y, cm
   double paint_beam = 0;             ///< radius of the circle that the beam is painted on, cm
   double target_z = 0;               ///< where the target starts in the geometry, cm
+  double offset_x = 0, offset_y = 0;  ///< where the beam hits the target in the geometry, cm
 };
 
 /// An endless series of events: those of `shipgen.generate.events.MuonEvents` with the same bundle, seed and
@@ -118,8 +119,8 @@ class MuonEvents {
     track.z = muon.z - bundle_.TargetStart() + options_.target_z;
     track.weight = weight_ * muon.weight;
     if (beam_ != nullptr) Displace(muon);
-    track.x = muon.x;
-    track.y = muon.y;
+    track.x = muon.x + options_.offset_x;
+    track.y = muon.y + options_.offset_y;
     return track.px * track.px + track.py * track.py + track.pz * track.pz > least_momentum_squared_;
   }
 

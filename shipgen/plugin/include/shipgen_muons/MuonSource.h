@@ -33,6 +33,7 @@ class MuonSource : public FairGenerator {
   void SetChargeFraction(Double_t fraction) { options_.charge_fraction = fraction; }
   void SetSmearBeam(Double_t deviation) { options_.smear_beam = deviation; }  ///< cm
   void SetPaintBeam(Double_t radius) { options_.paint_beam = radius; }        ///< cm
+  void SetOffset(Double_t x, Double_t y) { options_.offset_x = x, options_.offset_y = y; }  ///< cm
   void SetTargetZ(Double_t z) { options_.target_z = z; }                      ///< cm
 
   /// Load the bundle, if that has not been done, and tell what the run will be made of; tell why and return

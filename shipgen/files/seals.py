@@ -1,0 +1,268 @@
+"""A seal on a ROOT file of shipgen: whether all of it is as it was written, to the last bit.
+
+A file consists of clusters, each with a hash of its own, and of what stands before and behind them: ROOT's
+records, the description of the tree, what the file says of itself. The provenance states the hash of the
+clusters' hashes and, as ``seal``, that of all the rest, counted with zeros in its own place. Nothing of a
+file is used where either differs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shipgen.errors import InputError
+from shipgen.files.layouts import KIND_TRAINING, OUTPUT_LAYOUTS, PROVENANCE_KEY, TRAINING
+from shipgen.files.root_storage import Baskets, Pages, Stored, content_hash
+from shipgen.files.rootfile import open_root, readable
+from shipgen.numbers import whole
+from shipgen.provenance import read_objects
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shipgen.files.layouts import Layout
+    from shipgen.files.rootfile import Location
+    from shipgen.muons.columns import Int64
+
+#: Entry of the provenance.
+SEAL = "seal"
+
+#: What a seal begins with in the file, and its zeros.
+_MARK, _ZEROS = b'"seal": {"begin": ', b"0" * 16
+
+#: Bytes behind the clusters that are looked through for the seal of a file whose provenance is not found.
+_TAIL = 2**20
+
+#: Bytes that are read at once.
+_READ = 2**24
+
+
+def with_room(text: str, stored: list[Stored], begin: int, end: int) -> str:
+    """Return a provenance with room for the seal, and the hash of the clusters where it has none.
+
+    Parameters
+    ----------
+    text : str
+        The provenance, a JSON object.
+    stored : list of Stored
+        The clusters.
+    begin, end : int
+        Where they lie in the file: first byte, and first byte behind them.
+    """
+    content = json.loads(text)
+    content.setdefault("clusters", {"number": len(stored), "xxh3": content_hash(stored)})
+    seal = {"begin": begin, "end": end, "xxh3": _ZEROS.decode()}
+    return json.dumps({**content, SEAL: seal}, allow_nan=False)
+
+
+def seal(path: Path, begin: int, end: int) -> None:
+    """Put the seal into the room that `with_room` made in the finished file at `path`."""
+    with path.open("r+b") as file:
+        head = file.read(begin)
+        file.seek(end)
+        tail = file.read()
+        place = (head + tail).index(_open_seal(begin, end)) + len(_open_seal(begin, end))
+        file.seek(place if place < begin else place - begin + end)
+        file.write(_rest_hash(head, tail, begin, end).encode())
+
+
+def check_seal(file: Any, location: Location, content: dict[str, Any]) -> bool:
+    """Check all but the clusters of the open uproot `file` whose provenance is `content`.
+
+    Returns
+    -------
+    bool
+        Whether it is sealed: files of earlier versions are not.
+
+    Raises
+    ------
+    InputError
+        It is not as it was written.
+    """
+    if SEAL not in content:
+        return False
+    size = int(file.file.source.num_bytes)
+    if size > file.file.fEND:
+        raise InputError(
+            f"{location} has {size - file.file.fEND:,} bytes behind its end, as of files put together by "
+            f"`cat`: its own are the first {file.file.fEND:,}, nothing reads the rest; give each file apart"
+        )
+    with readable(location):
+        stated = content[SEAL]
+        begin = whole(stated["begin"], "begin", high=size)
+        end = whole(stated["end"], "end", low=begin, high=size)
+        head, tail = _bytes(file, 0, begin), _bytes(file, end, size)
+    if _open_seal(begin, end) not in head + tail or _rest_hash(head, tail, begin, end) != stated["xxh3"]:
+        raise InputError(
+            f"{location} is damaged, or another program has rewritten it: its seal does not fit, so that "
+            "neither its muons nor what it says of them can be trusted; get it again as shipgen wrote it"
+        )
+    return True
+
+
+def read_stated(file: Any, location: Location) -> dict[str, Any] | None:
+    """Return what an open uproot `file` says of itself, ``None`` where it is not shipgen's; checks the seal.
+
+    Raises
+    ------
+    InputError
+        It is damaged, or was merged of several files by ``hadd``.
+    """
+    with readable(location):
+        found = read_objects(file, PROVENANCE_KEY)
+    if not found:
+        _check_unsealed(file, location)
+        return None
+    if len(found) > 1:
+        raise InputError(f"{location}: {merged(found)}")
+    if found[0] is None:
+        raise InputError(f"{location} is damaged: what it says of itself cannot be read; get it again")
+    check_seal(file, location, found[0])
+    return found[0]
+
+
+def merged(found: list[dict[str, Any] | None]) -> str:
+    """Say what holds for a file that ``hadd`` merged from those that stated `found`."""
+    number = len(found)
+    text = f"it was merged from {number} files by hadd: its muons are theirs, but "
+    pots = [one.get("pot") if one else None for one in found]
+    same = [json.dumps((one or {}).get("clusters")) for one in found]
+    if (twice := number - len(set(same))) and "null" not in same:
+        text += f"{twice} of the files are copies of others, so that muons are in it more than once; "
+    if all(isinstance(pot, (int, float)) for pot in pots):
+        total = sum(pots)  # type: ignore[arg-type]
+        text += f"it states {pots[-1]:g} POT where their sum is {total:g}"
+        if len(set(pots)) > 1 and any(one and one.get("kind") == KIND_TRAINING for one in found):
+            text += ", and weights of different POT stand side by side"
+    else:
+        text += "how many POT they stand for is not stated"
+    return f"{text}, and its hash cannot be compared: give the files apart, or merge by `shipgen merge`"
+
+
+def _check_unsealed(file: Any, location: Location) -> None:
+    """Raise `InputError` where a file has a seal, but no provenance that it belongs to."""
+    size = int(file.file.source.num_bytes)
+    with readable(location):
+        if _MARK in _bytes(file, max(0, size - _TAIL), size):
+            raise InputError(f"{location} is damaged: what it says of itself is not found; get it again")
+
+
+def check_clusters(file: Any, location: Location, content: dict[str, Any], layout: Layout) -> None:
+    """Read all clusters of an open uproot `file` and compare their hash with the one stated, if one is.
+
+    Raises
+    ------
+    InputError
+        They are not what was written.
+    """
+    stated = content.get("clusters")
+    if not isinstance(stated, dict) or ("converted_from" in content and SEAL not in content):
+        return
+    number, found = hashes(file, location, layout)
+    if (number, found) != (stated.get("number"), stated.get("xxh3")):
+        raise InputError(f"{location} is damaged, its hash is not the one it states: make it again")
+
+
+def hashes(file: Any, location: Location, layout: Layout) -> tuple[int, str]:
+    """Return how many clusters an open uproot `file` has, and the hash of their hashes as they are now."""
+    import xxhash
+
+    with readable(location):
+        found = []
+        for one in stored_clusters(file, location, layout):
+            check = xxhash.xxh3_64()
+            for start in range(one.start, one.end, _READ):
+                check.update(_bytes(file, start, min(start + _READ, one.end)))
+            found.append(replace(one, check=check.hexdigest()))
+        return len(found), content_hash(found)
+
+
+def check_file(location: Location) -> dict[str, Any] | None:
+    """Compare all of a ROOT file with what it states; return that, ``None`` of a file that is not shipgen's.
+
+    Raises
+    ------
+    InputError
+        It is damaged, or was merged of several files by ``hadd``.
+    """
+    with open_root(location) as file:
+        content = read_stated(file, location)
+        if content is not None and (layout := layout_of(content)) is not None:
+            check_clusters(file, location, content, layout)
+    return content
+
+
+def layout_of(content: dict[str, Any]) -> Layout | None:
+    """Return the layout of a ROOT file of that provenance, ``None`` where it states none that is known."""
+    if content.get("kind") == KIND_TRAINING:
+        return TRAINING
+    known = OUTPUT_LAYOUTS.get(str(content.get("layout")))
+    names = content.get("names")
+    return known if known is None or not isinstance(names, dict) else known.renamed(names)
+
+
+def header_sizes(layout: Layout) -> list[int]:
+    """Return the bytes before the block of each branch."""
+    records = (Pages if layout.rntuple else Baskets)(layout)
+    return [len(records.header(column, 0, 0, 0, 0)) for column in range(len(layout.branches))]
+
+
+def stored_clusters(file: Any, location: Location, layout: Layout) -> list[Stored]:
+    """Return the clusters of an open uproot `file`, without their hashes.
+
+    Raises
+    ------
+    InputError
+        They do not lie as shipgen stores them.
+    """
+    headers = np.array(header_sizes(layout))
+    rows, places, sizes = _places(file[layout.tree], layout, headers)
+    ends = places[:, :1] + np.cumsum(sizes + headers, 1)
+    if (sizes < 0).any() or (rows < 1).any() or (places[:, 1:] != ends[:, :-1]).any():
+        raise InputError(f"{location} was rewritten by another program: make it again")
+    if (places[1:, 0] != ends[:-1, -1]).any():
+        raise InputError(f"{location} was rewritten by another program: make it again")
+    return [
+        Stored(int(place[0]), int(end[-1] - place[0]), int(number), tuple(size.tolist()), "")
+        for place, end, number, size in zip(places, ends, rows, sizes, strict=True)
+    ]
+
+
+def _places(tree: Any, layout: Layout, headers: Int64) -> tuple[Int64, Int64, Int64]:
+    """Return the clusters' muons, and of each of their blocks the place of its header and its size."""
+    if layout.rntuple:
+        rows = np.array([cluster.num_entries for cluster in tree.cluster_summaries])
+        pages = [[column.pages[0].locator for column in cluster] for cluster in tree.page_link_list]
+        places = np.array([[page.offset for page in cluster] for cluster in pages]) - headers
+        return rows, places, np.array([[page.num_bytes for page in cluster] for cluster in pages])
+    branches = [tree[branch.name] for branch in layout.branches]
+    number = branches[0].num_baskets
+    rows = np.diff(branches[0].member("fBasketEntry")[: number + 1])
+    places = np.stack([branch.member("fBasketSeek")[:number] for branch in branches], 1)
+    return (
+        rows,
+        places,
+        np.stack([branch.member("fBasketBytes")[:number] for branch in branches], 1) - headers,
+    )
+
+
+def _bytes(file: Any, start: int, stop: int) -> bytes:
+    if start == stop:
+        return b""
+    return bytes(file.file.source.chunk(start, stop).raw_data)
+
+
+def _open_seal(begin: int, end: int) -> bytes:
+    return _MARK + f'{begin}, "end": {end}, "xxh3": "'.encode()
+
+
+def _rest_hash(head: bytes, tail: bytes, begin: int, end: int) -> str:
+    """Return the hash of what stands before and behind the clusters, with zeros for the seal itself."""
+    import xxhash
+
+    first, mark, last = (head + tail).partition(_open_seal(begin, end))
+    return str(xxhash.xxh3_64_hexdigest(first + mark + _ZEROS + last[len(_ZEROS) :]))
