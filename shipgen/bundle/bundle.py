@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,7 +76,7 @@ class Entry:
     details: Details
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle:
     """Four networks with rates, units and provenance.
 
@@ -155,6 +156,22 @@ class Bundle:
         for network in bundle.networks:
             network.try_out()
         return bundle
+
+    def __repr__(self) -> str:
+        rate = f"{self.rate:.4e} muons per POT above {self.energy_cut:g} GeV"
+        return f"<Bundle {self.name} ({self.label}): {rate}>"
+
+    def _repr_html_(self) -> str:
+        """Return its categories as a table, for notebooks."""
+        lines = [
+            f"<tr><td>{entry.category.name}</td><td>{entry.rate:.4e}</td></tr>" for entry in self.entries
+        ]
+        head = "<tr><th>category</th><th>muons per POT</th></tr>"
+        return f"<p>{escape(repr(self))}</p><table>{head}{''.join(lines)}</table>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the networks behind: another process loads its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "networks"}
 
     @property
     def rate(self) -> float:

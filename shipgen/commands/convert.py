@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import PATH
+from shipgen.commands.options import PATH, layout_options
 from shipgen.errors import InputError
-from shipgen.files.convert import CONVERSIONS
+from shipgen.files.arrays.choose import LAYOUTS, choose_layout
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 
 @click.command("convert")
 @click.argument("file", type=PATH, metavar="IN")
 @click.argument("output", type=PATH, metavar="OUT")
-@click.option("--layout", type=click.Choice(list(CONVERSIONS)), required=True)
+@layout_options(list(LAYOUTS))
 @click.option(
     "--field",
     "fields",
@@ -28,17 +28,27 @@ from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(
-    file: Path, output: Path, layout: str, fields: tuple[str, ...], compression: str, *, force: bool
+    file: Path,
+    output: Path,
+    layout: str | None,
+    unit: str | None,
+    frame: str | None,
+    fields: tuple[str, ...],
+    compression: str,
+    *,
+    force: bool,
 ) -> None:
     """Write a file of `shipgen produce`, `merge` or this command in another layout.
 
-    npz, hdf5 and parquet have the columns px py pz x y z pdg w: GeV, cm, z = 0 where the target starts.
+    The ending of OUT says which (.root is muonback), or --layout. Arrays have the columns px py pz x y z pdg
+    w: GeV, cm, z = 0 where the target starts; layout shield has metres, z = 0 where the muon shield begins.
     """
     from shipgen.files.convert import convert
 
     names = dict(_split(field) for field in fields)
-    muons = convert(file, output, layout, names=names, compression=compression, force=force)
-    click.echo(f"{output}: {muons:,} muons as {layout}")
+    chosen = choose_layout(output.name, layout, unit=unit, frame=frame)
+    muons = convert(file, output, chosen, names=names, compression=compression, force=force)
+    click.echo(f"{output}: {muons:,} muons as {chosen.name}")
 
 
 def _split(field: str) -> tuple[str, str]:

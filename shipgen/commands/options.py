@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from shipgen.generate.amount import PROTONS_PER_SPILL, pot_of
+from shipgen.muons.frames import FRAMES, UNITS
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Count(click.ParamType[int]):
@@ -72,3 +75,36 @@ SEED = click.IntRange(0, 2**63 - 1)
 #: How many muons, and how many processes or threads work at once: alike for all commands.
 muons_option = partial(click.option, "-n", "--muons", "n", cls=Renamed, old=["--n"], type=COUNT, metavar="N")
 workers_option = partial(click.option, "--workers", cls=Renamed, type=click.IntRange(1), metavar="W")
+
+
+def layout_options(layouts: Sequence[str]) -> Callable[[Any], Any]:
+    """Return what adds the options for the layout of a file to a command."""
+    options = (
+        click.option(
+            "--layout",
+            type=click.Choice(layouts),
+            help="As the file's ending says if not given; of ROOT files muonback.",
+        ),
+        click.option("--unit", type=click.Choice(list(UNITS)), help="Of lengths, of arrays."),
+        click.option("--frame", type=click.Choice(list(FRAMES)), help="Where z = 0 is, of arrays."),
+    )
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+def spill_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for an amount given in spills to a command."""
+    per_spill = click.option(
+        "--protons-per-spill", type=POSITIVE, default=PROTONS_PER_SPILL, show_default=True, metavar="P"
+    )
+    return click.option("--spills", type=POSITIVE, metavar="N", help="Spills to produce muons for.")(
+        per_spill(command)
+    )
+
+
+def take_spills(
+    n: float | None, pot: float | None, spills: float | None, protons_per_spill: float
+) -> float | None:
+    """Return the protons that the options ask for; raise `click.UsageError` unless one amount is given."""
+    if sum(value is not None for value in (n, pot, spills)) != 1:
+        raise click.UsageError("say how much: one of --muons N, --pot P (protons on target) and --spills N")
+    return pot_of(n, pot, spills, protons_per_spill)

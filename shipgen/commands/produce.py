@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, workers_option
+from shipgen.commands.options import (
+    COUNT,
+    PATH,
+    POSITIVE,
+    SEED,
+    layout_options,
+    muons_option,
+    spill_options,
+    take_spills,
+    workers_option,
+)
 from shipgen.commands.selection_options import selection_options, take_selection
-from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
+from shipgen.files.arrays.choose import LAYOUTS
 from shipgen.files.rootfile import base_name, is_remote
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
@@ -19,13 +29,18 @@ if TYPE_CHECKING:
 @click.command("produce")
 @muons_option(help="Expected number of muons.")
 @click.option("--pot", type=POSITIVE, metavar="P", help="Protons on target to produce muons for.")
+@spill_options
 @click.option(
-    "-o", "--output", required=True, metavar="OUT.root", help="The file to write, or its root:// address."
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="The file: .root, .npz, .npy, .h5, .parquet; or a URL.",
 )
 @click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given.")
 @click.option("--seed", type=SEED, metavar="S", help="Drawn anew, and recorded, if not given.")
 @click.option("--exact", is_flag=True, help="Exactly the expected number, not a Poisson number around it.")
-@click.option("--layout", type=click.Choice(list(OUTPUT_LAYOUTS)), default=MUONBACK.name, show_default=True)
+@layout_options(list(LAYOUTS))
 @click.option(
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )
@@ -46,6 +61,8 @@ if TYPE_CHECKING:
 def command(
     n: int | None,
     pot: float | None,
+    spills: float | None,
+    protons_per_spill: float,
     shard: str | None,
     dask: str | None,
     shards: int | None,
@@ -53,13 +70,12 @@ def command(
     jobs: int | None,
     **options: Any,
 ) -> None:
-    """Produce muons into a ROOT file that FairShip reads.
+    """Produce muons into a ROOT file that FairShip reads, or into arrays.
 
-    Say how much by --muons or --pot. The muons depend on bundle, seed and amount alone. On a batch farm every
-    job makes a shard, and `shipgen merge` joins them.
+    Say how much by --muons, --pot or --spills. The muons depend on bundle, seed and amount alone. On a batch
+    farm every job makes a shard, and `shipgen merge` joins them.
     """
-    if (n is None) == (pot is None):
-        raise click.UsageError("say how much: either --muons N or --pot P (protons on target)")
+    pot = take_spills(n, pot, spills, protons_per_spill)
     from shipgen.generate.shards import Shard
     from shipgen.production.request import Request, carry_out
     from shipgen.provenance import command_line

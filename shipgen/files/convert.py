@@ -14,7 +14,7 @@ from shipgen.errors import InputError
 from shipgen.files.arrays.choose import LAYOUTS, RENAMED, choose_layout, layout_facts, stated_layout
 from shipgen.files.arrays.kinds import kind_of
 from shipgen.files.arrays.sources import RootSource, open_source
-from shipgen.files.arrays.write import array_writer
+from shipgen.files.arrays.write import array_writer, blocks_of
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, PROVENANCE_KEY, SHIELD
@@ -213,5 +213,5 @@ def _write_root(
 def _write_arrays(part: Path, muons: MuonFile, layout: Layout, texts: Mapping[str, str]) -> None:
     with array_writer(part, layout, len(muons)) as file:
         for columns in muons.columns([branch.column for branch in layout.branches]):
-            file.append(layout.fill(columns, {}, 0.0))
+            file.append(blocks_of(layout, layout.fill(columns, {}, 0.0)))
         file.finish(texts)

@@ -76,3 +76,10 @@ class Shard:
         pieces, size = (chunks, CHUNK_SIZE) if self.of <= chunks else (total, 1)
         first, stop = ((self.number - last) * pieces // self.of * size for last in (1, 0))
         return first, min(stop, total)
+
+
+def as_shard(value: Shard | str | tuple[int, int] | None) -> Shard | None:
+    """Return a shard however it is given; raise `InputError` for anything else."""
+    if value is None or isinstance(value, Shard):
+        return value
+    return Shard.parse("/".join(map(str, value)) if isinstance(value, tuple | list) else str(value))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
-from shipgen.files.layouts import OUTPUT_LAYOUTS
 from shipgen.files.outputs import complete_folder
 from shipgen.files.rootfile import is_remote
 from shipgen.generate.shards import Shard
@@ -112,7 +111,7 @@ def write_dag(
     wanted = [replace(request, shard=shard) for shard in Shard.all(shards)]
     locations = [str(one.location) for one in wanted]
     largest = max(stop - first for first, stop in (shard.muons(plan.total) for shard in Shard.all(shards)))
-    disk = largest * bytes_per_muon(OUTPUT_LAYOUTS[request.layout], request.compression) if remote else 0.0
+    disk = largest * bytes_per_muon(request.root_layout, request.compression) if remote else 0.0
     merged = str((folder if remote else Path(output).parent).absolute() / Path(output).name)
     merged = str(Path(merged).with_suffix(".json")) if steps.listed else merged
     words = {
@@ -139,7 +138,7 @@ def _produce(request: Request) -> list[str]:
     """Return the command that makes a shard, without its number."""
     amount = ["--muons", str(request.n)] if request.n is not None else ["--pot", repr(request.pot)]
     words = ["produce", *amount, "-o", request.output, "--seed", str(request.seed), "--resume"]
-    words += ["--layout", request.layout, "--compression", request.compression]
+    words += ["--layout", request.root_layout.name, "--compression", request.compression]
     words += ["--workers", str(request.workers or 1)]
     if request.bundle is not None:
         words += ["--bundle", str(Path(request.bundle).absolute())]

@@ -128,6 +128,7 @@ def produce_on(
         Interrupted; says what is kept.
     """
     started = time.perf_counter()
+    _ = request.root_layout
     request = _with_seed(request)
     generator = request.generator()
     if not generator.plan.total:

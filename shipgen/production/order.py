@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.files.arrays.choose import layout_facts
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.files.root_storage import content_hash
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
@@ -18,7 +19,7 @@ from shipgen.production.file_names import Files
 from shipgen.provenance import bundle_facts, file_summary, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from shipgen.files.layouts import Layout
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
 WORK = "production 1"
 
 #: What two files of the same production have in common in their provenance.
-_SAME = ("bundle", "selection", "seed", "exact", "expected", "shard", "file", "muons", "pot", "layout")
+_SAME = (
+    "bundle",
+    "selection",
+    "seed",
+    "exact",
+    "expected",
+    "shard",
+    "file",
+    "muons",
+    "pot",
+    "layout",
+    "units",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +129,21 @@ class Order:
 
     def objects(self, file: int, counts: tuple[int, ...], stored: Sequence[Stored]) -> dict[str, str]:
         """Return the objects to store in file number `file`, which has `counts` muons of each category."""
-        plan, bundle = self.generator.plan, self.generator.bundle
         facts = self.provenance(file, counts)
         if self.generator.weighted:
             facts["sum_of_weights"] = math.fsum(one.weight or 0 for one in stored)
         facts["clusters"] = {"number": len(stored), "xxh3": content_hash(stored)}
+        return self._texts(file, facts)
+
+    def array_objects(self, file: int, counts: tuple[int, ...], weight: float) -> dict[str, str]:
+        """Return the same for a file of arrays, whose sum of weights is `weight`."""
+        facts = self.provenance(file, counts)
+        if self.generator.weighted:
+            facts["sum_of_weights"] = weight
+        return self._texts(file, {**facts, **layout_facts(self.layout)})
+
+    def _texts(self, file: int, facts: Mapping[str, Any]) -> dict[str, str]:
+        plan, bundle = self.generator.plan, self.generator.bundle
         summary = file_summary(plan.pot * (self.files.rows(file) / plan.total), bundle.energy_cut)
         contents = {FILE_SUMMARY_KEY: summary, PROVENANCE_KEY: facts}
         return {name: json.dumps(content, allow_nan=False) for name, content in contents.items()}
@@ -168,7 +191,7 @@ class Order:
     def is_file(self, file: int, facts: ProducedFacts) -> bool:
         """Return whether a file that states `facts` is file number `file` of this; counts follow from it."""
         wanted = self.provenance(file, (0,) * len(self.generator.bundle.entries))
-        return all(facts.get(name) == wanted.get(name) for name in _SAME)
+        return all(facts.get(name) == wanted.get(name) for name in (*_SAME, "target_start"))
 
     def weight(self, muons: int) -> float:
         """Return the sum of so many equal weights as they are stored."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from shipgen.errors import InputError
+from shipgen.errors import InputError, MissingExtraError
+from shipgen.files.arrays.kinds import kind_of
+from shipgen.files.convert import open_muons
 from shipgen.files.journal import JOURNAL, kept_muons, read_journal
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import check_idle, check_output, unfinished
-from shipgen.files.rootfile import open_root, readable
+from shipgen.files.rootfile import is_remote, open_root, readable
 from shipgen.files.tree_writer import parse_compression
 from shipgen.production.file_names import numbered
 from shipgen.production.order import WORK
@@ -19,7 +22,6 @@ from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from shipgen.files.layouts import Layout
     from shipgen.files.rootfile import Location
@@ -98,7 +100,9 @@ def check_space(path: Path, muons: float, layout: Layout, compression: str, *, r
 def bytes_per_muon(layout: Layout, compression: str) -> float:
     """Return the bytes that a muon is likely to take on disk."""
     sizes = [dtype.itemsize for dtype in layout.branch_types().values()]
-    if compression == "none":
+    if layout.table:
+        return len(sizes) * float(np.dtype("f8").itemsize)
+    if compression == "none" or layout.kind != "root":
         return float(sum(sizes))
     size = _COMPRESSED.get(compression.partition(":")[0], _COMPRESSED_WELL)
     return size * _AS_DOUBLES if max(sizes) > np.dtype("f4").itemsize else float(size)
@@ -128,13 +132,16 @@ def read_provenance(path: Location, tree: str | None = None) -> ProducedFacts | 
     path : Path or str
         The file or its URL, which need not exist.
     tree : str, optional
-        Its tree, which then has to have the muons it says.
+        Its tree, which then has to have the muons it says; files of arrays always have.
     """
     try:
+        if not is_remote(path) and Path(path).is_file() and kind_of(Path(path)) is not None:
+            with open_muons(Path(path)) as muons:
+                return cast("ProducedFacts", muons.provenance)
         with open_root(path) as file, readable(path):
             found = read_objects(file, PROVENANCE_KEY)
             entries = file[tree].num_entries if tree is not None else None
-    except InputError:
+    except (InputError, MissingExtraError, OSError):
         return None
     if len(found) != 1 or found[0] is None or found[0].get("kind") != KIND_PRODUCED:
         return None

@@ -6,12 +6,14 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from shipgen.errors import OutputError, ShipgenError
 from shipgen.files.layouts import MUONBACK
 from shipgen.files.outputs import (
     check_output,
+    complete_file,
     damaged_work,
     discard_work,
     output_error,
@@ -19,6 +21,7 @@ from shipgen.files.outputs import (
     work_folder,
 )
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
+from shipgen.generate.array_file import write_array_file
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.order import Order
 from shipgen.production.output_files import Production
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from shipgen.files.rootfile import Location
     from shipgen.generate.generator import MuonGenerator
     from shipgen.generate.shards import Shard
+    from shipgen.provenance import ProducedFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,8 @@ def produce(
 def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> ProductionReport:
     """Write what is ordered, checked beforehand, as `produce` says."""
     started, files, generator = time.perf_counter(), order.files, order.generator
+    if order.layout.kind != "root":
+        return _fulfil_arrays(order, resume=resume)
     if not resume:
         for file in range(len(files)):
             check_output(files.name(file), force=order.force)
@@ -162,6 +168,40 @@ def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> Product
         kept=production.kept,
         files=tuple(files.name(file) for file in range(len(files))),
     )
+
+
+def _fulfil_arrays(order: Order, *, resume: bool) -> ProductionReport:
+    """Write files of arrays: each appears when it is complete, and one that is not is begun anew."""
+    started, files, kept = time.perf_counter(), order.files, 0
+    names = [entry.category.name for entry in order.generator.bundle.entries]
+    counts: Counter[str] = Counter()
+    weights = []
+    there = {file: _complete(order, file) for file in range(len(files))} if resume and not order.force else {}
+    for file in range(len(files)):
+        if not there.get(file):
+            check_output(files.name(file), force=order.force)
+    with progress("producing", files.total, "muons") as advance:
+        for file in range(len(files)):
+            if facts := there.get(file):
+                counts.update(facts["counts"])
+                weights.append(facts["sum_of_weights"])
+                kept += files.rows(file)
+                advance(files.rows(file))
+                continue
+            with complete_file(files.name(file), force=order.force) as part:
+                found, weight = write_array_file(
+                    part,
+                    order.generator,
+                    order.layout,
+                    range(files.place(file), files.place(file) + files.rows(file)),
+                    partial(order.array_objects, file),
+                    advance,
+                )
+            counts.update(dict(zip(names, found, strict=True)))
+            weights.append(weight)
+    paths = tuple(files.name(file) for file in range(len(files)))
+    seconds = time.perf_counter() - started
+    return ProductionReport(files.total, math.fsum(weights), dict(counts), seconds, kept, paths)
 
 
 def _run(production: Production, order: Order) -> None:
@@ -197,6 +237,15 @@ def _tell_kept(path: Path, error: BaseException, kept: str) -> NoReturn:
     raise KeyboardInterrupt(kept) from None
 
 
+def _complete(
+    order: Order, file: int, at: Callable[[Path], Location] = lambda path: path
+) -> ProducedFacts | None:
+    """Return what file number `file` says of itself if it is complete and the one that is ordered."""
+    tree = order.layout.tree if order.layout.kind == "root" else None
+    found = read_provenance(at(order.files.name(file)), tree)
+    return found if found is not None and order.is_file(file, found) else None
+
+
 def find_complete(
     order: Order, at: Callable[[Path], Location] = lambda path: path
 ) -> ProductionReport | None:
@@ -211,9 +260,7 @@ def find_complete(
     counts: Counter[str] = Counter()
     weights = []
     for file in range(len(files)):
-        if (found := read_provenance(at(files.name(file)), order.layout.tree)) is None:
-            return None
-        if not order.is_file(file, found):
+        if (found := _complete(order, file, at)) is None:
             return None
         counts.update(found["counts"])
         weights.append(found["sum_of_weights"])

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
-from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
+from shipgen.files.arrays.choose import choose_layout
 from shipgen.files.remote import beside, check_upload, upload
 from shipgen.files.rootfile import base_name, is_remote
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
@@ -29,6 +29,7 @@ from shipgen.production.produce import find_complete, fulfil
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from shipgen.files.layouts import Layout
     from shipgen.files.rootfile import Location
     from shipgen.generate.shards import Shard
     from shipgen.production.produce import ProductionReport
@@ -46,7 +47,9 @@ class Request:
         As for `MuonGenerator`.
     bundle : str, optional
         The bundle's folder.
-    layout, compression, max_per_file, force, resume, command
+    layout, unit, frame
+        As for `shipgen.files.arrays.choose.choose_layout`.
+    compression, max_per_file, force, resume, command
         As for `produce`.
     shard : Shard, optional
         The part to make.
@@ -58,7 +61,9 @@ class Request:
     bundle: str | None = None
     seed: int | None = None
     exact: bool = False
-    layout: str = MUONBACK.name
+    layout: str | None = None
+    unit: str | None = None
+    frame: str | None = None
     compression: str = DEFAULT_COMPRESSION
     max_per_file: int | None = None
     shard: Shard | None = None
@@ -78,6 +83,21 @@ class Request:
         if is_remote(self.output):
             return beside(self.output, name)
         return Path(self.output).with_name(name)
+
+    @property
+    def chosen(self) -> Layout:
+        """The layout that output, `layout`, `unit` and `frame` mean together; `InputError` if none."""
+        return choose_layout(base_name(self.output), self.layout, unit=self.unit, frame=self.frame)
+
+    @property
+    def root_layout(self) -> Layout:
+        """The same, for what is put together of shards; raise `InputError` for arrays."""
+        if self.chosen.kind != "root":
+            raise InputError(
+                f"{base_name(self.output)}: only ROOT files are made of shards by a batch system; produce "
+                "those, and `shipgen convert` what they are merged to"
+            )
+        return self.chosen
 
     def generator(self) -> MuonGenerator:
         """Open the bundle and plan the production, all of it."""
@@ -119,6 +139,7 @@ def carry_out(request: Request, warn: Callable[[str], Any]) -> Made:
     """
     if request.shard and request.seed is None:
         raise InputError("a shard needs the seed that all shards share: give --seed")
+    _ = request.chosen
     with _folder(request) as (path, at):
         check_request(
             path,
@@ -133,7 +154,7 @@ def carry_out(request: Request, warn: Callable[[str], Any]) -> Made:
         order = Order.of(
             generator,
             path,
-            layout=OUTPUT_LAYOUTS[request.layout],
+            layout=request.chosen,
             compression=request.compression,
             max_per_file=request.max_per_file,
             shard=request.shard,
@@ -180,8 +201,11 @@ def _warn(
     request: Request, generator: MuonGenerator, path: Path, muons: int, warn: Callable[[str], Any]
 ) -> None:
     """Say what the user would want to know before."""
-    layout = OUTPUT_LAYOUTS[request.layout]
-    if warning := check_space(path, muons, layout, request.compression, resume=request.resume):
+    if request.chosen.kind != "root" and request.resume:
+        warn(
+            "files of arrays are made anew: a production goes on where it was interrupted in ROOT files only"
+        )
+    if warning := check_space(path, muons, request.chosen, request.compression, resume=request.resume):
         warn(warning)
     chunks = len(generator.plan)
     if request.shard and request.shard.of > chunks:

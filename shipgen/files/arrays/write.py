@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class ArrayWriter(Protocol):
     """A file of arrays that grows."""
 
-    def append(self, fields: Columns) -> None:
-        """Write the next muons: the fields of the layout, as `Layout.fill` makes them."""
+    def append(self, blocks: Columns) -> None:
+        """Write the next muons, as `blocks_of` makes them."""
 
     def finish(self, texts: Mapping[str, str]) -> None:
         """Write what the file says of itself, after the last muon."""
@@ -47,12 +47,27 @@ def array_writer(path: Path, layout: Layout, rows: int) -> Iterator[ArrayWriter]
         yield writer
 
 
-def rows_of(layout: Layout, fields: Columns) -> Array:
-    """Return muons as rows, float64[n, columns], in the layout's order."""
-    block = np.empty((len(fields[layout.branches[0].name]), len(layout.branches)))
+def blocks_of(layout: Layout, fields: Columns) -> dict[str, Array]:
+    """Return muons as they lie in a file, in memory of their own.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the file.
+    fields : mapping of str to array[n]
+        As `Layout.fill` makes them.
+
+    Returns
+    -------
+    dict of str to array
+        The fields, or the layout's table of them: float64[n, fields].
+    """
+    if not layout.table:
+        return {name: np.array(values) for name, values in fields.items()}
+    rows = np.empty((len(fields[layout.branches[0].name]), len(layout.branches)))
     for place, branch in enumerate(layout.branches):
-        block[:, place] = fields[branch.name]
-    return block
+        rows[:, place] = fields[branch.name]
+    return {layout.table: rows}
 
 
 class _Npz:
@@ -62,7 +77,7 @@ class _Npz:
     """
 
     def __init__(self, file: Any, layout: Layout, rows: int) -> None:
-        self._file, self._layout = file, layout
+        self._file = file
         self._members: dict[str, zipfile.ZipInfo] = {}
         self._places: dict[str, int] = {}
         self._checks: dict[str, int] = {}
@@ -90,11 +105,9 @@ class _Npz:
         self._places[name] = self._file.tell()
         return place + len(member.FileHeader(zip64=True)) + member.file_size
 
-    def append(self, fields: Columns) -> None:
-        table = self._layout.table
-        blocks = {table: rows_of(self._layout, fields)} if table else fields
+    def append(self, blocks: Columns) -> None:
         for name in self._members:
-            data = np.ascontiguousarray(blocks[name]).data.cast("B")
+            data = blocks[name].data.cast("B")
             self._file.seek(self._places[name])
             self._file.write(data)
             self._places[name] += len(data)
@@ -141,8 +154,8 @@ class _Npy:
         header = {"descr": "<f8", "fortran_order": False, "shape": (rows, len(layout.branches))}
         np.lib.format.write_array_header_1_0(file, header)
 
-    def append(self, fields: Columns) -> None:
-        data = rows_of(self._layout, fields).data.cast("B")
+    def append(self, blocks: Columns) -> None:
+        data = blocks[self._layout.table].data.cast("B")
         self._check = zlib.crc32(data, self._check)
         self._file.write(data)
 
@@ -170,9 +183,9 @@ class _Hdf5:
                 branch.name, rows, f"<{branch.dtype}", chunks=(min(rows, CHUNK_SIZE),), fletcher32=True
             )
 
-    def append(self, fields: Columns) -> None:
-        stop = self._at + len(next(iter(fields.values())))
-        for name, values in fields.items():
+    def append(self, blocks: Columns) -> None:
+        stop = self._at + len(next(iter(blocks.values())))
+        for name, values in blocks.items():
             self._file[name][self._at : stop] = values
         self._at = stop
 
@@ -197,11 +210,16 @@ class _Parquet:
             [self._arrow.field(name, self._arrow.from_numpy_dtype(kind)) for name, kind in types]
         )
         self.file = self._arrow.parquet.ParquetWriter(
-            path, self._schema, compression="zstd", write_page_checksum=True, store_schema=False
+            path,
+            self._schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_page_checksum=True,
+            store_schema=False,
         )
 
-    def append(self, fields: Columns) -> None:
-        self.file.write_table(self._arrow.table(dict(fields), schema=self._schema))
+    def append(self, blocks: Columns) -> None:
+        self.file.write_table(self._arrow.table(dict(blocks), schema=self._schema))
 
     def finish(self, texts: Mapping[str, str]) -> None:
         self.file.add_key_value_metadata(dict(texts))
