@@ -30,7 +30,7 @@ LAYOUTS: dict[str, Layout] = {**OUTPUT_LAYOUTS, **ARRAY_LAYOUTS, SHIELD.name: SH
 RENAMED = (RNTUPLE.name, *ARRAY_LAYOUTS, SHIELD.name)
 
 #: Endings of what is no file of muons here.
-_OTHERS = (*PICKLES, ".csv", ".txt", ".json", ".gz", ".feather", ".arrow", ".mat", ".hdf", ".zip")
+_OTHERS = (*PICKLES, ".csv", ".txt", ".gz", ".feather", ".arrow", ".mat", ".hdf", ".zip")
 
 
 def choose_layout(
