@@ -82,6 +82,9 @@ def run_command(program: click.Command, name: str, arguments: list[str]) -> int:
             program.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as bare:
+        # Help as it is printed when it is asked for.
+        click.echo(bare.message)
     except BrokenPipeError:
         # The reader of the output, `head` perhaps, has had enough; nothing can be told to it any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,14 +1,18 @@
-"""Progress of long work: a bar with rate and time left on a terminal, nothing elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+
+#: Seconds between lines where no terminal is: short work says nothing.
+_EVERY = 60.0
 
 #: Whether this process shows nothing, such as one of several workers of a run that does.
 _silent = False
@@ -33,8 +37,11 @@ def progress(what: str, total: float | None, unit: str) -> Iterator[Callable[[fl
     unit : str
         What is counted, such as ``"muons"``.
     """
-    if _silent or not sys.stderr.isatty():
+    if _silent:
         yield lambda _: None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(what, total, unit).advance
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -55,3 +62,29 @@ def progress(what: str, total: float | None, unit: str) -> Iterator[Callable[[fl
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+class _Lines:
+    """Says on stderr how far the work has come, for a log: a line every `_EVERY` seconds."""
+
+    def __init__(self, what: str, total: float | None, unit: str) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._done, self._since = 0.0, 0.0
+        self._started = self._told = time.monotonic()
+
+    def advance(self, done: float) -> None:
+        """Count what was done since."""
+        now = time.monotonic()
+        # What was there at the start says nothing of the rate.
+        self._since += done if self._done or now - self._started > 1 else 0
+        self._done += done
+        if now - self._told < _EVERY:
+            return
+        self._told = now
+        whole = "" if self._total is None else f" of {self._total:,.0f}"
+        rate = max(self._since, 1e-9) / (now - self._started)
+        left = "" if self._total is None else f", {(self._total - self._done) / rate / 60:,.1f} minutes left"
+        sys.stderr.write(
+            f"{self._what}: {self._done:,.0f}{whole} {self._unit}, {rate:,.3g} {self._unit}/s{left}\n"
+        )
+        sys.stderr.flush()

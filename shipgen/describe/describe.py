@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shipgen.bundle.bundle import INDEX, SURVIVAL, Bundle
+from shipgen.bundle.bundle import DEFAULT_BUNDLE, INDEX, SURVIVAL, Bundle
 from shipgen.bundle.sample_notes import sample_notes
-from shipgen.describe.muon_files import describe_file, describe_provenance
+from shipgen.describe.muon_files import describe_file, describe_provenance, per_spill
 from shipgen.describe.prepared import describe_prepared
 from shipgen.errors import InputError
 from shipgen.files.outputs import read_json
@@ -15,7 +16,6 @@ from shipgen.muons.categories import CATEGORIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 #: Index of a prepared sample, of a run folder and of a report; the training side, which writes them, may not
 #: be installed.
@@ -35,6 +35,8 @@ def describe(path: Path, *, check: bool = False) -> Iterator[str]:
     BundleError
         It is a bundle that cannot be used.
     """
+    if path == Path(DEFAULT_BUNDLE.name) and not path.exists():
+        path = DEFAULT_BUNDLE
     if not path.exists():
         raise InputError(f"{path} does not exist: give a ROOT file, a bundle, a prepared sample or a run")
     if not path.is_dir():
@@ -63,6 +65,7 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
     """Yield a bundle's rates, networks, figures of merit and provenance."""
     yield f"bundle {bundle.name}: {bundle.label}"
     yield f"  {bundle.rate:.4e} muons per proton on target, energy cut {bundle.energy_cut:g} GeV"
+    yield f"  {per_spill(bundle.rate)}"
     yield f"  target starts at z = {bundle.target_start:g} cm, sha256 {bundle.sha256}"
     yield f"  survival {bundle.survival}: {SURVIVAL[bundle.survival]}"
     merits = [entry.details.get("figure_of_merit") for entry in bundle.entries]
@@ -134,7 +137,9 @@ def _difference(figures: Any) -> str:
         sample = float(figures["sample"])
         parts = [float(figures[name]) for name in ("error", "spread", "made_error")]
         error = math.hypot(*parts, float(figures.get("train_error", 0))) / abs(sample)
-        return f"{100 * (float(figures['student']) / sample - 1):+.2f} +- {100 * error:.2f}"
+        # Of so few muons that the error is as large as what it is of, nothing is known.
+        known = f"{100 * (float(figures['student']) / sample - 1):+.2f} +- {100 * error:.2f}"
+        return known if error < 1 else "too few muons"
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return "none"
 

@@ -12,6 +12,7 @@ from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KE
 from shipgen.files.outputs import sha256
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import SEAL, check_clusters, layout_of, merged, read_stated
+from shipgen.generate.amount import PROTONS_PER_SPILL
 from shipgen.muons.categories import CATEGORIES
 from shipgen.provenance import read_objects
 
@@ -132,6 +133,12 @@ def _rates(provenance: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {'category':16} {'muons':>16} {'muons/POT':>11} {'share':>8}"
     yield from lines
     yield f"  {'all':16} {_row(number, whole, whole)}"
+    yield f"  {per_spill(whole)}"
+
+
+def per_spill(rate: float) -> str:
+    """Say how many muons a spill makes, from muons per POT."""
+    return f"{rate * PROTONS_PER_SPILL:.4e} muons a spill of {PROTONS_PER_SPILL:.0e} protons"
 
 
 def _row(number: int, rate: float | None, whole: float) -> str:
@@ -143,6 +150,24 @@ def describe_provenance(content: Mapping[str, Any]) -> Iterator[str]:
     for key, value in content.items():
         if key in _IN_TABLE:
             continue
-        text = value if isinstance(value, str) else json.dumps(value)
-        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (all of it is in the JSON itself)"
-        yield f"  {key}: {shown}"
+        yield f"  {key}: {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value in one line that is not too long, cut between two of its entries if at all."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) <= _LONGEST:
+        return text
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(name)}: {_shown(one)}" for name, one in value.items()]
+    elif isinstance(value, list):
+        parts = [_shown(one) for one in value]
+    else:
+        return f"{text[:_LONGEST]} ... ({len(text):,} characters)"
+    fitting, length = 0, 0
+    while fitting < len(parts) and length + len(parts[fitting]) <= _LONGEST:
+        length += len(parts[fitting]) + 2
+        fitting += 1
+    more = [f"... and {len(parts) - fitting:,} more"] if fitting < len(parts) else []
+    begin, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    return f"{begin}{', '.join([*parts[:fitting], *more])}{end}"

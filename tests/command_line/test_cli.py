@@ -82,6 +82,12 @@ def test_producing_loads_no_training_library(bundle: Bundle, tmp_path: Path) -> 
     assert not {"tensorflow", "ROOT", "sklearn", "shipgen_export"}.intersection(modules)
 
 
+def test_alone_it_prints_its_help(shipgen: Run) -> None:
+    done = shipgen()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == shipgen("--help").stdout
+
+
 def test_version(shipgen: Run) -> None:
     import shipgen as package
 

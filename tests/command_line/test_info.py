@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from helpers.muon_files import muon_columns, write_training
 from shipgen.bundle.bundle import DEFAULT_BUNDLE, Bundle
-from shipgen.describe.describe import describe
+from shipgen.describe.describe import _difference, describe
+from shipgen.describe.muon_files import describe_provenance
 from shipgen.errors import InputError
 from shipgen.files.convert import convert
 from shipgen.files.layouts import OUTPUT_LAYOUTS
 from shipgen.generate.generator import MuonGenerator
 from shipgen.muons.categories import CATEGORIES
 from shipgen.production.produce import produce
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def told(path: Path) -> str:
@@ -99,3 +98,31 @@ def test_report_and_what_is_nothing(tmp_path: Path) -> None:
         told(work)
     with pytest.raises(InputError, match="is no bundle, prepared sample, run or report"):
         told(tmp_path)
+
+
+def test_the_default_bundle_by_its_name_and_rates_a_spill() -> None:
+    text = told(Path("default"))
+    assert text == told(DEFAULT_BUNDLE)
+    rate, spill = (float(line.split()[0]) for line in text.splitlines()[1:3])
+    assert spill == pytest.approx(rate * 4e13, rel=1e-4)
+    assert "muons a spill of 4e+13 protons" in text
+
+
+def test_long_entries_are_cut_between_their_parts() -> None:
+    content = {
+        "sources": [{"name": f"sample_{number}.root", "entries": number} for number in range(50)],
+        "n": 3,
+    }
+    (line,) = describe_provenance({"sample": content})
+    assert len(line) < 700
+    assert '{"name": "sample_0.root", "entries": 0}, ' in line
+    shown = line.count("sample_")
+    assert line.endswith((f', ... and {50 - shown} more], "n": 3}}', "... and 1 more}"))
+    (text,) = describe_provenance({"command": "x" * 1000})
+    assert text.endswith("... (1,000 characters)")
+
+
+def test_figures_of_too_few_muons_are_not_shown() -> None:
+    figures = {"sample": 1e-9, "error": 5e-9, "spread": 1e-9, "made_error": 1e-9, "student": 6e-9}
+    assert _difference(figures) == "too few muons"
+    assert _difference({**figures, "error": 1e-10, "spread": 0, "made_error": 0}) == "+500.00 +- 10.00"
