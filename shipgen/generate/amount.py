@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shipgen.errors import InputError, is_number
+from shipgen.errors import InputError
+from shipgen.numbers import is_number
 
 #: Protons on target in a spill of the SPS (SHiP, CERN-SPSC-2022-032: 4e13).
 PROTONS_PER_SPILL = 4e13

@@ -14,7 +14,7 @@ import numpy as np
 
 from shipgen.bundle.bundle import Bundle
 from shipgen.bundle.network import choose_device
-from shipgen.errors import InputError, is_number
+from shipgen.errors import InputError
 from shipgen.generate.amount import PROTONS_PER_SPILL, pot_of
 from shipgen.generate.chunks import ChunkMaker
 from shipgen.generate.plan import LARGEST, Plan
@@ -24,6 +24,7 @@ from shipgen.generate.streams import draw_seed
 from shipgen.muons.batch import Batch, regrouped
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.muons.frames import UNITS, check_unit, target_start_in
+from shipgen.numbers import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
