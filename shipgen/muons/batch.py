@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from shipgen.errors import InputError, MissingExtraError
-from shipgen.muons.columns import ROW
+from shipgen.muons.columns import ROW, rows_of
 from shipgen.muons.frames import UNITS, frame_of, target_start_in
 from shipgen.muons.quantities import QUANTITIES, Quantities
 
@@ -167,10 +167,7 @@ class Batch:
             for name in ROW:
                 records[name] = columns[name]
             return records
-        rows = np.empty((len(self), len(ROW)), dtype)
-        for place, name in enumerate(ROW):
-            rows[:, place] = columns[name]
-        return rows
+        return rows_of([columns[name] for name in ROW], dtype)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Return `to_numpy`, which is always a copy."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,3 +19,16 @@ CHUNK_SIZE = 2**18
 
 #: The columns of a muon in a row, in the order in which the codes that optimise the muon shield take them.
 ROW = ("px", "py", "pz", "x", "y", "z", "pdg", "weight")
+
+#: Rows that are filled at once: they stay in the cache until all of their columns are there.
+_ROWS = 4096
+
+
+def rows_of(columns: Sequence[Array], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return columns of n entries as the columns of one array: dtype[n, len(columns)]."""
+    rows = np.empty((len(columns[0]), len(columns)), dtype)
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        for place, column in enumerate(columns):
+            rows[part, place] = column[part]
+    return rows

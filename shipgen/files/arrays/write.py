@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from shipgen.files.arrays.kinds import h5py, pyarrow
-from shipgen.muons.columns import CHUNK_SIZE
+from shipgen.muons.columns import CHUNK_SIZE, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -64,10 +64,7 @@ def blocks_of(layout: Layout, fields: Columns) -> dict[str, Array]:
     """
     if not layout.table:
         return {name: np.array(values) for name, values in fields.items()}
-    rows = np.empty((len(fields[layout.branches[0].name]), len(layout.branches)))
-    for place, branch in enumerate(layout.branches):
-        rows[:, place] = fields[branch.name]
-    return {layout.table: rows}
+    return {layout.table: rows_of([fields[branch.name] for branch in layout.branches], np.float64)}
 
 
 class _Npz:
