@@ -15,6 +15,7 @@ import numpy as np
 
 from shipgen_export.validation.counting.findings import COPIES, Finding
 from shipgen_export.validation.counting.statistics import poisson_above
+from shipgen_export.validation.samples.stores import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ _MOST, _STEP = 4_000_000, 1 << 20
 _ASKED = 50_000
 #: Pairs of equal muons by chance may be more than for independent components, by this factor.
 _DEPENDENT = 100.0
+#: Of fewer muons nothing is concluded.
+_FEWEST = 10
 #: A smaller share of copies is a test that fails, and no reason to stop.
 _LOUD = 1e-3
 
@@ -80,6 +83,8 @@ class CopySearch:
             "within_generated": within[0] / max(1, len(kept[0])),
             "within_reference": within[1] / max(1, len(kept[1])),
         }
+        if sizes[small] < _FEWEST:
+            return shares, []
         samples = [_components(store) for store in self.stores]
         between = _by_chance(samples[0], samples[1]) * of[small] * sizes[large]
         text = "generated muons are muons of the reference"
@@ -109,7 +114,7 @@ def _limit(size: int) -> np.uint64:
 def _keys(store: Store, limit: np.uint64) -> Iterator[Keys]:
     """Yield the hashes of the momenta that are below `limit`."""
     for first in range(0, len(store), _STEP):
-        keys = momentum_keys(store.read(slice(first, first + _STEP)).features)
+        keys = momentum_keys(opened(store.features)[first : first + _STEP])
         yield keys[keys < limit]
 
 
@@ -134,7 +139,7 @@ def _mixed(keys: Keys) -> Keys:
 def _components(store: Store) -> Float32:
     """Return the momenta of some muons, float32[n, 3]."""
     places = np.unique(np.linspace(0, len(store) - 1, min(len(store), _ASKED)).astype(np.int64))
-    return store.read(places).features[:, -3:]
+    return np.asarray(opened(store.features)[places][:, -3:])
 
 
 def _by_chance(some: Float32, others: Float32 | None) -> float:

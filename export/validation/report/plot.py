@@ -50,11 +50,12 @@ _DRAWN = 100_000
 
 @dataclass(frozen=True, eq=False)
 class _Counted:
-    """The muons of one source: a histogram (sums of w and w^2) a quantity, a table a pair."""
+    """The muons of one source: sum of weights, a histogram (sums of w, w^2) a quantity, a table a pair."""
 
     title: str
     lines: list[str]
     per_pot: bool
+    total: float
     histograms: dict[str, Float64]
     tables: dict[tuple[str, str], Float64]
 
@@ -135,7 +136,8 @@ def _count(sample: Sample, ranges: Ranges, title: str) -> _Counted:
     """Fill histograms of all muons; where rates are unknown, of shares."""
     histograms: dict[str, Float64] = {}
     tables: dict[tuple[str, str], Float64] = {}
-    total = 1.0 if sample.normalised else sum(one.total for one in sample.source.surveys.values())
+    whole = sum(one.total for one in sample.source.surveys.values())
+    total = 1.0 if sample.normalised else whole
     bar: AbstractContextManager[Any] = progress("counting", sample.source.muons, "muons")
     with bar as advance:
         for block in sample.source.blocks():
@@ -150,7 +152,7 @@ def _count(sample: Sample, ranges: Ranges, title: str) -> _Counted:
                         table = pair_table((values[a], values[b]), (ranges[a], ranges[b]), weights)
                         tables[a, b] = tables.get((a, b), 0) + table
                 advance(len(muons))
-    return _Counted(title, _lines(sample), sample.normalised, histograms, tables)
+    return _Counted(title, _lines(sample), sample.normalised, whole, histograms, tables)
 
 
 def _lines(sample: Sample) -> list[str]:
@@ -177,7 +179,7 @@ def _draw(counted: Sequence[_Counted], ranges: Ranges) -> Any:
         for one in counted:
             sums = one.histograms[name]
             if not per_pot and one.per_pot:
-                sums = sums / np.array([[sums[0].sum()], [sums[0].sum() ** 2]])
+                sums = sums / np.array([[one.total], [one.total**2]])
             histograms.append(make_histogram(ranges[name], sums))
         cell = outer[divmod(place, 4)]
         text = label(name) + ", off axis" * (name in _OFF_AXIS)
