@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Plot what a simulated sample looks like: spectra by parent, z, charge ratio, survival, mean free paths.
+"""Plot what a simulated sample looks like, and the hadrons and mean free paths behind it.
 
 Usage: plot_simulation.py SAMPLE.root -o FOLDER      (pip install 'shipgen[plot,simulate]')
 
 Makes the figures of docs/simulation.md, FOLDER/simulation_*.png. Rates are per proton on target. Errors are
 from the sums of weights of each proton, because the muons of one proton are correlated. Slabs and
-cross-sections are those of the default target, or of the file given by --target.
+cross-sections are those of the default target, or of that given by --target.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ import mplhep
 import numpy as np
 import uproot
 
+from shipgen.files.layouts import VARIATION_COLUMNS
 from shipgen.muons.categories import MUON_MASS
 from shipgen.muons.quantities import Quantities
 from shipgen_export.simulation.muon_counts import parent_name
+from shipgen_export.simulation.physics.hadron_weights import hadron_weights
 from shipgen_export.simulation.physics.muon_range import MuonRange
 from shipgen_export.simulation.physics.nuclei import CrossSections
 from shipgen_export.simulation.physics.pythia import start_cascade
@@ -45,9 +47,14 @@ PARENTS = {
     r"J/$\psi$": (("J/psi",), "C6"),
     "beauty": (("beauty",), "C7"),
 }
-MATERIAL_COLOURS = {"TZM": "#7f9fc4", "tungsten": "#c49a7f", "water": "#ffffff", "iron": "#d9d9d9"}
+MATERIAL_COLOURS = {
+    "TZM": "#7f9fc4", "tungsten": "#c49a7f", "tantalum": "#8fb08f", "water": "#ffffff", "helium": "#ffffff",
+    "vacuum": "#ffffff", "copper": "#e0b080", "iron": "#d9d9d9",
+}  # fmt: skip
 #: Nuclear interaction lengths for protons, cm (PDG).
 PDG_LENGTHS = {"iron": 16.77, "TZM": 15.25, "tungsten": 9.946}
+#: The variation that exchanges data and Pythia.
+OTHER_HADRONS = "vary_hadrons"
 HADRONS = {"p": (2212, 0.93827, "-"), r"$\pi^+$": (211, 0.13957, "--"), "K$^+$": (321, 0.49368, ":")}
 
 
@@ -80,13 +87,19 @@ class Sample:
         """Whether a muon starts on the axis."""
         return (self.columns["x"] == 0) & (self.columns["y"] == 0)
 
-    def by_proton(self, values: np.ndarray, edges: np.ndarray, chosen: np.ndarray) -> tuple[Any, Any]:
-        """Return sums of weights in bins, and their variances from the sums of each proton."""
+    def by_proton(
+        self, values: np.ndarray, edges: np.ndarray, chosen: np.ndarray, factor: str | None = None
+    ) -> tuple[Any, Any]:
+        """Return sums of weights in bins, and their variances from the sums of each proton.
+
+        `factor` is the column of a variation that the weights are multiplied with.
+        """
         place = np.digitize(values, edges) - 1
         chosen = chosen & (place >= 0) & (place < len(edges) - 1)
         cells = self.columns["proton"][chosen].astype(np.int64) * (len(edges) - 1) + place[chosen]
         cells, inverse = np.unique(cells, return_inverse=True)
-        sums = np.bincount(inverse, self.columns["weight"][chosen])
+        weight = self.columns["weight"] * (1 if factor is None else self.columns[factor])
+        sums = np.bincount(inverse, weight[chosen])
         total = np.bincount(cells % (len(edges) - 1), sums, minlength=len(edges) - 1)
         return total, np.bincount(cells % (len(edges) - 1), sums**2, minlength=len(edges) - 1)
 
@@ -148,7 +161,7 @@ def starting_points(sample: Sample, target: Target, path: Path) -> None:
         label = name if name not in named else None
         named.add(name)
         colour = MATERIAL_COLOURS.get(name, "0.9")
-        edge = "0.8" if name == "water" else "none"
+        edge = "0.8" if name in ("water", "helium") else "none"
         axes.axvspan(
             low, high, facecolor=colour, alpha=0.45, edgecolor=edge, linewidth=0.5, label=label, zorder=0
         )
@@ -166,16 +179,19 @@ def charge_and_survival(sample: Sample, target: Target, path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     edges = np.array([10, 11, 12, 13, 14, 16, 18, 20, 23, 26, 30, 35, 40, 50, 60, 80, 110, 160])
     centres = np.sqrt(edges[1:] * edges[:-1])
-    for label, chosen, colour in (("off axis", ~sample.on_axis, "C0"), ("on axis", sample.on_axis, "C3")):
-        p, charge = sample.quantities["p"], sample.quantities["charge"]
-        plus, plus_variance = sample.by_proton(p, edges, chosen & (charge > 0))
-        minus, minus_variance = sample.by_proton(p, edges, chosen & (charge < 0))
+    p, charge = sample.quantities["p"], sample.quantities["charge"]
+    cases = [("off axis", ~sample.on_axis, "C0", None), ("on axis", sample.on_axis, "C3", None)]
+    if OTHER_HADRONS in sample.columns:
+        cases.append(("off axis, the other hadrons", ~sample.on_axis, "0.6", OTHER_HADRONS))
+    for label, chosen, colour, factor in cases:
+        plus, plus_variance = sample.by_proton(p, edges, chosen & (charge > 0), factor)
+        minus, minus_variance = sample.by_proton(p, edges, chosen & (charge < 0), factor)
         ratio = plus / minus
         error = ratio * np.sqrt(plus_variance / plus**2 + minus_variance / minus**2)
         left.errorbar(centres, ratio, error, (centres - edges[:-1], edges[1:] - centres), "o", color=colour,
                       markersize=3.5, label=label)  # fmt: skip
     left.axhline(1, color="0.6", linewidth=0.8)
-    left.set(xscale="log", xlabel="p [GeV]", ylabel=r"$\mu^+ / \mu^-$", ylim=(0.8, 1.8), xlim=(10, 160))
+    left.set(xscale="log", xlabel="p [GeV]", ylabel=r"$\mu^+ / \mu^-$", ylim=(0.8, 2.2), xlim=(10, 160))
     left.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
     left.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     left.legend(loc="upper left")
@@ -193,6 +209,72 @@ def charge_and_survival(sample: Sample, target: Target, path: Path) -> None:
     right.set(xlabel="kinetic energy at the start, along z [GeV]", ylabel="probability to leave the absorber",
               ylim=(0, 1.05), xlim=(8, 21))  # fmt: skip
     right.legend(loc="lower right", bbox_to_anchor=(1, 0.12))
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def hadrons(path: Path) -> None:
+    """Draw measured and Pythia's hadrons a collision against their share of the beam's momentum."""
+    weights = hadron_weights()
+    edges = np.array(weights.table["x_edges"])
+    middle = np.sqrt(edges[1:] * edges[:-1])
+    labels = {"pi+": r"$\pi^+$", "pi-": r"$\pi^-$", "K+": "K$^+$", "K-": "K$^-$"}
+    figure, panels = plt.subplots(
+        2, 2, figsize=(11, 6), sharex=True, layout="constrained", height_ratios=(2, 1)
+    )
+    for column, (nucleus, title) in enumerate((("9", "beryllium"), ("197", "gold"))):
+        upper, lower = panels[:, column]
+        for (species, label), colour in zip(labels.items(), ("C0", "C1", "C2", "C3"), strict=True):
+            # Up to the transverse momentum that there are data of.
+            last = np.searchsorted(weights.table["pt_edges"], 0.6)
+            data, pythia = (y[:, :last].sum(axis=1) for y in weights.yields_of(int(nucleus), species))
+            upper.plot(middle, middle * data / np.diff(edges), color=colour, label=label)
+            upper.plot(middle, middle * pythia / np.diff(edges), "o", markersize=3.5, color=colour)
+            error = 1 / np.sqrt(np.maximum(pythia * weights.table["nuclei"][nucleus]["collisions"], 1))
+            known = pythia > 0
+            lower.errorbar(
+                middle[known], data[known] / pythia[known], (error * data)[known] / pythia[known], None, "-o",
+                markersize=3, linewidth=0.8, color=colour,
+            )  # fmt: skip
+        upper.set(
+            yscale="log", ylim=(1e-4, 2), title=f"400 GeV protons on {title}, $p_\\mathrm{{T}}$ < 0.6 GeV"
+        )
+        lower.axhline(1, color="0.6", linewidth=0.8)
+        lower.set(
+            xscale="log", ylim=(0, 2), xlim=edges[[0, -2]], xlabel="x = p / 400 GeV", ylabel="data / Pythia"
+        )
+        lower.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
+        lower.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    panels[0, 0].set_ylabel("x dN/dx a collision")
+    panels[0, 0].plot([], [], "k-", label="data (fit)")
+    panels[0, 0].plot([], [], "ko", markersize=3.5, label="Pythia")
+    panels[0, 0].legend(ncols=2, loc="lower left")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def variations(sample: Sample, path: Path) -> None:
+    """Draw what the named variations make of the momentum spectra."""
+    edges = np.array([10, 12, 14, 17, 20, 25, 30, 40, 50, 70, 100, 150, 250])
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
+    for axes, title, chosen in (
+        (panels[0], "off axis", ~sample.on_axis),
+        (panels[1], "on axis", sample.on_axis),
+    ):
+        usual, _ = sample.by_proton(sample.quantities["p"], edges, chosen)
+        for number, name in enumerate(name for name in VARIATION_COLUMNS if name in sample.columns):
+            varied, _ = sample.by_proton(sample.quantities["p"], edges, chosen, name)
+            if np.abs(varied / usual - 1).max() > 0.003:
+                label = name.removeprefix("vary_")
+                axes.stairs(
+                    varied / usual, edges, baseline=None, color=f"C{number}", linewidth=1.5, label=label
+                )
+        axes.axhline(1, color="0.6", linewidth=0.8)
+        axes.set(xscale="log", xlabel="p [GeV]", title=title, xlim=edges[[0, -1]], ylim=(0.5, 1.7))
+        axes.set_xticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
+        axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+        axes.legend(ncols=2, loc="upper left")
+    panels[0].set_ylabel("varied / as it is")
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
@@ -231,13 +313,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("sample", type=Path, metavar="SAMPLE.root")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--target", type=Path, metavar="FILE.toml")
+    parser.add_argument("--target", metavar="TARGET", help="a name or a file, as for `shipgen simulate`")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     sample, target = Sample.read(options.sample), read_target(options.target)
     spectra(sample, options.output / "simulation_spectra.png")
     starting_points(sample, target, options.output / "simulation_z.png")
     charge_and_survival(sample, target, options.output / "simulation_charge.png")
+    hadrons(options.output / "simulation_hadrons.png")
+    if OTHER_HADRONS in sample.columns:
+        variations(sample, options.output / "simulation_variations.png")
     mean_free_paths(target, options.output / "simulation_paths.png")
 
 
