@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shipgen.files.layouts import VARIATION_COLUMNS
 from shipgen.files.outputs import sha256
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.sample.prepared_index import BeamPlaces, Spread
-from shipgen_export.sample.sample import CategoryWriter
+from shipgen_export.sample.sample import CategoryWriter, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from shipgen.muons.categories import Category
     from shipgen.muons.columns import Float32, Float64, Int64
     from shipgen_export.reading.read_file import ReadFile
-    from shipgen_export.sample.prepared_index import GatheredEntry
+    from shipgen_export.sample.prepared_index import GatheredEntry, VariationsEntry
 
 BEAM_FILE = "beam.npy"
 #: Beam positions that are kept.
@@ -168,6 +169,7 @@ def _write(
     entry = writer.entry(span)
     return {
         **entry,
+        **_write_variations(folder, category, shares, drawn),
         # By definition: rounding apart, it is what the writer added up.
         "weight": entry["weight"] if drawn.places is None else sum(drawn.files),
         "found": drawn.found,
@@ -177,6 +179,25 @@ def _write(
         "outside": outside,
         "files": drawn.files,
     }
+
+
+def _write_variations(
+    folder: Path, category: Category, shares: Sequence[Share], drawn: _Drawn
+) -> VariationsEntry:
+    """Write the factors of variations of the muons kept, where all files have them."""
+    if not all(share.piece.tally.variations for share in shares):
+        return {}
+    path = folder / file_name(category.name, "variations")
+    shape = (drawn.muons, len(VARIATION_COLUMNS))
+    kept = np.lib.format.open_memmap(path, mode="w+", dtype="<f4", shape=shape)
+    blocks = (block for share in shares for block in share.piece.variations(category))
+    first = 0
+    for number, block in enumerate(blocks):
+        these = block if drawn.places is None else block[drawn.places[number]]
+        kept[first : first + len(these)] = these
+        first += len(these)
+    kept.flush()
+    return {"variations": {"columns": list(VARIATION_COLUMNS), "sha256": sha256(path)}}
 
 
 def draw(sizes: Sequence[int], number: int, seed: tuple[int, ...]) -> list[Int64]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.files.layouts import VARIATION_COLUMNS
 from shipgen.files.outputs import complete_folder, read_json, sha256, write_json
 from shipgen.files.rootfile import is_remote
 from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, MUON_MASS, category_of
@@ -64,6 +65,8 @@ class FileTally:
         What x and y were taken relative to: `beam.look`'s, or `PRIMARY` where a later event showed it.
     energy_cuts : list of two floats, optional
         The least and the largest energy cut that its muons state, GeV; 0 for none.
+    variations : bool
+        Whether its muons have factors of variations.
     sha256 : str, optional
         Of the file; ``None`` for a remote one.
     """
@@ -81,6 +84,7 @@ class FileTally:
     case: str = ORIGIN
     energy_cuts: list[float] | None = None
     sha256: str | None = None
+    variations: bool = False
 
     def count(self, found: dict[str, int]) -> None:
         """Add up what a step counted."""
@@ -159,6 +163,13 @@ class ReadFile:
             weights = self._load(category.name, "weights", np.float64, first, count)
             group = self._load(category.name, "group", np.int64, first, count)
             yield features.reshape(count, width), weights, group - self.tally.lowest_group
+
+    def variations(self, category: Category) -> Iterator[Float32]:
+        """Yield the factors of `VARIATION_COLUMNS` of a category in the same blocks as `blocks`."""
+        width = len(VARIATION_COLUMNS)
+        for first, count in self.ranges(category):
+            factors = self._load(category.name, "variations", np.float32, first * width, count * width)
+            yield factors.reshape(count, width)
 
     def places(self) -> Iterator[Float64]:
         """Yield the beam's positions in blocks, float64[n, 2], cm."""
@@ -303,6 +314,8 @@ def clean(columns: Columns, tally: FileTally) -> tuple[dict[str, npt.NDArray[Any
         }
     kept["weight"] = np.asarray(columns["weight"], np.float64)
     kept["group"] = np.asarray(columns["group"], np.int64)
+    if "variations" in columns:
+        kept["variations"] = np.asarray(columns["variations"], np.float32)
     place = category_of(columns["pdg"], kept["x"], kept["y"])
     finite = np.logical_and.reduce([np.isfinite(kept[name]) for name in FEATURE_UNITS])
     reasons = (
@@ -327,6 +340,7 @@ def _distribute(
 ) -> None:
     """Append the muons to the files of their categories."""
     tally.muons += len(place)
+    tally.variations |= "variations" in columns
     weights = columns["weight"]
     if len(weights):
         # Not finite ones make the file unusable anyway.
@@ -345,3 +359,5 @@ def _distribute(
         store.put(category.name, "features", features)
         store.put(category.name, "weights", weights[chosen])
         store.put(category.name, "group", columns["group"][chosen])
+        if "variations" in columns:
+            store.put(category.name, "variations", columns["variations"][chosen])

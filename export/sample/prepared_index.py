@@ -65,6 +65,19 @@ class BeamPlaces(TypedDict):
     r: Spread
 
 
+class VariationFacts(TypedDict):
+    """Factors of variations beside the muons of a category: names of the columns, hash of the file."""
+
+    columns: list[str]
+    sha256: str
+
+
+class VariationsEntry(TypedDict):
+    """Part of a category's entry, where its files have variations."""
+
+    variations: NotRequired[VariationFacts]
+
+
 class CategoryEntry(TypedDict):
     """One category: its weights, the parts of the split, the normalisation, hashes of its arrays."""
 
@@ -75,6 +88,7 @@ class CategoryEntry(TypedDict):
     split: dict[str, int]
     normalisation: dict[str, Any]
     sha256: dict[str, str]
+    variations: NotRequired[VariationFacts]
 
 
 class GatheredEntry(CategoryEntry):

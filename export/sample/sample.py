@@ -174,6 +174,25 @@ class PreparedSample:
             **{array: self._map(name, array, entry, width) for array in ARRAYS},
         )
 
+    def variations(self, name: str) -> dict[str, Float32]:
+        """Return factors of the weights of a category's muons by variation, float32[n] each; {} if none.
+
+        Raises
+        ------
+        InputError
+            The file is missing or another one.
+        """
+        facts = self.index["categories"][name].get("variations")
+        if facts is None:
+            return {}
+        file = self.path / file_name(name, "variations")
+        if not file.is_file() or sha256(file) != facts["sha256"]:
+            raise InputError(
+                f"{file} is missing or not the file that {INDEX} names: prepare the sample again"
+            )
+        factors = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+        return {column: factors[:, place] for place, column in enumerate(facts["columns"])}
+
     def _map(self, name: str, array: str, entry: CategoryEntry, width: int) -> Any:
         """Map one array into memory, having checked that it is the one that was written."""
         file = self.path / file_name(name, array)

@@ -11,7 +11,7 @@ import pytest
 from helpers.muon_files import PROTON, muon_columns, write_cbmsim, write_training
 from shipgen.cli import run
 from shipgen.errors import InputError
-from shipgen.files.layouts import TARGET_START_2018
+from shipgen.files.layouts import TARGET_START_2018, VARIATION_COLUMNS
 from shipgen.muons.categories import CATEGORIES, category_of
 from shipgen_export.reading.prepare import prepare
 from shipgen_export.reading.read_file import FileTally, clean
@@ -62,6 +62,38 @@ def test_survival_is_taken_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no survival 'both': choose from in, out"):
         prepare([file], tmp_path / "none", survival="both")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("cap", [None, 300])
+def test_variations_arrive_beside_the_weights(tmp_path: Path, cap: int | None) -> None:
+    """Each muon keeps its own factors, whether or not a cap leaves others out."""
+    columns = muon_columns(3000)
+    rng = np.random.default_rng(4)
+    factors = {name: rng.uniform(0.5, 2, 3000).astype(np.float32) for name in VARIATION_COLUMNS}
+    columns["weight"] = factors["vary_charm"].astype(np.float64) * 1e-4
+    files = [write_training(tmp_path / "a.root", columns | factors)]
+    sample = prepare(files, tmp_path / "out", cap=cap, step=700)
+    place = category_of(columns["pdg"], columns["x"], columns["y"])
+    for number, category in enumerate(sample.categories):
+        found = sample.variations(category.name)
+        muons = sample.load(category.name)
+        assert tuple(found) == VARIATION_COLUMNS
+        assert {len(values) for values in found.values()} == {len(muons.weights)}
+        # The weight tells which muon it is.
+        ratio = muons.weights / found["vary_charm"]
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
+        if cap is None:
+            for name, values in found.items():
+                np.testing.assert_array_equal(values, factors[name][place == number])
+    file = tmp_path / "out" / f"{sample.categories[0].name}.variations.npy"
+    file.unlink()
+    with pytest.raises(InputError, match=r"variations\.npy is missing"):
+        sample.variations(sample.categories[0].name)
+
+
+def test_files_without_variations_have_none(tmp_path: Path) -> None:
+    sample = prepare([cbmsim(tmp_path / "g.root", [MUON])], tmp_path / "out")
+    assert sample.variations(sample.categories[0].name) == {}
 
 
 def test_muons_arrive_whole(tmp_path: Path) -> None:

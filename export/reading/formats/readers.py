@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
+from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING, VARIATION_COLUMNS
 from shipgen.files.rootfile import base_name, is_remote, open_root, readable
 from shipgen.files.seals import check_clusters, layout_of, read_stated
 from shipgen.muons.categories import FEATURE_UNITS
@@ -65,6 +65,8 @@ def _training_header(file: Any) -> Header:
 def _training_step(arrays: Any, first: int) -> Step:  # noqa: ARG001 - protons are numbered in the file
     columns = {name: np.asarray(arrays[name]) for name in ("pdg", *FEATURE_UNITS, "weight")}
     columns["group"] = np.asarray(arrays["proton"]).astype(np.int64)
+    if set(VARIATION_COLUMNS) <= set(arrays.fields):
+        columns["variations"] = np.stack([np.asarray(arrays[name]) for name in VARIATION_COLUMNS], axis=1)
     return Step(columns, entries=len(arrays))
 
 
@@ -79,12 +81,14 @@ TRAINING_SAMPLE = TreeKind(
     group="proton",
     per_pot=True,
     unsmeared=True,
+    optional=VARIATION_COLUMNS,
 )
 
 
 def _produced_step(arrays: Any, first: int) -> Step:
     step = _training_step(arrays, first)
-    return replace(step, columns={**step.columns, "weight": step.columns["weight"] / arrays["survival"]})
+    produced = np.asarray(step.columns["weight"], np.float64) / np.asarray(arrays["survival"], np.float64)
+    return replace(step, columns={**step.columns, "weight": produced})
 
 
 _AS_PRODUCED = replace(TRAINING_SAMPLE, branches=(*TRAINING_SAMPLE.branches, "survival"), step=_produced_step)

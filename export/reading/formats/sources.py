@@ -64,7 +64,8 @@ class Step:
     columns : mapping of str to array[n]
         pdg, x, y, z (cm), px, py, pz (GeV), weight, group (number of the proton or event within the file);
         where the file has primary tracks also primary_x, primary_y (cm; start of the event's first track) and
-        primary (`NO_PRIMARY`, `ODD_PRIMARY` or `USABLE_PRIMARY`).
+        primary (`NO_PRIMARY`, `ODD_PRIMARY` or `USABLE_PRIMARY`); where it has factors of variations also
+        variations (float32[n, v], in the order of `VARIATION_COLUMNS`).
     entries : int
         Entries of the tree in this step.
     found : dict of str to int
