@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from shipgen_export.validation.counting.binning import Binning
     from shipgen_export.validation.counting.tally import Ranges
     from shipgen_export.validation.neighbours import Memory
-    from shipgen_export.validation.rates import BundleRates, Rates
+    from shipgen_export.validation.rates import AllRates, BundleRates
     from shipgen_export.validation.samples.samples import Sample
     from shipgen_export.validation.samples.stores import SampleStores
 
@@ -53,7 +53,7 @@ class Result:
         What was compared.
     tallies : pair of Tally
         All that was counted of both.
-    rates : Rates
+    rates : AllRates
     bundle : Bundle, optional
         What the muons were generated with.
     against_bundle : BundleRates, optional
@@ -72,7 +72,7 @@ class Result:
     generated: Sample
     reference: Sample
     tallies: tuple[Tally, Tally]
-    rates: Rates
+    rates: AllRates
     bundle: Bundle | None
     against_bundle: BundleRates | None
     categories: dict[str, CategoryResult]

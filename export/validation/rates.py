@@ -59,7 +59,7 @@ class ChargeCurve(TypedDict):
     p: float
 
 
-class Rates(TypedDict):
+class AllRates(TypedDict):
     """Rates of all categories; `chi2` and `p` of all four with their covariance."""
 
     unit: str
@@ -129,12 +129,12 @@ class Totals:
 _LEAST_ERROR = 1e-6
 
 
-def compare_rates(generated: Totals, reference: Totals) -> tuple[Rates, list[Finding]]:
+def compare_rates(generated: Totals, reference: Totals) -> tuple[AllRates, list[Finding]]:
     """Compare rates where both are known per POT, shares of the categories elsewhere.
 
     Returns
     -------
-    Rates
+    AllRates
         Without curves of the charge ratio.
     list of Finding
     """
@@ -183,7 +183,7 @@ def compare_rates(generated: Totals, reference: Totals) -> tuple[Rates, list[Fin
             pull = row["pull"]
             tests.append(Finding("charge ratio", row["where"], "mu+/mu-", two_sided(pull), abs(pull), text))
     dof = len(difference[inner])
-    found: Rates = {
+    found: AllRates = {
         "unit": unit,
         "rows": rows,
         "chi2": chi2,

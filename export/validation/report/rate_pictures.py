@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from shipgen_export.validation.rates import ChargeCurve, Rates
+    from shipgen_export.validation.rates import AllRates, ChargeCurve
 
 _SIDES = ("generated", "reference")
 _RATIO = "gen. / ref."
 
 
-def draw_rates(rates: Rates) -> Any:
+def draw_rates(rates: AllRates) -> Any:
     """Draw rates by category with their ratio, and the charge ratio over p and pT."""
     figure = Figure(figsize=(13, 4.4), dpi=110)
     grid = figure.add_gridspec(
