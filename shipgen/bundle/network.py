@@ -149,7 +149,10 @@ class Network:
                 "the versions of CUDA and cuDNN it needs): install them, or choose --device cpu"
             )
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        feature_major = _layout(path, inputs, outputs, latent_size, features)
+        try:
+            feature_major = _layout(path, inputs, outputs, latent_size, features)
+        except UnicodeDecodeError as error:
+            raise BundleError(f"the network {path} has names that are no text: {error}") from error
         return cls(path, latent_size, features, feature_major, len(outputs) > 1, device, session)
 
     def latent_shape(self, n: int) -> tuple[int, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shipgen.numbers import plain_text, real, whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -16,22 +18,30 @@ def sample_notes(facts: Mapping[str, Any]) -> Iterator[str]:
     facts : mapping
         What the map of a category's muons states, in a bundle under ``coordinates``.
     """
-    cut, left_out = facts.get("unusual_weights"), facts.get("left_out")
-    if cut:
-        yield (
-            f"unusual weights: {_muons(cut['muons'])} had more than a hundredth of the sum of squares, cut "
-            f"to {cut['limit']:.4g}, {_percent(cut['share'])} of the weight"
-        )
-    if left_out:
-        yield (
-            f"left out: {_muons(left_out['muons'])}, {_percent(left_out['share'])} of the weight: "
-            f"{left_out['why']}"
-        )
+    for name, line in (("unusual_weights", _unusual), ("left_out", _left_out)):
+        if facts.get(name):
+            try:
+                yield line(facts[name])
+            except (KeyError, TypeError, ValueError) as error:
+                yield f"{name} is not said as this version reads it: {error}"
 
 
-def _muons(number: int) -> str:
+def _unusual(cut: Mapping[str, Any]) -> str:
+    return (
+        f"unusual weights: {_muons(cut['muons'])} had more than a hundredth of the sum of squares, cut "
+        f"to {real(cut['limit'], 'limit'):.4g}, {_percent(cut['share'])} of the weight"
+    )
+
+
+def _left_out(muons: Mapping[str, Any]) -> str:
+    why = plain_text(muons["why"], "why")
+    return f"left out: {_muons(muons['muons'])}, {_percent(muons['share'])} of the weight: {why}"
+
+
+def _muons(stated: object) -> str:
+    number = whole(stated, "muons")
     return f"{number:,} muon" + "s" * (number != 1)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+def _percent(share: object) -> str:
+    return f"{100 * real(share, 'share', low=0, high=1):.2g} %"

@@ -13,6 +13,7 @@ from shipgen.describe.prepared import describe_prepared
 from shipgen.errors import InputError
 from shipgen.files.outputs import read_json
 from shipgen.muons.categories import CATEGORIES
+from shipgen.numbers import real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 #: Index of a prepared sample, of a run folder and of a report; the training side, which writes them, may not
 #: be installed.
 _PREPARED, _RUN, _REPORT = "prepared.json", "run.json", "report.json"
+
+#: Relative differences that are shown.
+_MOST = 100.0
 
 #: In a folder of unfinished work.
 _WORK = "work.json"
@@ -35,6 +39,16 @@ def describe(path: Path, *, check: bool = False) -> Iterator[str]:
     BundleError
         It is a bundle that cannot be used.
     """
+    for line in _lines(path, check=check):
+        # What files say may hold anything, and does nothing to a terminal.
+        yield (
+            line
+            if line.isprintable()
+            else "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        )
+
+
+def _lines(path: Path, *, check: bool) -> Iterator[str]:
     if path == Path(DEFAULT_BUNDLE.name) and not path.exists():
         path = DEFAULT_BUNDLE
     if not path.exists():
@@ -96,7 +110,7 @@ def _proposals(bundle: Bundle) -> Iterator[str]:
         components = proposal.get("components")
         if (
             isinstance(share, float)
-            and share < 1
+            and 0 < share < 0.999
             and isinstance(inside, float)
             and isinstance(components, list)
         ):
@@ -110,12 +124,13 @@ def _proposals(bundle: Bundle) -> Iterator[str]:
 def _uncertainty(bundle: Bundle) -> Iterator[str]:
     """Yield how far networks are from their samples in some quantities, where that is stated."""
     stated = [entry.details.get("uncertainty", {}).get("quantities", {}) for entry in bundle.entries]
+    stated = [found if isinstance(found, dict) else {} for found in stated]
     names = list(dict.fromkeys(name for found in stated for name in found))
     if not names:
         return
     head = f"  {'':26}" + "".join(f" {entry.category.name:>16}" for entry in bundle.entries)
     # Bundles of old state all of the sample, and not what was learnt from.
-    known = any("train_error" in figures for found in stated for figures in found.values())
+    known = any(_part(figures, "train_error") for found in stated for figures in found.values())
     yield (
         f"  networks over {'held-out muons' if known else 'their sample'}, minus 1, in per cent; "
         "+- the errors of sample and network"
@@ -134,21 +149,27 @@ def _uncertainty(bundle: Bundle) -> Iterator[str]:
 def _difference(figures: Any) -> str:
     """Return a relative difference with its error, as far as it is stated."""
     try:
-        sample = float(figures["sample"])
-        parts = [float(figures[name]) for name in ("error", "spread", "made_error")]
-        error = math.hypot(*parts, float(figures.get("train_error", 0))) / abs(sample)
+        sample = real(figures["sample"], "sample")
+        parts = [real(figures[name], name) for name in ("error", "spread", "made_error")]
+        error = math.hypot(*parts, real(figures.get("train_error", 0), "train_error")) / abs(sample)
         # Of so few muons that the error is as large as what it is of, nothing is known.
-        known = f"{100 * (float(figures['student']) / sample - 1):+.2f} +- {100 * error:.2f}"
+        known = _per_cent(real(figures["student"], "student") / sample - 1, error)
         return known if error < 1 else "too few muons"
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
         return "none"
+
+
+def _per_cent(difference: float, error: float) -> str:
+    """Return both in per cent; raise ValueError where one is none that a network has."""
+    shown = [100 * real(value, "difference", low=-_MOST, high=_MOST) for value in (difference, error)]
+    return "{:+.2f} +- {:.2f}".format(*shown)
 
 
 def _own_error(figures: Any) -> str:
     """Return a quantity's relative uncertainty: that of the training muons, and the spread of teachers."""
     try:
-        error = math.hypot(float(figures["train_error"]), float(figures["spread"]))
-        return f"{100 * error / abs(float(figures['train'])):.2f}"
+        error = math.hypot(*(real(figures[name], name) for name in ("train_error", "spread")))
+        return f"{100 * real(error / abs(real(figures['train'], 'train')), 'error', high=_MOST):.2f}"
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return "none"
 
@@ -161,7 +182,8 @@ def _part(merit: Any, name: str) -> Any:
 def _with_error(merit: Any) -> str:
     """Return an AUC with its error, as far as it is stated."""
     try:
-        return f"{float(merit['auc']):.3f} +- {float(merit['auc_error']):.3f}"
+        found = [real(merit[name], name, low=0, high=1) for name in ("auc", "auc_error")]
+        return "{:.3f} +- {:.3f}".format(*found)
     except (KeyError, TypeError, ValueError):
         return "not measured"
 

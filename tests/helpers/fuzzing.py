@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: Name -> module of `helpers.fuzzers` and class.
 FUZZERS = {
+    "bundles": ("bundles", "Bundles"),
     "files": ("files", "Files"),
     "journals": ("journals", "Journals"),
 }
