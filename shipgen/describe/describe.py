@@ -153,8 +153,9 @@ def _difference(figures: Any) -> str:
         parts = [real(figures[name], name) for name in ("error", "spread", "made_error")]
         error = math.hypot(*parts, real(figures.get("train_error", 0), "train_error")) / abs(sample)
         # Of so few muons that the error is as large as what it is of, nothing is known.
-        known = _per_cent(real(figures["student"], "student") / sample - 1, error)
-        return known if error < 1 else "too few muons"
+        if error >= 1:
+            return "too few muons"
+        return _per_cent(real(figures["student"], "student") / sample - 1, error)
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
         return "none"
 
