@@ -22,7 +22,7 @@ from shipgen_export.simulation.physics.decays import decays_in_flight, muon_pair
 from shipgen_export.simulation.physics.heavy_flavour import DECAY_SETTINGS, heavy_flavour_muons
 from shipgen_export.simulation.physics.muon_range import MuonRange
 from shipgen_export.simulation.physics.pythia import LARGEST_SEED, start_cascade
-from shipgen_export.simulation.physics.variations import VARIATIONS, variation_column
+from shipgen_export.simulation.variations import VARIATIONS, variation_column
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Array, Float64

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from shipgen_export.simulation.physics.variations import HADRON_VARIATIONS, PROCESS_VARIATIONS
+from shipgen_export.simulation.variations import HADRON_VARIATIONS, PROCESS_VARIATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

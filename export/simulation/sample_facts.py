@@ -11,7 +11,7 @@ from shipgen.files.layouts import KIND_TRAINING, TRAINING
 from shipgen.provenance import versions
 from shipgen_export.simulation.particles import Process
 from shipgen_export.simulation.physics.heavy_flavour import HEAVY_FLAVOURS, INELASTIC_POWER, MOLYBDENUM
-from shipgen_export.simulation.physics.variations import meanings
+from shipgen_export.simulation.variations import meanings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from shipgen_export.simulation.physics.hadron_fit import (
 )
 from shipgen_export.simulation.physics.hadron_weights import WEIGHED, HadronWeights
 from shipgen_export.simulation.physics.pythia import start_cascade
-from shipgen_export.simulation.physics.variations import HADRON_VARIATIONS
 from shipgen_export.simulation.target import Element, Material, Target
+from shipgen_export.simulation.variations import HADRON_VARIATIONS
 
 PROTON, NEUTRON, PION, KAON = 2212, 2112, 211, 321
 PT = np.array([*np.linspace(0, 1, 21), 1.2, 1.5, 2.0, 3.0])

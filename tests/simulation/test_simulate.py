@@ -29,10 +29,10 @@ from shipgen.files.layouts import (
 from shipgen_export.sample.sample import effective_size
 from shipgen_export.simulation.muon_counts import parent_name
 from shipgen_export.simulation.particles import Process
-from shipgen_export.simulation.physics.variations import VARIATIONS, variation_column
 from shipgen_export.simulation.sample_facts import GENERATOR, code_digest
 from shipgen_export.simulation.simulate import SimulationReport, even_blocks, simulate
 from shipgen_export.simulation.target import read_target
+from shipgen_export.simulation.variations import VARIATIONS, variation_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable

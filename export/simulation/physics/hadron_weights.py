@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 import numpy as np
 
 from shipgen_export.simulation.physics.hadron_fit import SPECIES, yields
-from shipgen_export.simulation.physics.variations import (
+from shipgen_export.simulation.variations import (
     CHARGE_STEP,
     HADRON_VARIATIONS,
     KAON_STEP,
