@@ -8,7 +8,7 @@ import click
 
 from shipgen.commands.options import PATH, layout_options
 from shipgen.errors import InputError
-from shipgen.files.arrays.choose import LAYOUTS, choose_layout
+from shipgen.files.arrays.choose import FRAME_CHOICES, LAYOUTS, UNIT_CHOICES, choose_layout
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 
@@ -26,6 +26,9 @@ from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 @click.option(
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="Of ROOT files."
 )
+@click.option("--from-unit", type=click.Choice(UNIT_CHOICES), help="Of lengths in arrays of others (m).")
+@click.option("--from-frame", type=click.Choice(FRAME_CHOICES), help="Where z = 0 is in those (shield).")
+@click.option("--from-columns", metavar="C,C,...", help="Of an array of rows (px,py,pz,x,y,z,pdg,weight).")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(
     file: Path,
@@ -35,6 +38,9 @@ def command(
     frame: str | None,
     fields: tuple[str, ...],
     compression: str,
+    from_unit: str | None,
+    from_frame: str | None,
+    from_columns: str | None,
     *,
     force: bool,
 ) -> None:
@@ -42,12 +48,27 @@ def command(
 
     The ending of OUT says which (.root is muonback), or --layout. Arrays have the columns px py pz x y z pdg
     w: GeV, cm, z = 0 where the target starts; layout shield has metres, z = 0 where the muon shield begins.
+    Arrays of others are read if one of the --from options says what they are; POT is not known then.
     """
-    from shipgen.files.convert import convert
+    from shipgen.files.convert import convert, convert_arrays
 
     names = dict(_split(field) for field in fields)
     chosen = choose_layout(output.name, layout, unit=unit, frame=frame)
-    muons = convert(file, output, chosen, names=names, compression=compression, force=force)
+    if from_unit or from_frame or from_columns:
+        muons = convert_arrays(
+            file,
+            output,
+            chosen,
+            columns=[name.strip() for name in (from_columns or "").split(",") if name.strip()],
+            unit=from_unit,
+            frame=from_frame,
+            names=names,
+            compression=compression,
+            force=force,
+            warn=lambda text: click.echo(f"shipgen: warning: {text}", err=True),
+        )
+    else:
+        muons = convert(file, output, chosen, names=names, compression=compression, force=force)
     click.echo(f"{output}: {muons:,} muons as {chosen.name}")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import LAYOUTS, RENAMED, choose_layout, layout_facts, stated_layout
+from shipgen.files.arrays.foreign import open_array_muons
 from shipgen.files.arrays.kinds import kind_of
 from shipgen.files.arrays.sources import RootSource, open_source
 from shipgen.files.arrays.write import array_writer, blocks_of
@@ -26,13 +27,17 @@ from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
+    from shipgen.files.arrays.foreign import ArrayMuons
     from shipgen.files.arrays.sources import FieldSource
     from shipgen.files.layouts import Layout
     from shipgen.muons.columns import Float64
+
+#: ``kind`` in the provenance of what was somebody else's arrays.
+KIND_FOREIGN = "converted-arrays"
 
 #: What `convert` reads and writes, by name; the layout `SHIELD` is one of several kinds of files.
 CONVERSIONS = {name: layout for name, layout in LAYOUTS.items() if layout is not SHIELD}
@@ -170,6 +175,74 @@ def convert(
     OutputError
         Writing failed.
     """
+    chosen = _chosen(output, layout, names or {}, compression)
+    with open_muons(path) as muons, complete_file(output, force=force) as part:
+        _write(part, muons, chosen, compression, _texts(muons, chosen, names or {}))
+        return len(muons)
+
+
+class _Theirs:
+    """Muons of somebody else's arrays, as a file of ours gives them; no cut is known of them."""
+
+    energy_cut = 0.0
+
+    def __init__(self, muons: ArrayMuons) -> None:
+        self._muons = muons
+
+    def __len__(self) -> int:
+        return len(self._muons)
+
+    def columns(self, names: Sequence[str]) -> Iterator[dict[str, Float64]]:
+        for piece in self._muons.pieces():
+            yield {name: piece[name] for name in names if name in piece}
+
+
+def convert_arrays(
+    path: Path,
+    output: Path,
+    layout: Layout,
+    *,
+    columns: Sequence[str] | Mapping[str, str] = (),
+    unit: str | None = None,
+    frame: str | float | None = None,
+    names: Mapping[str, str] | None = None,
+    compression: str = DEFAULT_COMPRESSION,
+    force: bool = False,
+    warn: Callable[[str], Any] = lambda _: None,
+) -> int:
+    """Write muons of somebody else's arrays in one of our layouts; return how many there are.
+
+    The file states its layout, unit and frame, and claims no protons on target and no cut.
+
+    Parameters
+    ----------
+    path, columns, unit, frame
+        As for `shipgen.files.arrays.foreign.open_array_muons`.
+    output, layout, names, compression, force
+        As for `convert`.
+    warn : callable
+        Takes what was assumed, and what looks wrong about the muons.
+
+    Raises
+    ------
+    InputError, MissingExtraError, OutputError
+        As there.
+    """
+    chosen = _chosen(output, layout, names or {}, compression)
+    with open_array_muons(path, columns=columns, unit=unit, frame=frame) as muons:
+        for text in muons.warnings():
+            warn(text)
+        with complete_file(output, force=force) as part:
+            facts = {"kind": KIND_FOREIGN, "muons": len(muons), **layout_facts(chosen)}
+            if names:
+                facts["names"] = dict(names)
+            text = json.dumps({**facts, "converted_from": path.name}, allow_nan=False)
+            _write(part, _Theirs(muons), chosen, compression, {PROVENANCE_KEY: text})
+        return len(muons)
+
+
+def _chosen(output: Path, layout: str | Layout, names: Mapping[str, str], compression: str) -> Layout:
+    """Return the layout to write, with other names for fields; raise `InputError` where it cannot be."""
     if isinstance(layout, str):
         layout = CONVERSIONS.get(layout) or choose_layout(output.name, layout)
     if names and layout.name not in RENAMED:
@@ -177,14 +250,16 @@ def convert(
             f"FairShip finds the fields of layout {layout.name} by their names: choose {', '.join(RENAMED)}"
         )
     parse_compression(compression)
-    chosen = layout.renamed(names or {})
-    with open_muons(path) as muons, complete_file(output, force=force) as part:
-        texts = _texts(muons, chosen, names or {})
-        if chosen.kind == "root":
-            _write_root(part, muons, chosen, compression, texts)
-        else:
-            _write_arrays(part, muons, chosen, texts)
-        return len(muons)
+    return layout.renamed(names)
+
+
+def _write(
+    part: Path, muons: MuonFile | _Theirs, layout: Layout, compression: str, texts: Mapping[str, str]
+) -> None:
+    if layout.kind == "root":
+        _write_root(part, muons, layout, compression, texts)
+    else:
+        _write_arrays(part, muons, layout, texts)
 
 
 def _texts(muons: MuonFile, layout: Layout, names: Mapping[str, str]) -> dict[str, str]:
@@ -200,7 +275,7 @@ def _texts(muons: MuonFile, layout: Layout, names: Mapping[str, str]) -> dict[st
 
 
 def _write_root(
-    part: Path, muons: MuonFile, layout: Layout, compression: str, texts: Mapping[str, str]
+    part: Path, muons: MuonFile | _Theirs, layout: Layout, compression: str, texts: Mapping[str, str]
 ) -> None:
     chosen = parse_compression(compression)
     encode = ClusterEncoder(layout, {"energy_cut": muons.energy_cut}, 0.0, chosen)
@@ -210,7 +285,7 @@ def _write_root(
         file.finish(texts)
 
 
-def _write_arrays(part: Path, muons: MuonFile, layout: Layout, texts: Mapping[str, str]) -> None:
+def _write_arrays(part: Path, muons: MuonFile | _Theirs, layout: Layout, texts: Mapping[str, str]) -> None:
     with array_writer(part, layout, len(muons)) as file:
         for columns in muons.columns([branch.column for branch in layout.branches]):
             file.append(blocks_of(layout, layout.fill(columns, {}, 0.0)))

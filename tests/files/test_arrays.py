@@ -16,6 +16,7 @@ import uproot
 
 import shipgen.files.arrays.sources
 from shipgen import MuonGenerator
+from shipgen.cli import run
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import choose_layout
 from shipgen.files.arrays.foreign import open_array_muons
@@ -344,6 +345,35 @@ def test_lacking_odd_and_infinite_columns(rows: np.ndarray, tmp_path: Path) -> N
     ):
         with pytest.raises(InputError, match=message):
             read_all(tmp_path / name, **said)
+
+
+@pytest.mark.parametrize("name", ["muons.npz", "muons.root"])
+def test_arrays_of_others_are_converted(
+    rows: np.ndarray,
+    muons: dict[str, np.ndarray],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    theirs, out = tmp_path / "theirs.npy", tmp_path / name
+    np.save(theirs, rows[:, ::-1])
+    words = ["convert", str(theirs), str(out)]
+    words += ["--layout", "rntuple"] if name.endswith("root") else []
+    assert run(words) == 3
+    assert "is not made by `shipgen produce`" in capsys.readouterr().err
+    assert run([*words, "--from-columns", "px,py"]) == 3
+    assert "an array of 8 columns, and 2 names for them" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [theirs]
+    assert run([*words, "--from-columns", ",".join(reversed(ROW)), "--from-unit", "m"]) == 0
+    told = capsys.readouterr().err
+    assert "it does not say frame: the frame shield assumed" in told
+    assert_muons(read_all(out), muons)
+    with open_array_muons(out) as found:
+        assert (found.provenance or {})["kind"] == "converted-arrays"
+        assert "pot" not in (found.provenance or {})
+        assert not found.assumed
+    # It is no production: nothing is known of its protons.
+    assert run(["convert", str(out), str(tmp_path / "again.root")]) == 3
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
