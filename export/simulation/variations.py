@@ -26,7 +26,7 @@ PROCESS_VARIATIONS = {
     "pairs": (
         ("DIMUON", "DALITZ"),
         0.6,
-        "rho, omega, phi, eta and eta' as rare as their totals in pp collisions",
+        "40 % fewer muon pairs of rho, omega, phi, eta, eta': totals in pp collisions suggest it",
     ),
     "photons": (("PHOTON_CONVERSION",), 1.5, "50 % more photons: electromagnetic showers"),
     "jpsi": (("JPSI",), 1.5, "50 % more J/psi"),
