@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from shipgen.bundle.bundle import Entry
+    from shipgen.bundle.entries import Entry
     from shipgen.bundle.network import Network
     from shipgen.muons.columns import Float64
     from shipgen_export.enhance.regions.targets import Target
@@ -147,6 +147,7 @@ def enhance(
             "label": f"{bundle.label}; enhanced: {region.text}",
             "target_start": bundle.target_start,
             "energy_cut": bundle.energy_cut,
+            "missing": {one.category.name: one.rate for one in bundle.missing},
         }
         provenance = {
             "enhanced": {

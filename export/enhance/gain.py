@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.muons.quantities import Quantities
+from shipgen_export.enhance.known_error import RegionTails
 from shipgen_export.enhance.regions.targets import Around
 
 if TYPE_CHECKING:
@@ -73,12 +74,15 @@ class Gain:
         Mean and standard deviation of the quantities that muons were asked for around, among those near.
     asked : dict of str to (float, float)
         Value and spread that they were asked for with.
+    known : tuple of str
+        A line a category: what the plain bundle states of its error there.
     """
 
     rows: tuple[Row, ...]
     muons: int
     kinematics: dict[str, tuple[float, float]]
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Yield them as a table."""
@@ -98,6 +102,9 @@ class Gain:
             "plain muons;"
         )
         yield "  largest w: largest weight in the region over the mean there; with a table's, their product"
+        if self.known:
+            yield "  more muons do not make the plain networks better; their known error in the region:"
+        yield from self.known
         for name, (mean, spread) in self.kinematics.items():
             line = f"  {name} of the muons in the region: mean {mean:.5g}, standard deviation {spread:.4g}"
             if name not in self.asked:
@@ -130,10 +137,12 @@ def measure_gain(
     """
     parts: list[tuple[float, float, Float64, Float64]] = []
     near: dict[str, list[Float64]] = {}
+    known = []
     for entry, network, found in zip(bundle.entries, bundle.networks, learned, strict=True):
         random = np.random.default_rng(np.random.SeedSequence((*seed, entry.category.number)))
         count = min(muons, 40_000_000 // network.latent_size)
         wanted, weights = [], []
+        known.append(RegionTails(entry))
         for first in range(0, count, _SLICE):
             latent = random.standard_normal(network.latent_shape(min(_SLICE, count - first)), np.float32)
             columns = network.columns(latent)
@@ -144,6 +153,7 @@ def measure_gain(
                 # All categories alike: spreads are as asked for in each.
                 near.setdefault(name, []).append(values[name][wanted[-1] > 0])
             weights.append(weight[0].astype(np.float64) if network.weighted else np.ones(features.shape[1]))
+            known[-1].add(features, bundle.target_start, wanted[-1] * weights[-1])
         parts.append((entry.rate / bundle.rate, found.share, np.concatenate(wanted), np.concatenate(weights)))
     rows = [
         _row(entry.category.name, [(1.0, *part[1:])])
@@ -155,7 +165,8 @@ def measure_gain(
     asked = {}
     if isinstance(target, Around):
         asked = {name: (target.middle[name], target.spread[name]) for name in target.names}
-    return Gain((*rows, _row("together", parts)), muons, kinematics, asked)
+    told = tuple(each.line() for each in known)
+    return Gain((*rows, _row("together", parts)), muons, kinematics, asked, told)
 
 
 def _row(name: str, parts: Sequence[tuple[float, float, Float64, Float64]]) -> Row:

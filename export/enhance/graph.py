@@ -42,7 +42,7 @@ def load_graph(model: bytes) -> Any:
         with silenced():
             import onnx
     except ImportError as error:
-        raise MissingExtraError("enhancing a bundle", "onnx", "train") from error
+        raise MissingExtraError("enhancing a bundle", "onnx", "enhance") from error
     return onnx.load_model_from_string(model)
 
 

@@ -183,6 +183,8 @@ def export_keras2(
         )
     stated = read_ranges(ranges, chosen)
     bundle = Bundle.open(base)
+    if chosen in {one.category for one in bundle.missing}:
+        raise InputError(f"{bundle.path} has no {chosen.name}, and so no rate for it: choose another --base")
     # A NaN differs too.
     if not abs(stated.target_start - bundle.target_start) <= 1e-3:
         raise InputError(
@@ -194,7 +196,7 @@ def export_keras2(
     networks = [
         NetworkFacts(entry.category, made[0], network.latent_size, entry.rate, made[1])
         if entry.category == chosen
-        else _kept(bundle, entry)
+        else kept_network(bundle, entry)
         for entry in bundle.entries
     ]
     with complete_folder(output, index=INDEX, force=force) as folder:
@@ -205,6 +207,7 @@ def export_keras2(
             label=f"{bundle.label}; {chosen.name}: {file.name}",
             target_start=bundle.target_start,
             energy_cut=bundle.energy_cut,
+            missing={one.category.name: one.rate for one in bundle.missing},
             provenance={
                 "imported": {"category": chosen.name, "file": file.name, **made[1]["keras2"]},
                 "exported_with": versions("shipgen", "tensorflow", "keras", "h5py", "tf2onnx", "onnx"),
@@ -214,7 +217,7 @@ def export_keras2(
     return replace(written, path=output)
 
 
-def _kept(bundle: Bundle, entry: Any) -> NetworkFacts:
+def kept_network(bundle: Bundle, entry: Any) -> NetworkFacts:
     """Return an entry of `bundle`, whose network was checked when it was opened, to be written again."""
     model = (bundle.path / entry.file).read_bytes()
     return NetworkFacts(entry.category, model, entry.latent_size, entry.rate, entry.details)

@@ -16,7 +16,8 @@ from shipgen_export.enhance.proposal import Proposal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shipgen.bundle.bundle import Bundle, Entry
+    from shipgen.bundle.bundle import Bundle
+    from shipgen.bundle.entries import Entry
     from shipgen.bundle.network import Network
     from shipgen.muons.columns import Float64
     from shipgen.muons.quantities import Quantities

@@ -23,7 +23,7 @@ from shipgen_export.sample.sample import effective_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen.muons.columns import Float64
+    from shipgen.muons.columns import Float64, Int64
 
 #: The tables reach from -LIMIT to LIMIT standard deviations, outside of which lie 6e-7 of all muons.
 LIMIT = 5.0
@@ -35,6 +35,14 @@ _WIDEST, _NARROWEST, _MARKS_A_GAP = 2 * LIMIT / 4096, 2 * LIMIT / 65_536, 8
 _MUONS_A_MARK = 20
 #: How far apart, in normal numbers, the muons are counted for a ruler, at most.
 _STRETCH = 0.05
+
+#: Effective protons between two knots of a smooth distribution, and the fewest knots. With fewer protons a
+#: knot follows the accidents of the sample, which muons of one proton share; with more it loses structure.
+_PROTONS_A_KNOT, _FEWEST_KNOTS = 100, 4
+#: Points that a smooth distribution is given by.
+_POINTS = 16_384
+#: Muons that the outermost knots have beyond them.
+_MUONS_BEYOND = 3
 
 #: The tail that a smooth distribution stands for: this share of the weight, or what holds so many muons.
 _TAIL_SHARE, _TAIL_MUONS = 1e-3, 2_000
@@ -75,6 +83,7 @@ class Marginal:
         ruled: bool = False,
         smooth_tail: bool = True,
         cells: int = CELLS,
+        protons: Int64 | None = None,
     ) -> Self:
         """Make the table of weighted quantiles.
 
@@ -92,6 +101,9 @@ class Marginal:
             it.
         cells : int
             Of the table.
+        protons : int64[n], optional
+            The proton of each muon: then the distribution is as smooth as their number allows, unless it may
+            jump at unknown places.
 
         Raises
         ------
@@ -101,6 +113,7 @@ class Marginal:
         from scipy.special import ndtr
 
         kept = weights > 0
+        protons = None if protons is None else protons[kept]
         values, weights = np.asarray(values, np.float64)[kept], np.asarray(weights, np.float64)[kept]
         if not len(values):
             raise InputError("cannot make a table of quantiles without muons")
@@ -109,10 +122,18 @@ class Marginal:
         order = np.argsort(values, kind="stable")
         values, weights = values[order], weights[order]
         below = (np.cumsum(weights) - weights / 2) / weights.sum()
+        tail = Tail.fit(values, weights) if smooth_tail else None
+        # Jumps at unknown places would be smoothed away.
+        if protons is not None and (len(edges) or not ruled):
+            of_proton = np.bincount(np.unique(protons[order], return_inverse=True)[1], weights).astype(
+                np.float64
+            )
+            knots = max(int(effective_size(of_proton) / _PROTONS_A_KNOT), _FEWEST_KNOTS)
+            values, below = _smooth(values, below, knots, edges)
         normal = np.linspace(-LIMIT, LIMIT, cells + 1)
         table = np.interp(ndtr(normal), below, values)
         table[0], table[-1] = values[0], values[-1]
-        if smooth_tail and (tail := Tail.fit(values, weights)) is not None:
+        if tail is not None:
             above = ndtr(-normal)
             beyond = above < tail.share
             table[beyond] = np.maximum(tail.quantile(above[beyond]), tail.threshold)
@@ -165,6 +186,48 @@ def _between(table: Float64, place: Float64) -> Float64:
     """Interpolate `table` at fractional indices."""
     cell = np.minimum(place.astype(np.int64), len(table) - 2)
     return np.asarray(table[cell] + (place - cell) * (table[cell + 1] - table[cell]))
+
+
+def _smooth(values: Float64, below: Float64, knots: int, edges: Sequence[float]) -> tuple[Float64, Float64]:
+    """Return the distribution through knots between which so many-th parts of the weight lie, in many points.
+
+    With edges each of them is a knot, and the density is constant from knot to knot; without, the coordinate
+    is a monotone cubic of the normal number.
+
+    Parameters
+    ----------
+    values, below : float64[n]
+        Ascending values and the share of the weight below each.
+    knots : int
+        How many; their number falls off towards the ends, so that tails keep their shape.
+    edges : sequence of float
+        Where the density jumps.
+    """
+    from scipy.interpolate import PchipInterpolator
+    from scipy.special import ndtr, ndtri
+
+    halvings = int(np.log2(max(len(values) / (knots * _MUONS_BEYOND), 1)))
+    outer = 1 / knots / 2.0 ** np.arange(halvings, 0, -1)
+    cuts = [edge for edge in sorted(edges) if values[0] < edge < values[-1]]
+    if cuts:
+        ends = np.array([0.0, *np.interp(cuts, values, below), 1.0])
+        counts = np.maximum(np.rint(np.diff(ends) * knots), 1).astype(np.int64)
+        shares = [
+            low + (high - low) * np.arange(1, count) / count
+            for (low, high), count in zip(pairwise(ends), counts, strict=True)
+        ]
+        places = np.interp(np.concatenate([outer, *shares, 1 - outer]), below, values)
+        marks = np.unique([values[0], *cuts, *places, values[-1]])
+        return marks, np.interp(marks, values, below)
+    outer, inner = ndtri(outer), ndtri(np.arange(1, knots) / knots)
+    places = np.concatenate([[-LIMIT], outer, inner, -outer[::-1], [LIMIT]])
+    marks = np.interp(ndtr(places), below, values)
+    kept = np.diff(marks, prepend=-np.inf) > 0
+    if kept.sum() < 2:
+        return values, below
+    normal = np.linspace(-LIMIT, LIMIT, _POINTS)
+    smooth = PchipInterpolator(places[kept], marks[kept])(np.clip(normal, *places[kept][[0, -1]]))
+    return np.maximum.accumulate(smooth), ndtr(normal)
 
 
 def _ruler(values: Float64, below: Float64, edges: Float64, ends: tuple[float, float]) -> Float64:

@@ -13,7 +13,7 @@ from shipgen.errors import InputError
 from shipgen_export.maps.coordinates import Shape, read_coordinates
 from shipgen_export.maps.marginals import Marginal
 from shipgen_export.maps.symmetry import choose_coordinates
-from shipgen_export.sample.sample import ARRAYS
+from shipgen_export.sample.sample import ARRAYS, SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,6 +147,7 @@ class MuonMap:
         """
         sample, left_out = without_upstream(sample)
         features, weights = sample.part("train")
+        protons = sample.group[sample.split == SPLITS.index("train")]
         weights, unusual = tame(weights)
         coordinates, symmetries = choose_coordinates(sample, weights, start)
         depths = tuple(edge - start for edge in edges)
@@ -166,6 +167,7 @@ class MuonMap:
                     edges=inside,
                     ruled=name in {"depth", "z"},
                     smooth_tail=name in _TAILED,
+                    protons=protons,
                 )
             )
         facts = {

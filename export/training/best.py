@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
 from shipgen.files.outputs import complete_file, read_json, write_json
-from shipgen.muons.categories import CATEGORIES, category_by_name
+from shipgen.muons.categories import category_by_name
 from shipgen.progress import progress
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import StudentConfig
 from shipgen_export.sample.sample import PreparedSample
-from shipgen_export.training.export import check_sample, export
+from shipgen_export.training.export import check_sample, export, lacking
 from shipgen_export.training.map_training import Teachers, with_kept_map
 from shipgen_export.training.run.category_folder import LAST
 from shipgen_export.training.run.run_folder import TrainingRun
@@ -28,7 +28,7 @@ from shipgen_export.training.train import Trained, check_category, train
 from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from shipgen.bundle.bundle import Bundle
@@ -79,6 +79,7 @@ def train_best(
     prepared: Path,
     output: Path,
     *,
+    categories: Sequence[str] = (),
     seed: int = 1,
     cores: int = 1,
     teachers: int = TEACHERS,
@@ -89,7 +90,7 @@ def train_best(
     pot: float | None = None,
     name: str | None = None,
 ) -> Iterator[str | Bundle]:
-    """Train teachers and students of all four categories and export the students; go on with what is there.
+    """Train teachers and students of each category and export the students; go on with what is there.
 
     Parameters
     ----------
@@ -97,6 +98,8 @@ def train_best(
         A prepared sample.
     output : Path
         Folder, made or continued.
+    categories : sequence of str
+        Those to train; all of the sample when empty. The bundle makes no muons of the others.
     seed : int
         Decides everything random.
     cores : int
@@ -122,8 +125,8 @@ def train_best(
     Raises
     ------
     InputError
-        The sample lacks a category, or does not say its POT or energy cut, or `output` holds runs of other
-        settings.
+        The sample lacks a category that is asked for, or does not say its POT or energy cut, or `output`
+        holds runs of other settings.
     """
     if teachers < 2:
         raise InputError(
@@ -132,9 +135,10 @@ def train_best(
     sample = PreparedSample.open(prepared)
     # What the bundle needs at the end, before hours of training.
     check_sample(sample, pot)
-    for category in CATEGORIES:
-        check_category(sample, category.name)
-    sample = sample.verify([category.name for category in CATEGORIES])
+    chosen = [check_category(sample, name) for name in dict.fromkeys(categories)] or [
+        check_category(sample, category.name) for category in sample.categories
+    ]
+    sample = sample.verify([category.name for category in chosen])
     try:
         output.mkdir(exist_ok=True)
     except OSError as error:
@@ -154,7 +158,7 @@ def train_best(
         return NetworkTask(sample, output, category, own_seed, steps, number, teachers, settings)
 
     # The larger categories first: what is left at the end is short.
-    names = [category.name for category in sorted(CATEGORIES, key=lambda category: category.on_axis)]
+    names = [category.name for category in sorted(chosen, key=lambda category: category.on_axis)]
     rounds = (
         [task(category, number) for category in names for number in range(1, teachers + 1)],
         [task(category, None) for category in names],
@@ -163,6 +167,8 @@ def train_best(
         f"{len(rounds[0])} flows of {teacher_steps:,} steps, then {len(names)} networks of {student_steps:,} "
         f"steps that learn from them; {cores} at a time"
     )
+    if note := lacking(sample):
+        yield note
     try:
         with progress("training", sum(map(len, rounds)), "networks") as advance:
             for tasks in rounds:

@@ -19,6 +19,7 @@ from shipgen_export.training.run.category_folder import LAST
 from shipgen_export.training.run.run_folder import CategoryFolder, TrainingRun
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from shipgen.bundle.details import Details
@@ -76,7 +77,7 @@ def export(
     Raises
     ------
     InputError
-        The run is damaged or lacks networks, or the POT or energy cut is not known.
+        The run is damaged or has no networks, or the POT or energy cut is not known.
     BundleError
         A graph differs from its network by more than the tolerance.
     """
@@ -105,8 +106,31 @@ def export(
             target_start=sample.index["target_start"],
             energy_cut=energy_cut,
             provenance=_provenance(run, sample),
+            missing=missing_rates(sample, [one.category for one in ready], pot),
         )
     return replace(bundle, path=output)
+
+
+def missing_rates(sample: PreparedSample, there: Sequence[Category], pot: float) -> dict[str, float]:
+    """Return the rates in the sample of the categories that are not `there`, by name; 0 without muons."""
+    facts = sample.index["categories"]
+    return {
+        category.name: facts[category.name]["weight"] / pot if category.name in facts else 0.0
+        for category in CATEGORIES
+        if category not in there
+    }
+
+
+def lacking(sample: PreparedSample) -> str | None:
+    """Say which categories the sample has no muons of, ``None`` when it has all."""
+    missing = [category for category in CATEGORIES if category not in sample.categories]
+    if not missing:
+        return None
+    smeared = any(category.on_axis for category in missing)
+    return (
+        f"the sample {sample.path} has no muons of {', '.join(category.name for category in missing)}: the "
+        "bundle makes none of these" + _SMEARED * smeared
+    )
 
 
 def label(sample: PreparedSample) -> str:
@@ -131,15 +155,8 @@ def check_sample(sample: PreparedSample, pot: float | None = None) -> tuple[floa
     Raises
     ------
     InputError
-        The sample lacks a category, or one of the two is not known.
+        One of the two is not known.
     """
-    missing = [category for category in CATEGORIES if category not in sample.categories]
-    if missing:
-        smeared = any(category.on_axis for category in missing)
-        raise InputError(
-            f"the sample {sample.path} has no muons of {', '.join(category.name for category in missing)}, "
-            "and a bundle needs all four categories: prepare a larger sample" + _SMEARED * smeared
-        )
     stated, energy_cut = _pot(sample, pot), sample.index["energy_cut"]
     if energy_cut is None:
         raise InputError(
@@ -169,24 +186,21 @@ def _pot(sample: PreparedSample, given: float | None) -> float:
 def _check_run(
     run: TrainingRun, model: Model, sample: PreparedSample, pot: float, network: str | None
 ) -> list[_Ready]:
-    """Return the four categories, ready to export; raise `InputError` naming what is missing or damaged."""
+    """Return the trained categories, ready to export; raise `InputError` naming what is damaged."""
     if network is not None and network not in NETWORKS:
         raise InputError(f"no network {network!r}: choose from {', '.join(NETWORKS)}")
-    missing = []
     ready = []
-    for category in CATEGORIES:
+    for category in sample.categories:
         found = _check_category(run, model, category, network)
         if found is None:
-            missing.append(category.name)
             continue
         entry = sample.index["categories"][category.name]
         normalisation = Normalisation.from_json(entry["normalisation"])
         ready.append(_Ready(category, entry["weight"] / pot, normalisation, *found))
-    if missing:
-        options = " ".join(f"--category {name}" for name in missing)
+    if not ready:
         raise InputError(
-            f"{run.path} has no trained network of {', '.join(missing)}: train it with "
-            f"`shipgen train {run.model} PREPARED -o {run.path} {options}`"
+            f"{run.path} has no trained network: train it with `shipgen train {run.model} PREPARED -o "
+            f"{run.path}`"
         )
     return ready
 

@@ -56,6 +56,20 @@ class StudentSpread(TypedDict):
     quantities: dict[str, QuantitySpread]
 
 
+def tails(features: Float64, start: float) -> dict[str, NDArray[np.bool_]]:
+    """Return which muons lie in each of some tails, by name; parameters as for `quantities`."""
+    q = Quantities.of_rows(features, start)
+    p, pt = q["p"], q["pt"]
+    return {
+        "p > 60 GeV": p > 60,
+        "p > 100 GeV": p > 100,
+        "pT > 1.5 GeV": pt > 1.5,
+        "pT > 2.5 GeV": pt > 2.5,
+        "p > 60 GeV, pT > 1 GeV": (p > 60) & (pt > 1),
+        "z > 100 cm from the start": q["z"] > 100,
+    }
+
+
 def quantities(features: Float64, start: float) -> dict[str, Float64]:
     """Return what is averaged over muons, by name: shares of muons in tails, and means.
 
@@ -72,18 +86,10 @@ def quantities(features: Float64, start: float) -> dict[str, Float64]:
     """
     q = Quantities.of_rows(features, start)
     p, pt, z = q["p"], q["pt"], q["z"]
-    tails = {
-        "p > 60 GeV": p > 60,
-        "p > 100 GeV": p > 100,
-        "pT > 1.5 GeV": pt > 1.5,
-        "pT > 2.5 GeV": pt > 2.5,
-        "p > 60 GeV, pT > 1 GeV": (p > 60) & (pt > 1),
-        "z > 100 cm from the start": z > 100,
-    }
     means = {"mean p, GeV": p, "mean pT, GeV": pt, "mean z from the start, cm": z}
     if "r" in q:
         means["mean r, cm"] = q["r"]
-    return {**{name: chosen.astype(np.float64) for name, chosen in tails.items()}, **means}
+    return {**{name: chosen.astype(np.float64) for name, chosen in tails(features, start).items()}, **means}
 
 
 def uncertainty(

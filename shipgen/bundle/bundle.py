@@ -15,15 +15,18 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from shipgen.bundle.details import Details, read_details
+from shipgen.bundle.entries import Entry, Missing, read_entry, read_missing
 from shipgen.bundle.network import Network
 from shipgen.errors import BundleError, InputError
 from shipgen.files.outputs import read_json, sha256, write_json
-from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, Category
-from shipgen.numbers import plain_text, real, shown, whole
+from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS
+from shipgen.numbers import plain_text, real, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from shipgen.bundle.details import Details
+    from shipgen.muons.categories import Category
 
 FORMAT = "shipgen-bundle"
 FORMAT_VERSION = 1
@@ -38,47 +41,16 @@ SURVIVAL = {
     "out": "rates count muons where they are produced, to be tracked through the absorber",
 }
 
-#: What no beam and no network reaches: cm, GeV, muons per POT and the least of them, latents.
-_FARTHEST, _HIGHEST, _MOST, _LEAST, _LATENTS = 1e6, 1e6, 1e6, 1e-30, 10_000
+#: What no beam reaches: cm, GeV, and the least muons per POT.
+_FARTHEST, _HIGHEST, _LEAST = 1e6, 1e6, 1e-30
 
 #: The bundle that comes with the package.
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "bundles" / "default"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One category of a bundle.
-
-    Attributes
-    ----------
-    category : Category
-        Which one.
-    rate : float
-        Muons per proton on target: the training sample's sum of weights per POT.
-    latent_size : int
-        Width of the network's input.
-    file : str
-        Name of the ONNX file in the bundle's folder.
-    sha256 : str
-        Hash of that file.
-    weighted : bool
-        Whether the network says a weight of each muon.
-    details : Details
-        What else ``bundle.json`` says of it.
-    """
-
-    category: Category
-    rate: float
-    latent_size: int
-    file: str
-    sha256: str
-    weighted: bool
-    details: Details
-
-
 @dataclass(frozen=True, repr=False)
 class Bundle:
-    """Four networks with rates, units and provenance.
+    """Networks, one a category, with rates, units and provenance.
 
     Attributes
     ----------
@@ -91,11 +63,13 @@ class Bundle:
     energy_cut : float
         The training sample's cut, GeV.
     entries : tuple of Entry
-        One a category, in the order of `shipgen.muons.categories.CATEGORIES`.
+        One a category that is not missing, in the order of `shipgen.muons.categories.CATEGORIES`.
     sha256 : str
         Hash of ``bundle.json``, which holds the networks' hashes: it identifies the bundle.
     provenance : dict
         How it was made.
+    missing : tuple of Missing
+        The categories without a network, which are no part of the bundle's rate.
     """
 
     path: Path
@@ -106,6 +80,7 @@ class Bundle:
     entries: tuple[Entry, ...]
     sha256: str
     provenance: dict[str, Any]
+    missing: tuple[Missing, ...] = ()
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> Self:
@@ -137,21 +112,24 @@ class Bundle:
             )
         try:
             _check_units(index["units"])
+            missing = read_missing(index.get("missing", []), index["categories"])
+            there = [one for one in CATEGORIES if one not in {each.category for each in missing}]
             bundle = cls(
                 path=folder,
                 name=plain_text(index["name"], "name"),
                 label=plain_text(index["label"], "label"),
                 target_start=real(index["target_start"], "target_start", low=-_FARTHEST, high=_FARTHEST),
                 energy_cut=real(index["energy_cut"], "energy_cut", low=0, high=_HIGHEST),
-                entries=tuple(_read_entry(category, index["categories"]) for category in CATEGORIES),
+                entries=tuple(read_entry(category, index["categories"]) for category in there),
                 sha256=sha256(folder / INDEX),
                 provenance={**index["provenance"]},
+                missing=missing,
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{folder / INDEX} cannot be used: {_reason(error)}") from error
         if not bundle.rate > _LEAST:
             raise BundleError(f"{folder / INDEX} cannot be used: its rates sum to {bundle.rate:g}")
-        if len({entry.file for entry in bundle.entries}) < len(CATEGORIES):
+        if len({entry.file for entry in bundle.entries}) < len(there):
             raise BundleError(f"{folder / INDEX} cannot be used: a network is used twice")
         for network in bundle.networks:
             network.try_out()
@@ -233,30 +211,6 @@ def _reason(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Entry:
-    """Take the entry of `category` from ``bundle.json``'s list; raise ValueError, KeyError, TypeError."""
-    found = [item for item in content if item.get("name") == category.name]
-    if len(found) != 1:
-        raise ValueError(f"it has {len(found)} entries for category {category.name}, not 1")
-    item = dict(found[0])
-    stated = (
-        whole(item.pop("number"), "number"),
-        whole(item.pop("pdg"), "pdg", low=-(2**31)),
-        tuple(item.pop("features")),
-    )
-    if stated != (category.number, category.pdg, category.features):
-        raise ValueError(f"number, PDG code or features of {category.name} are not those of the category")
-    file = plain_text(item.pop("file"), f"the file of {category.name}", most=255)
-    if Path(file).name != file:
-        raise ValueError(f"the network of {category.name} lies outside the folder: {file}")
-    rate = real(item.pop("rate"), f"the rate of {category.name}", low=0, high=_MOST)
-    latent_size = whole(item.pop("latent_size"), f"latent_size of {category.name}", low=1, high=_LATENTS)
-    digest, weighted = plain_text(item.pop("sha256"), "sha256", most=64), item.pop("weighted", False)
-    if not isinstance(weighted, bool):
-        raise ValueError(f"'weighted' of {category.name} is neither true nor false")
-    return Entry(category, rate, latent_size, file, digest, weighted, details=read_details(item))
-
-
 @dataclass(frozen=True)
 class NetworkFacts:
     """What the training side knows of one network, for `write_bundle`.
@@ -292,6 +246,7 @@ def write_bundle(
     target_start: float,
     energy_cut: float,
     provenance: Mapping[str, Any],
+    missing: Mapping[str, float] | None = None,
 ) -> Bundle:
     """Write a bundle into the existing empty `folder` and read it back, which checks it.
 
@@ -300,7 +255,7 @@ def write_bundle(
     folder : Path
         Where to; make it with `shipgen.files.outputs.complete_folder`.
     networks : sequence of NetworkFacts
-        One a category, all four.
+        One a category.
     name, label : str
         What the bundle is called and what it was trained on, in a few words.
     target_start : float
@@ -309,6 +264,8 @@ def write_bundle(
         The training sample's cut, GeV.
     provenance : mapping
         How it was made; plain JSON values.
+    missing : mapping of str to float
+        Rates of the training sample in the categories without a network, by name.
 
     Raises
     ------
@@ -350,6 +307,11 @@ def write_bundle(
             "target_start": target_start,
             "energy_cut": energy_cut,
             "categories": entries,
+            **(
+                {"missing": [{"name": name, "rate": rate} for name, rate in missing.items()]}
+                if missing
+                else {}
+            ),
             "provenance": dict(provenance),
         },
     )

@@ -91,6 +91,9 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
         found = [merit, _part(merit, "control"), harder, _part(harder, "control")][: len(columns)]
         row = f"  {entry.category.name:16} {entry.rate:11.4e} {entry.rate / bundle.rate:7.2%}"
         yield f"{row} {entry.latent_size:7}" + "".join(f" {_with_error(figure):>15}" for figure in found)
+    for one in bundle.missing:
+        why = f"its sample has {one.rate:.4e} a proton" if one.rate else "its sample has none"
+        yield f"  {one.category.name:16} no network, so no muons of it are made; {why}"
     yield "  AUC: a classifier's power to tell generated from simulated muons, and simulated from simulated;"
     yield "  0.5 is none, 1 is all" + "; the hard one has more trees and derived features" * any(hard)
     yield from _proposals(bundle)
@@ -137,16 +140,16 @@ def _uncertainty(bundle: Bundle) -> Iterator[str]:
     )
     yield head
     for name in names:
-        yield f"  {name:26}" + "".join(f" {_difference(found.get(name)):>16}" for found in stated)
+        yield f"  {name:26}" + "".join(f" {difference(found.get(name)):>16}" for found in stated)
     if not known:
         return
     yield "  uncertainty of the networks from the number of protons they learnt from, in per cent"
     yield head
     for name in names:
-        yield f"  {name:26}" + "".join(f" {_own_error(found.get(name)):>16}" for found in stated)
+        yield f"  {name:26}" + "".join(f" {own_error(found.get(name)):>16}" for found in stated)
 
 
-def _difference(figures: Any) -> str:
+def difference(figures: Any) -> str:
     """Return a relative difference with its error, as far as it is stated."""
     try:
         sample = real(figures["sample"], "sample")
@@ -166,7 +169,7 @@ def _per_cent(difference: float, error: float) -> str:
     return "{:+.2f} +- {:.2f}".format(*shown)
 
 
-def _own_error(figures: Any) -> str:
+def own_error(figures: Any) -> str:
     """Return a quantity's relative uncertainty: that of the training muons, and the spread of teachers."""
     try:
         error = math.hypot(*(real(figures[name], name) for name in ("train_error", "spread")))

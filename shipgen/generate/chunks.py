@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from shipgen.bundle.bundle import Entry
+    from shipgen.bundle.entries import Entry
     from shipgen.bundle.network import Network
     from shipgen.generate.plan import Chunk
     from shipgen.muons.columns import Float32

@@ -96,6 +96,9 @@ class Selection:
         InputError
             No muons are left, or those of one charge are missing.
         """
+        missing = [each.category.name for each in bundle.missing if each.category.name in self.categories]
+        if missing:
+            raise InputError(f"bundle {bundle.name} has no network of {', '.join(missing)}: leave it out")
         chosen = [
             entry.rate if not self.categories or entry.category.name in self.categories else 0.0
             for entry in bundle.entries

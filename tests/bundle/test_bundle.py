@@ -35,6 +35,19 @@ def test_reads_what_was_written(bundle: Bundle) -> None:
     assert [entry.category.number for entry in again.entries] == [1, 2, 3, 4]
 
 
+def test_a_missing_category_is_no_part_of_it(copy: Path) -> None:
+    def leave_out(index: dict[str, Any]) -> None:
+        index["categories"].pop(0)
+        index["missing"] = [{"name": "muplus_onaxis", "rate": 0.5}]
+
+    edit(copy, leave_out)
+    bundle = Bundle.open(copy)
+    assert [entry.category.number for entry in bundle.entries] == [2, 3, 4]
+    assert [(one.category.number, one.rate) for one in bundle.missing] == [(1, 0.5)]
+    assert bundle.rate == pytest.approx(sum(RATES.values()) - RATES["muplus_onaxis"])
+    assert "its sample has 5.0000e-01 a proton" in "\n".join(describe_bundle(bundle))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -78,6 +91,9 @@ def test_reads_what_was_written(bundle: Bundle) -> None:
         (lambda index: index.update(categories=3), "cannot be used"),
         (lambda index: index.update(categories=["a"]), "cannot be used"),
         (lambda index: index["units"].update(z="m"), "z is in 'm', not in 'cm'"),
+        (lambda index: index.update(missing=[{"name": "muons", "rate": 0}]), "'muons' is missing"),
+        (lambda index: index.update(missing=[{"name": "muplus_onaxis", "rate": -1}]), "a negative rate"),
+        (lambda index: index.update(missing=3), "cannot be used"),
         (lambda index: index.pop("units"), "'units' is missing"),
         (lambda index: index.update(energy_cut=-5), "energy_cut is -5"),
         (lambda index: index["categories"][0].update(number=9), "number, PDG code"),

@@ -124,3 +124,48 @@ def test_bad_values_are_refused() -> None:
         Marginal.fit(np.ones(3), np.zeros(3))
     with pytest.raises(InputError, match="NaN or infinite"):
         Marginal.fit(np.array([1.0, np.nan]), np.ones(2))
+
+
+def clustered(protons: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Muons of which all of a proton share a depth, exponential in slabs of 5 cm with gaps of 1 cm."""
+    random = np.random.default_rng(seed)
+    depth = random.exponential(15, protons)
+    depth += np.floor(depth / 5)
+    number = random.poisson(10, protons)
+    group = np.repeat(np.arange(protons), number)
+    return depth[group], np.ones(len(group)), group
+
+
+def test_few_protons_make_a_smooth_table() -> None:
+    """Muons of other protons are closer to normal by it, and none come to lie in the gaps between slabs."""
+    values, weights, protons = clustered(600, 5)
+    others = clustered(20_000, 6)[0]
+    random = np.random.default_rng(1)
+    edges = [float(6 * k + end) for k in range(12) for end in (0, 5)]
+    distance = []
+    for of in (None, protons):
+        table = Marginal.fit(values, weights, edges=edges, ruled=True, smooth_tail=False, protons=of)
+        share = np.histogram(norm.cdf(table.to_normal(others, random)), 100, (0, 1))[0] / len(others)
+        distance.append(np.abs(share - 0.01).sum() / 2)
+        made = table.from_normal(random.standard_normal(50_000))
+        assert (made % 6 > 5).mean() < 0.01
+    assert distance[1] < 0.6 * distance[0]
+
+
+def test_jumps_at_unknown_places_are_kept() -> None:
+    values, weights, protons = clustered(600, 5)
+    plain, smooth = (Marginal.fit(values, weights, ruled=True, protons=of) for of in (None, protons))
+    np.testing.assert_array_equal(smooth.values, plain.values)
+    np.testing.assert_array_equal(smooth.ruler, plain.ruler)
+
+
+def test_a_smooth_table_keeps_the_distribution() -> None:
+    """As many protons as muons: quantiles of momenta stay, far out as well."""
+    values, weights = momenta(MUONS, 1)
+    plain = Marginal.fit(values, weights)
+    smooth = Marginal.fit(values, weights, protons=np.arange(MUONS))
+    shares = np.array([1e-4, 0.01, 0.3, 0.5, 0.9, 0.999, 1 - 1e-5])
+    np.testing.assert_allclose(
+        smooth.from_normal(norm.ppf(shares)), plain.from_normal(norm.ppf(shares)), rtol=0.01
+    )
+    assert smooth.from_normal(np.array([-9.0])).item() == values.min()

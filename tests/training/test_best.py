@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import shipgen_export.training.train
-from helpers.synthetic import synthetic_sample
+from helpers.synthetic import POT, synthetic_sample
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
 from shipgen.generate.generator import MuonGenerator
+from shipgen.generate.selection import Selection
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.backend import tf
 from shipgen_export.sample.sample import PreparedSample
@@ -106,11 +107,25 @@ def test_what_cannot_be_trained_is_refused(prepared: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="take 2 or more"):
         run(prepared, tmp_path / "one", teachers=1)
     partial = synthetic_sample(tmp_path / "partial", 500, categories=CATEGORIES[:2])
-    with pytest.raises(InputError, match="no muons of muplus_offaxis, muminus_offaxis"):
-        run(partial, tmp_path / "three")
+    with pytest.raises(InputError, match="no muons of category muplus_offaxis"):
+        run(partial, tmp_path / "three", categories=["muplus_offaxis"])
     assert not (tmp_path / "three").exists()
     with pytest.raises(InputError, match="cannot be made"):
         run(prepared, tmp_path / "no" / "folder")
+
+
+def test_a_sample_without_a_category_gives_a_bundle_without_it(tmp_path: Path) -> None:
+    prepared = synthetic_sample(tmp_path / "partial", 1500, categories=CATEGORIES[:2])
+    _, note, *_, bundle = run(prepared, tmp_path / "out", categories=["muminus_onaxis"])
+    assert "no muons of muplus_offaxis, muminus_offaxis: the bundle makes none of these" in note
+    assert [entry.category.name for entry in bundle.entries] == ["muminus_onaxis"]
+    weight = PreparedSample.open(prepared).index["categories"]["muplus_onaxis"]["weight"]
+    rates = {one.category.name: one.rate for one in bundle.missing}
+    assert rates == {"muplus_onaxis": weight / POT, "muplus_offaxis": 0.0, "muminus_offaxis": 0.0}
+    (batch,) = MuonGenerator(bundle, n=500, seed=1)
+    assert ((batch.pdg == 13) & (batch.x == 0)).all()
+    with pytest.raises(InputError, match="has no network of muplus_onaxis: leave it out"):
+        MuonGenerator(bundle, n=500, seed=1, selection=Selection(categories=("muplus_onaxis",)))
 
 
 def test_edges_come_from_the_files_when_they_agree(prepared: Path, tmp_path: Path) -> None:

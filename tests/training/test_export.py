@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from helpers.bundles import write_test_bundle
 from helpers.shaken import shake
 from helpers.synthetic import ENERGY_CUT, POT, TARGET_START, synthetic_sample
 from shipgen.bundle.bundle import Bundle, NetworkFacts
+from shipgen.describe.describe import describe_bundle
 from shipgen.errors import BundleError, InputError
 from shipgen.files.outputs import sha256
+from shipgen.generate.generator import MuonGenerator
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.graphs import agreement
 from shipgen_export.graphs.agreement import TOLERANCE, comparison_latents, reference
@@ -24,6 +27,7 @@ from shipgen_export.models.settings import VaeConfig
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.sample.transforms import Normalisation
 from shipgen_export.training.export import export
+from shipgen_export.training.export_into import export_into
 from shipgen_export.training.run.category_folder import LAST, State
 from shipgen_export.training.run.run_folder import TrainingRun
 
@@ -204,24 +208,55 @@ def test_disagreement_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_categories_are_named_with_the_command(run_copy: Path, tmp_path: Path) -> None:
-    for name in ("muminus_onaxis", "muminus_offaxis"):
+@pytest.mark.usefixtures("stub")
+def test_categories_that_were_not_trained_are_missing(run_copy: Path, tmp_path: Path) -> None:
+    untrained = ("muminus_onaxis", "muminus_offaxis")
+    for name in untrained:
         shutil.rmtree(run_copy / name)
-    with pytest.raises(
-        InputError, match="no trained network of muminus_onaxis, muminus_offaxis: train it with"
-    ) as e:
-        export(run_copy, tmp_path / "bundle")
-    assert "shipgen train gan PREPARED -o" in str(e.value)
-    assert "--category muminus_onaxis --category muminus_offaxis" in str(e.value)
-    assert not (tmp_path / "bundle").exists()
+    bundle = export(run_copy, tmp_path / "bundle")
+    assert [entry.category.name for entry in bundle.entries] == ["muplus_onaxis", "muplus_offaxis"]
+    facts = json.loads((run_copy / "prepared.json").read_text())["categories"]
+    stated = {one.category.name: one.rate for one in bundle.missing}
+    assert stated == {name: facts[name]["weight"] / POT for name in untrained}
+    text = "\n".join(describe_bundle(bundle))
+    assert "muminus_onaxis   no network, so no muons of it are made; its sample has" in text
+    for category in CATEGORIES:
+        shutil.rmtree(run_copy / category.name, ignore_errors=True)
+    with pytest.raises(InputError, match="no trained network: train it with `shipgen train gan PREPARED -o"):
+        export(run_copy, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("stub")
 def test_category_without_muons(run_copy: Path, tmp_path: Path) -> None:
     index = json.loads((run_copy / "prepared.json").read_text())["categories"]
     del index["muplus_offaxis"]
     change_sample(run_copy, categories=index)
-    with pytest.raises(InputError, match="no muons of muplus_offaxis, and a bundle needs all"):
-        export(run_copy, tmp_path / "bundle")
+    bundle = export(run_copy, tmp_path / "bundle")
+    assert [(one.category.name, one.rate) for one in bundle.missing] == [("muplus_offaxis", 0.0)]
+    assert "its sample has none" in "\n".join(describe_bundle(bundle))
+    (batch,) = MuonGenerator(bundle, n=1000, seed=1)
+    assert not ((batch.pdg == -13) & (batch.x != 0)).any()
+    assert len(batch.pz) > 900
+
+
+@pytest.mark.usefixtures("stub")
+def test_one_category_of_a_bundle_is_replaced(run_copy: Path, tmp_path: Path) -> None:
+    base = write_test_bundle(tmp_path / "base")
+    for category in CATEGORIES[1:]:
+        shutil.rmtree(run_copy / category.name)
+    bundle = export_into(run_copy, tmp_path / "bundle", base.path, name="mixed")
+    weight = json.loads((run_copy / "prepared.json").read_text())["categories"]["muplus_onaxis"]["weight"]
+    assert (bundle.name, bundle.missing) == ("mixed", ())
+    assert bundle.entries[0].rate == weight / POT
+    assert [entry.sha256 for entry in bundle.entries[1:]] == [entry.sha256 for entry in base.entries[1:]]
+    assert [entry.rate for entry in bundle.entries[1:]] == [entry.rate for entry in base.entries[1:]]
+    assert bundle.entries[0].sha256 != base.entries[0].sha256
+    assert bundle.provenance["base"]["sha256"] == base.sha256
+    change_sample(run_copy, energy_cut=5.0)
+    with pytest.raises(InputError, match=r"the energy cut is 5 GeV, in .* the energy cut is 10 GeV"):
+        export_into(run_copy, tmp_path / "other", base.path)
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.usefixtures("stub")

@@ -72,7 +72,8 @@ def test_every_setting_is_an_option_with_its_default_in_the_help(model: str) -> 
         (line,) = (line for line in text.splitlines() if f"--{name.replace('_', '-')} " in line + " ")
         default = getattr(config(), name)
         assert all(f"{short}, " in line for short in setting.short)
-        assert default in {None, False} or f"[default: {default}]" in text
+        assert "[default: ]" not in text
+        assert default in {None, False, ""} or f"[default: {default}]" in text
     source = {"gan": "-l -nG -nD -layersG -layersD", "vae": "-lr -x -iE -iD -layersE -layersD"}
     assert set(source.get(model, "").split()) <= {
         short for each in settings(config).values() for short in each.short

@@ -176,7 +176,7 @@ def _search_tree(points: Float64) -> Any:
     try:
         from scipy.spatial import cKDTree
     except ImportError as error:
-        raise MissingExtraError("a region of example muons", "scipy", "train") from error
+        raise MissingExtraError("a region of example muons", "scipy", "enhance") from error
     return cKDTree(points)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -48,7 +49,8 @@ _NETWORKS = ("best_auc", "best_chi2", "best_overlap", "last")
     "--base",
     type=PATH,
     metavar="BUNDLE",
-    help="Bundle that the other networks, all rates and the energy cut come from. [default: the default one]",
+    help="Bundle that the other networks come from; with --keras2 all rates and the energy cut as well. "
+    "[default: none for RUN, the default one for --keras2]",
 )
 @click.option("--name", help="What to call the bundle. [default: the name of BUNDLE]")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
@@ -67,15 +69,22 @@ def command(
 ) -> None:
     """Export the networks of RUN, a folder of `shipgen train`, as a bundle for `shipgen produce`.
 
+    The bundle makes no muons of categories that were not trained. With --base, RUN's networks take the place
+    of those of the same categories in a copy of that bundle, with the rates of RUN's sample.
+
     With --keras2, --ranges and --category a published generator takes the place of one network in a copy of
     a bundle. Every network is compared with its exported graph before anything is written.
     """
     if keras2 is None:
-        if run is None or ranges or category or base:
-            raise InputError("give RUN, or --keras2 FILE.h5 with --ranges, --category and perhaps --base")
+        if run is None or ranges or category:
+            raise InputError(
+                "give RUN, perhaps with --base, or --keras2 FILE.h5 with --ranges and --category"
+            )
         from shipgen_export.training.export import export
+        from shipgen_export.training.export_into import export_into
 
-        _show(export(run, output, network=network, pot=pot, name=name, force=force))
+        make = export if base is None else partial(export_into, base=base)
+        _show(make(run, output, network=network, pot=pot, name=name, force=force))
         return
     if run is not None or network or pot or ranges is None or category is None:
         raise InputError("--keras2 takes --ranges and --category, and neither RUN, --network nor --pot")

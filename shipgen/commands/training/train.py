@@ -100,7 +100,8 @@ def _setting_option(field: dataclasses.Field[Any], setting: Setting) -> click.Op
         if setting.choices
         else {"int": COUNT, "str": str}.get(str(field.type), float)
     )
-    shown = "" if field.default is None else f" [default: {field.default}]"
+    # A text that is empty is described by its help.
+    shown = "" if field.default in {None, ""} else f" [default: {field.default}]"
     return click.Option(names, type=kind, help=setting.help + shown)
 
 
@@ -186,10 +187,13 @@ def _train(
     for trained in train(model, sample, output, steps=steps, minutes=minutes, settings=chosen, **options):
         for line in (trained.summary(), *trained.notes):
             click.echo(line)
+    chosen_ones = "".join(f" --category {name}" for name in dict.fromkeys(options["categories"]))
+    pot = " --pot N" if sample.index["pot"] is None else ""
     after = (
-        f"`shipgen train distill {prepared} --teacher {output} -o RUN` teaches a small network what it makes"
+        f"`shipgen train distill {prepared} --teacher {output} -o RUN{chosen_ones}` teaches a small network "
+        "what it makes"
         if kind.teaches
-        else f"`shipgen export {output} -o BUNDLE` makes a bundle of it"
+        else f"`shipgen export {output} -o BUNDLE{pot}` makes a bundle of it"
     )
     click.echo(f"run folder {output}: {after}")
 
@@ -200,6 +204,13 @@ def _train(
 @click.argument("prepared", type=PATH)
 @click.option(
     "-o", "--output", type=PATH, required=True, help="Folder of runs and bundle; continued if it exists."
+)
+@click.option(
+    "--category",
+    "categories",
+    multiple=True,
+    type=click.Choice(CATEGORY_NAMES),
+    help="Train this category; may be repeated. The bundle makes no others. [default: all of the sample]",
 )
 @click.option("--seed", type=SEED, default=1, show_default=True, help="Decides everything random.")
 @workers_option(old=["--cores"], help="Networks that are trained at once. [default: all cores]")

@@ -195,7 +195,11 @@ Bundle Bundle::Open(const std::string& given) {
     bundle.energy_cut_ = Number(index, "energy_cut");
     if (bundle.energy_cut_ < 0) throw Unusable("the energy cut is negative");
     std::set<std::string> files;
+    // Categories that the training sample had no muons of, or that were not trained.
+    std::set<std::string> missing;
+    for (const Json& one : index.value("missing", Json::array())) missing.insert(String(one, "name"));
     for (const Category& category : kCategories) {
+      if (missing.count(category.name)) continue;
       bundle.entries_.push_back(ReadEntry(category, Member(index, "categories"), folder, files));
     }
     if (!(bundle.Rate() > 0)) throw Unusable("its rates sum to zero");
