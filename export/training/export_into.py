@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from shipgen.bundle.bundle import INDEX, Bundle, write_bundle
+from shipgen.bundle.bundle import INDEX, SURVIVAL, Bundle, write_bundle
 from shipgen.errors import InputError
 from shipgen.files.outputs import check_output, complete_folder
 from shipgen.muons.categories import CATEGORIES
@@ -50,6 +50,11 @@ def export_into(path: Path, output: Path, base: Path | None, **options: Any) -> 
                     f"in {path} {what.format(own)}, in {old.path} {what.format(other)}: one bundle has one; "
                     "choose another --base, or none for a bundle of this run alone"
                 )
+        if new.survival != old.survival:
+            raise InputError(
+                f"in {path} {SURVIVAL[new.survival]}, in {old.path} {SURVIVAL[old.survival]}: choose another "
+                "--base, or none for a bundle of this run alone"
+            )
         replaced = {entry.category for entry in new.entries}
         kept = [kept_network(old, entry) for entry in old.entries if entry.category not in replaced]
         names = ", ".join(category.name for category in CATEGORIES if category in replaced)
