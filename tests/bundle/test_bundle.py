@@ -92,7 +92,7 @@ def test_a_missing_category_is_no_part_of_it(copy: Path) -> None:
         (lambda index: index.update(categories=["a"]), "cannot be used"),
         (lambda index: index["units"].update(z="m"), "z is in 'm', not in 'cm'"),
         (lambda index: index.update(missing=[{"name": "muons", "rate": 0}]), "'muons' is missing"),
-        (lambda index: index.update(missing=[{"name": "muplus_onaxis", "rate": -1}]), "a negative rate"),
+        (lambda index: index.update(missing=[{"name": "muplus_onaxis", "rate": -1}]), "a missing rate"),
         (lambda index: index.update(missing=3), "cannot be used"),
         (lambda index: index.pop("units"), "'units' is missing"),
         (lambda index: index.update(energy_cut=-5), "energy_cut is -5"),
