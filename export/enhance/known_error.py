@@ -54,7 +54,10 @@ class RegionTails:
         # The narrowest says most.
         tail = min(near, key=lambda name: float(self._stated[name]["train"]))
         share, figures = self._sums[tail] / self._inside, self._stated[tail]
+        found, own = difference(figures), own_error(figures)
+        # What is no number says itself why.
+        found += " %" * ("+-" in found)
         return (
-            f"  {self._name}: {difference(figures)} % against held-out muons with {tail} ({share:.0%} of the "
-            f"region); from its training sample alone it is known to {own_error(figures)} %"
+            f"  {self._name}: {found} against held-out muons with {tail} ({share:.0%} of the region); from its "
+            f"training sample alone it is known to {own} %"
         )
