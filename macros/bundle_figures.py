@@ -24,6 +24,7 @@ from shipgen.bundle.bundle import Bundle
 from shipgen.files.outputs import complete_file, write_json
 from shipgen.generate.chunks import BATCH_SIZE
 from shipgen.muons.categories import CATEGORIES, category_by_name
+from shipgen.muons.quantities import Quantities
 from shipgen.progress import progress
 from shipgen_export.merit.classifiers import FORMS, derived
 from shipgen_export.merit.figure_of_merit import figure_of_merit
@@ -111,7 +112,7 @@ def shares(features: np.ndarray, start: float, gaps: list[tuple[float, float]]) 
         inside = sum(((z > low) & (z < high) for low, high in gaps), np.zeros(len(z), bool))
         found["gaps of the target"] = inside.astype(np.float64)
     if features.shape[1] == 6:
-        r = np.hypot(*features[:, :2].T.astype(np.float64))
+        r = Quantities.of_rows(features)["r"]
         found |= {f"r > {limit} cm": (r > limit).astype(np.float64) for limit in (3, 5, 7)}
     return found
 

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shipgen import MuonGenerator
+from shipgen.muons.quantities import Quantities
 
 EDGES = np.linspace(0, 4.5, 46)
 
@@ -24,7 +25,7 @@ def histogram(bundle: Path | None, muons: float) -> tuple[np.ndarray, np.ndarray
     generator = MuonGenerator(bundle, n=muons, seed=1)
     sums, squares = np.zeros(len(EDGES) - 1), np.zeros(len(EDGES) - 1)
     for batch in generator:
-        pt = np.hypot(batch.px, batch.py)
+        pt = Quantities.of_batch(batch, 0.0)["pt"]
         weights = batch.weight.astype(np.float64)
         sums += np.histogram(pt, EDGES, weights=weights)[0]
         squares += np.histogram(pt, EDGES, weights=weights**2)[0]

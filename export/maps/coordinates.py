@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.muons.quantities import Quantities
 
 if TYPE_CHECKING:
     from shipgen.muons.columns import Float64
@@ -151,13 +152,14 @@ class Cylinder:
             A muon does not fly downstream, or starts further upstream than the margin.
         """
         *place, z, px, py, pz = np.asarray(features, np.float64).T
-        pt = np.hypot(px, py)
+        momenta = Quantities.of_rows(np.asarray(features, np.float64))
+        pt = momenta["pt"]
         depth = z - self.start
         if (pz <= 0).any():
             raise InputError(
                 "a muon does not fly downstream (pz <= 0): such a sample has no such coordinates"
             )
-        columns = [np.hypot(pt, pz), depth, pt]
+        columns = [momenta["p"], depth, pt]
         if not self.on_axis:
             flight = depth + self.margin
             if (flight <= 0).any():
@@ -170,7 +172,7 @@ class Cylinder:
             columns += [self._stretched(np.hypot(x, y)) * pz / (np.maximum(pt, LEAST) * flight)]
             columns += [turn if self.signed else np.abs(turn)]
         if self.directed:
-            columns.append(np.arctan2(py, px))
+            columns.append(momenta["phi"])
         return np.stack(columns, axis=1)
 
     def inverse(self, coordinates: Float64, drawn: Float64) -> Float64:

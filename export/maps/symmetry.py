@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.muons.quantities import Quantities
 from shipgen_export.maps.coordinates import Cartesian, Cylinder
 
 if TYPE_CHECKING:
@@ -106,14 +107,14 @@ def choose_coordinates(
     symmetries = find_symmetries(features, weights, group, axis)
     first = float(sample.features[:, sample.category.features.index("z")].min())
     margin = 0.0 if on_axis else max(start - first, 0.0) + _ROOM
-    pt, pz = np.hypot(features[:, -3], features[:, -2]), features[:, -1]
+    momenta = Quantities.of_rows(features)
     largest = 0.0 if on_axis else float(np.hypot(*(features[:, :2] - axis).T).max())
     cylinder = Cylinder(
         on_axis=on_axis,
         start=start,
         axis=axis,
         margin=margin,
-        steepest=min(float((pt / np.hypot(pt, pz)).max()), _STEEPEST),
+        steepest=min(float((momenta["pt"] / momenta["p"]).max()), _STEEPEST),
         widest=_WIDER * largest or None,
         directed=symmetries.directed,
         sided=symmetries.sided,
@@ -166,16 +167,16 @@ def find_symmetries(
     axis : (float, float)
         x and y of the beam, cm.
     """
-    *place, _, px, py, pz = features.T
-    azimuths = {"azimuth of the momentum": np.arctan2(py, px)}
+    *place, _, px, py, _ = features.T
+    momenta = Quantities.of_rows(features)
+    azimuths = {"azimuth of the momentum": momenta["phi"]}
     side = None
     if place:
         x, y = place[0] - axis[0], place[1] - axis[1]
         azimuths["azimuth of the start"] = np.arctan2(y, x)
         side = np.sign(x * py - y * px)
-    momentum = np.sqrt(px**2 + py**2 + pz**2)
     directions, sides = [], []
-    for band, rows in _bands(momentum):
+    for band, rows in _bands(momenta["p"]):
         means = _Means(weights[rows], group[rows])
         for name, azimuth in azimuths.items():
             for harmonic in _HARMONICS:

@@ -21,7 +21,7 @@ from shipgen.errors import InputError, ShipgenError
 from shipgen.files.inputs import expand, read_lines, take_out
 from shipgen.files.outputs import check_output, complete_folder, work_folder
 from shipgen.progress import progress
-from shipgen_export.reading.beam import AUTO, CHOICES
+from shipgen_export.reading.beam_position import AUTO, CHOICES
 from shipgen_export.reading.formats.array_files import ARRAYS
 from shipgen_export.reading.formats.readers import STEP, as_produced
 from shipgen_export.reading.gather import Share, gather, gather_beam

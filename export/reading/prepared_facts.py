@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shipgen.errors import InputError
 from shipgen.files.layouts import TARGET_START_2018
 from shipgen.provenance import versions, without_folders
-from shipgen_export.reading.beam import CASES, TAKEN
+from shipgen_export.reading.beam_position import CASES, TAKEN
 from shipgen_export.reading.formats.sources import enumerated, labels
 from shipgen_export.reading.troubles import TELLING, known_troubles
 from shipgen_export.reading.weights import meaning, settle_pot
@@ -16,7 +16,7 @@ from shipgen_export.reading.weights import meaning, settle_pot
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shipgen_export.reading.beam import Look
+    from shipgen_export.reading.beam_position import Look
     from shipgen_export.reading.formats.sources import Dropped, Source
     from shipgen_export.reading.gather import Share
     from shipgen_export.reading.read_file import ReadFile

@@ -17,7 +17,7 @@ from shipgen.files.layouts import VARIATION_COLUMNS
 from shipgen.files.outputs import complete_folder, read_json, sha256, write_json
 from shipgen.files.rootfile import is_remote
 from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, MUON_MASS, category_of
-from shipgen_export.reading.beam import AUTO, ORIGIN, PRIMARY, off_origin, relative
+from shipgen_export.reading.beam_position import AUTO, ORIGIN, PRIMARY, off_origin, relative
 from shipgen_export.reading.formats.readers import read_steps
 from shipgen_export.reading.formats.sources import LARGEST_WEIGHT, Dropped, finite_sum, usable_weights
 

@@ -9,7 +9,7 @@ from shipgen.errors import InputError
 from shipgen.files.outputs import sha256
 from shipgen.files.rootfile import base_name, is_remote
 from shipgen.provenance import without_folders
-from shipgen_export.reading.beam import look
+from shipgen_export.reading.beam_position import look
 from shipgen_export.reading.formats.readers import open_source
 from shipgen_export.reading.weights import Beside
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shipgen.files.rootfile import Location
-    from shipgen_export.reading.beam import Look
+    from shipgen_export.reading.beam_position import Look
     from shipgen_export.reading.formats.array_files import ArrayChoice
     from shipgen_export.reading.formats.sources import Source
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen_export.reading.beam import ORIGIN, PRIMARY
+from shipgen_export.reading.beam_position import ORIGIN, PRIMARY
 from shipgen_export.reading.formats.cbmsim import WITHOUT_MOTHER
 from shipgen_export.reading.formats.flat import CODE_ELSEWHERE
 from shipgen_export.reading.formats.sources import labels

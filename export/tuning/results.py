@@ -17,7 +17,7 @@ _FIGURES = ("auc", "auc_error", "chi2", "overlap")
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """A trial.
 
     Attributes
@@ -66,14 +66,14 @@ class Row:
         }
 
 
-def rows(study: Any) -> list[Row]:
+def rows(study: Any) -> list[TrialRow]:
     """Return all trials of an Optuna study."""
     found = []
     for trial in study.get_trials(deepcopy=False):
         curve = dict(sorted(trial.intermediate_values.items()))
         last = curve[max(curve)] if curve else None
         found.append(
-            Row(
+            TrialRow(
                 number=trial.number,
                 state=state(trial),
                 value=trial.value if state(trial) == "complete" else last,
@@ -88,13 +88,13 @@ def rows(study: Any) -> list[Row]:
     return found
 
 
-def best(table: Sequence[Row]) -> Row | None:
+def best(table: Sequence[TrialRow]) -> TrialRow | None:
     """Return the complete trial with the smallest value, if there is one."""
     complete = [row for row in table if row.state == "complete" and row.value is not None]
     return min(complete, key=lambda row: (row.value, row.number), default=None)
 
 
-def write_table(path: Path, table: Sequence[Row]) -> None:
+def write_table(path: Path, table: Sequence[TrialRow]) -> None:
     """Write a line a trial, CSV."""
     names = list(dict.fromkeys(name for row in table for name in row.settings))
     lines = [row.flat(names) for row in table]
@@ -104,14 +104,16 @@ def write_table(path: Path, table: Sequence[Row]) -> None:
         writer.writerows(lines)
 
 
-def write_best(path: Path, row: Row, model: str, fixed: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def write_best(
+    path: Path, row: TrialRow, model: str, fixed: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
     """Write the settings of a trial as ``shipgen train --settings`` takes them, and how they were found."""
     found = {"trial": row.number, "value": row.value, **row.merits, **facts}
     with complete_file(path, force=True) as part:
         write_json(part, {"model": model, "settings": {**fixed, **row.settings}, "found": found})
 
 
-def summary(table: Sequence[Row]) -> Iterator[str]:
+def summary(table: Sequence[TrialRow]) -> Iterator[str]:
     """Yield the table in lines, the best first, trials without a value last."""
     order = {"complete": 0, "pruned": 1}
     yield f"{'trial':>5}  {'state':11} {'steps':>7} {'value':>9} {'AUC':>16}  settings"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from shipgen_export.tuning.results import Row
+    from shipgen_export.tuning.results import TrialRow
 
 #: State -> marker and colour; what came to no end is left out.
 _MARKS = {"complete": ("o", BLUE), "pruned": ("x", "0.45")}
@@ -24,14 +24,14 @@ _MARKS = {"complete": ("o", BLUE), "pruned": ("x", "0.45")}
 _COLUMNS = 3
 
 
-def draw_pictures(folder: Path, table: Sequence[Row], label: str, title: str) -> list[Path]:
+def draw_pictures(folder: Path, table: Sequence[TrialRow], label: str, title: str) -> list[Path]:
     """Draw ``history.png``, ``steps.png`` and ``settings.png`` of those trials that have a value.
 
     Parameters
     ----------
     folder : Path
         Where to, in the place of those drawn before.
-    table : sequence of Row
+    table : sequence of TrialRow
         The trials.
     label : str
         What the value is.
@@ -59,14 +59,14 @@ def draw_pictures(folder: Path, table: Sequence[Row], label: str, title: str) ->
     return drawn
 
 
-def _logarithmic(axes: Axes, table: Sequence[Row]) -> None:
+def _logarithmic(axes: Axes, table: Sequence[TrialRow]) -> None:
     """Let values that differ by factors share an axis."""
     values = [row.value or 0.0 for row in table]
     if min(values) > 0:
         axes.set_yscale("log")
 
 
-def _scatter(axes: Axes, table: Sequence[Row], places: Sequence[Any]) -> None:
+def _scatter(axes: Axes, table: Sequence[TrialRow], places: Sequence[Any]) -> None:
     for state, (marker, colour) in _MARKS.items():
         chosen = [(place, row.value) for place, row in zip(places, table, strict=True) if row.state == state]
         if chosen:
@@ -74,7 +74,7 @@ def _scatter(axes: Axes, table: Sequence[Row], places: Sequence[Any]) -> None:
             axes.scatter(x, y, marker=marker, color=colour, s=28, label=state, zorder=3)
 
 
-def _history(table: Sequence[Row], label: str, title: str) -> Figure:
+def _history(table: Sequence[TrialRow], label: str, title: str) -> Figure:
     figure = Figure(figsize=(7.5, 4.5), dpi=90, layout="constrained")
     axes = figure.add_subplot()
     _scatter(axes, table, [row.number for row in table])
@@ -98,7 +98,7 @@ def _history(table: Sequence[Row], label: str, title: str) -> Figure:
     return figure
 
 
-def _steps(table: Sequence[Row], label: str, title: str) -> Figure:
+def _steps(table: Sequence[TrialRow], label: str, title: str) -> Figure:
     figure = Figure(figsize=(7.5, 4.5), dpi=90, layout="constrained")
     axes = figure.add_subplot()
     least = best(table)
@@ -134,7 +134,7 @@ def _ticks(axes: Axes, values: Sequence[float]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _settings(table: Sequence[Row], label: str, title: str) -> Figure:
+def _settings(table: Sequence[TrialRow], label: str, title: str) -> Figure:
     names = list(dict.fromkeys(name for row in table for name in row.settings))
     columns = min(_COLUMNS, len(names))
     lines = -(-len(names) // columns)

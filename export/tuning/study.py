@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 #: Where a study says what all who take part in it agree on.
 _AGREED = "shipgen"
 
-#: Names of the pruners. The median is of the trials before, at the same step; the first trials are never
-#: pruned, nor any in the first part of its steps, when figures of merit say little yet.
-PRUNERS = ("median", "halving", "none")
+#: The first trials are never pruned, nor any in the first part of its steps, when figures of merit say little
+#: yet. The median is of the trials before, at the same step.
 _NEVER_PRUNED, _WARM_UP = 4, 0.25
 
 #: Seconds that a process waits while others write to the same SQLite file.
@@ -50,7 +49,7 @@ def open_study(url: str, name: str, *, seed: int, pruner: str, steps: int) -> An
     seed : int
         Of this process' choices.
     pruner : str
-        One of `PRUNERS`.
+        ``median``, ``halving`` or ``none``.
     steps : int
         Of each trial.
 

@@ -16,7 +16,7 @@ from shipgen_export.models.kinds import model_by_name
 from shipgen_export.sample.sample import INDEX as PREPARED
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.train import check_category
-from shipgen_export.tuning.results import Row, best, rows, write_best, write_table
+from shipgen_export.tuning.results import TrialRow, best, rows, write_best, write_table
 from shipgen_export.tuning.space import Choices, read_space, space_to_json
 from shipgen_export.tuning.study import agree, end_interrupted, finished, open_study, storage_url
 from shipgen_export.tuning.trial import TrialTask, run_trial
@@ -41,16 +41,16 @@ class Found:
 
     Attributes
     ----------
-    table : tuple of Row
+    table : tuple of TrialRow
         All trials.
-    best : Row or None
+    best : TrialRow or None
         The best complete one.
     files : tuple of Path
         Table, settings and pictures.
     """
 
-    table: tuple[Row, ...]
-    best: Row | None
+    table: tuple[TrialRow, ...]
+    best: TrialRow | None
     files: tuple[Path, ...]
 
 

@@ -37,7 +37,7 @@ def run(macro: Path, arguments: tuple[str, ...], *, beside: bool, **options: Any
 
     An event is then a muon, not a proton. `docs/fairship.md` says what to type for which version.
     """
-    from shipgen.fairship.runner import Settings, run_macro
+    from shipgen.fairship.runner import MuonSettings, run_macro
     from shipgen.generate.event_options import EventOptions
 
     own = {"seed": None, "energy_cut": None, "smear_beam": 0.0, "paint_beam": 0.0}
@@ -45,5 +45,5 @@ def run(macro: Path, arguments: tuple[str, ...], *, beside: bool, **options: Any
         name = f"--{given[0].replace('_', '-')}"
         raise click.UsageError(f"{name} goes with --beside: without it the macro's own arguments say that")
     bundle, target_z, selection = options.pop("bundle"), options.pop("target_z"), take_selection(options)
-    settings = Settings(bundle, EventOptions(**options, selection=selection), target_z)
+    settings = MuonSettings(bundle, EventOptions(**options, selection=selection), target_z)
     run_macro(macro, arguments[1:] if arguments[:1] == ("--",) else arguments, settings, beside=beside)

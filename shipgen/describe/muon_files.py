@@ -41,7 +41,7 @@ def describe_file(path: Path, *, check: bool = False) -> Iterator[str]:
         It is damaged or none of these.
     """
     # Reading arrays needs more modules than most want.
-    from shipgen.files.arrays.kinds import kind_of
+    from shipgen.files.arrays.file_kinds import kind_of
 
     with readable(path):
         kind = kind_of(path)

@@ -38,7 +38,7 @@ _MOVED_ANEW = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class MuonSettings:
     """What the command line says of the muons; the macro's own arguments say the rest.
 
     Attributes
@@ -56,7 +56,7 @@ class Settings:
     target_z: float | None = None
 
 
-def run_macro(macro: Path, arguments: Sequence[str], settings: Settings, *, beside: bool = False) -> None:
+def run_macro(macro: Path, arguments: Sequence[str], settings: MuonSettings, *, beside: bool = False) -> None:
     """Run `macro` with `arguments`, its generator replaced, or with muons beside it.
 
     Parameters
@@ -65,7 +65,7 @@ def run_macro(macro: Path, arguments: Sequence[str], settings: Settings, *, besi
         A macro that makes a ``FixedTargetGenerator``, or `beside` one that makes any other generator.
     arguments : sequence of str
         Of the macro.
-    settings : Settings
+    settings : MuonSettings
         What is said of the muons.
     beside : bool
         Whether the muons are added to the macro's own generators.
@@ -134,7 +134,7 @@ def _finish(macro: Path, made: list[Any]) -> None:
 class _InPlace:
     """`FixedTargetGenerator` in place of FairShip's."""
 
-    def __init__(self, root: Any, settings: Settings) -> None:
+    def __init__(self, root: Any, settings: MuonSettings) -> None:
         self.made: list[Any] = []
         self._root, options = root, settings.options
         self._make = partial(
@@ -166,7 +166,7 @@ class _InPlace:
 class _Beside:
     """A source beside the macro's own generators, in the frame that the macro gives its tracks."""
 
-    def __init__(self, root: Any, settings: Settings) -> None:
+    def __init__(self, root: Any, settings: MuonSettings) -> None:
         self.made: list[Any] = []
         self._root, self._settings = root, settings
         self._shift = (0.0, 0.0, 0.0)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import LAYOUTS, RENAMED, choose_layout, layout_facts, stated_layout
+from shipgen.files.arrays.fields import RootSource, open_source
+from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.arrays.foreign import open_array_muons
-from shipgen.files.arrays.kinds import kind_of
-from shipgen.files.arrays.sources import RootSource, open_source
 from shipgen.files.arrays.write import array_writer, blocks_of
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from shipgen.files.arrays.fields import FieldSource
     from shipgen.files.arrays.foreign import ArrayMuons
-    from shipgen.files.arrays.sources import FieldSource
     from shipgen.files.layouts import Layout
     from shipgen.muons.columns import Float64
 

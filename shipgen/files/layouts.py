@@ -80,7 +80,7 @@ class Layout:
     rntuple : bool
         Whether it is an RNTuple; TTrees are what FairShip reads.
     kind : str
-        The kind of file: ``root``, or one of `shipgen.files.arrays.kinds.ENDINGS`.
+        The kind of file: ``root``, or one of `shipgen.files.arrays.file_kinds.ENDINGS`.
     table : str
         Name of the one array of float64 whose rows are muons; ``""`` where each field is an array.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from shipgen.errors import InputError, MissingExtraError
-from shipgen.files.arrays.kinds import kind_of
+from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.convert import open_muons
 from shipgen.files.journal import JOURNAL, kept_muons, read_journal
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 import uproot
 
-import shipgen.files.arrays.sources
+import shipgen.files.arrays.fields
 from shipgen import MuonGenerator
 from shipgen.cli import run
 from shipgen.errors import InputError
@@ -38,7 +38,7 @@ ENDINGS = ("h5", "npy", "npz", "parquet")
 @pytest.fixture(scope="module", autouse=True)
 def _small_pieces() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipgen.files.arrays.sources, "CHUNK_SIZE", 2000)
+        patch.setattr(shipgen.files.arrays.fields, "CHUNK_SIZE", 2000)
         yield
 
 
@@ -269,7 +269,7 @@ def test_wrong_guesses_are_noticed(
     change: Callable[[np.ndarray], np.ndarray] | None,
     told: str,
 ) -> None:
-    monkeypatch.setattr(shipgen.files.arrays.sources, "CHUNK_SIZE", 4 * N)
+    monkeypatch.setattr(shipgen.files.arrays.fields, "CHUNK_SIZE", 4 * N)
     np.save(tmp_path / "m.npy", np.tile(rows if change is None else change(rows), (4, 1)))
     with open_array_muons(tmp_path / "m.npy", **{"unit": "m", "frame": "shield", **said}) as found:
         assert any(told in text for text in found.warnings()), found.warnings()

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
-import shipgen.files.arrays.sources
+import shipgen.files.arrays.fields
 from shipgen import MuonGenerator
 from shipgen.commands.convert import command
 from shipgen.errors import InputError, MissingExtraError
@@ -43,7 +43,7 @@ N = 5000
 @pytest.fixture(scope="module", autouse=True)
 def _small_pieces() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipgen.files.arrays.sources, "CHUNK_SIZE", 2000)
+        patch.setattr(shipgen.files.arrays.fields, "CHUNK_SIZE", 2000)
         yield
 
 
@@ -215,7 +215,7 @@ def test_arrays(files: Path, bundle: Bundle, kind: str) -> None:
 
 
 def test_more_than_a_chunk(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipgen.files.arrays.sources, "CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr(shipgen.files.arrays.fields, "CHUNK_SIZE", CHUNK_SIZE)
     produce(MuonGenerator(bundle, n=3e5, seed=1), tmp_path / "first", compression="lz4:1")
     convert(tmp_path / "first", tmp_path / "there", "npz")
     convert(tmp_path / "there", tmp_path / "back", "muonback", compression="lz4:1")

@@ -1,4 +1,4 @@
-// Series and events of the default bundle. That they are Python's is tested by tests/test_plugin.py.
+// Series and events of the default bundle. That they are Python's is tested by tests/fairship/test_plugin.py.
 #include <cmath>
 #include <cstddef>
 #include <limits>

@@ -1,5 +1,5 @@
-// Streams, hashes and plans: values that Python's tests state too (tests/test_streams.py,
-// tests/test_plan.py).
+// Streams, hashes and plans: values that Python's tests state too (tests/generate/test_streams.py,
+// tests/generate/test_plan.py).
 #include <algorithm>
 #include <array>
 #include <cmath>

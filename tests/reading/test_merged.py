@@ -15,7 +15,7 @@ from helpers.flat_files import flat_columns, write_flat
 from helpers.muon_files import PROTON, muon_columns, write_cbmsim, write_training
 from shipgen.errors import InputError
 from shipgen.files.layouts import PROVENANCE_KEY
-from shipgen_export.reading.beam import AUTO, look
+from shipgen_export.reading.beam_position import AUTO, look
 from shipgen_export.reading.formats.headers import file_header
 from shipgen_export.reading.formats.readers import open_source
 from shipgen_export.reading.prepare import prepare

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
+from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.arrays.foreign import open_array_muons
-from shipgen.files.arrays.kinds import kind_of
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.rootfile import base_name, open_root, readable
 from shipgen.provenance import read_objects

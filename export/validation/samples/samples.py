@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from shipgen_export.reading.formats.array_files import ArrayChoice
     from shipgen_export.sample.prepared_index import DroppedFacts, PreparedFacts
 
-#: Parts of a prepared sample that networks have not been trained on.
-HELD_OUT = ("validation", "test")
-
 #: Muons a category that are in memory at most, before the fair draw, as a multiple of those that stay.
 _LOADED = 8
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
-from shipgen.files.arrays.kinds import ENDINGS, PICKLES
+from shipgen.files.arrays.file_kinds import ENDINGS, PICKLES
 from shipgen.files.layouts import ARRAYS, MUONBACK, OUTPUT_LAYOUTS, RNTUPLE, SHIELD
 from shipgen.muons.frames import FRAMES, UNITS, frame_of
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files.arrays.doubts import doubts
-from shipgen.files.arrays.kinds import kind_of
-from shipgen.files.arrays.sources import RootSource, open_source
+from shipgen.files.arrays.fields import RootSource, open_source
+from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.layouts import PROVENANCE_KEY
 from shipgen.files.rootfile import open_root, readable
 from shipgen.muons.columns import ROW
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from shipgen.files.arrays.sources import FieldSource
+    from shipgen.files.arrays.fields import FieldSource
     from shipgen.muons.columns import Float64
 
 #: What is assumed where nothing is said.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from shipgen.files.arrays.kinds import h5py, pyarrow
+from shipgen.files.arrays.file_kinds import h5py, pyarrow
 from shipgen.files.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
 from shipgen.muons.columns import CHUNK_SIZE, ROW
 from shipgen.provenance import parse_object, read_objects
