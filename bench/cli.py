@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from shipgen.cli import run_command
+from shipgen.cli import leave, run_command
 from shipgen.commands.options import PATH, muons_option, workers_option
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
@@ -128,4 +128,4 @@ def picture(records: tuple[Path, ...], output: Path, *, force: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    sys.exit(run_command(bench, "bench", sys.argv[1:]))
+    leave(run_command(bench, "bench", sys.argv[1:]))

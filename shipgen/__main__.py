@@ -1,6 +1,31 @@
-"""``python -m shipgen`` is ``shipgen``."""
+"""``python -m shipgen`` is ``shipgen``: the program, which heeds signals before it loads anything else."""
 
-from shipgen.cli import main
+import os
+import signal
+from typing import NoReturn
+
+
+def _end(*_: object) -> None:
+    """Say that the program was interrupted, and end it."""
+    os.write(2, b"shipgen: interrupted; nothing half-made was left under the name of the output\n")
+    os._exit(130)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
+    for stream in range(3):
+        # What is opened next must not become the standard output of those who find none.
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    from shipgen.cli import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

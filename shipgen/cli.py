@@ -6,10 +6,12 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
+from shipgen import interrupts
 from shipgen.errors import ShipgenError
 
 #: Command -> (module, what ``--help`` says of it). Modules load when the command runs.
@@ -30,6 +32,10 @@ COMMANDS = {
     "enhance": ("shipgen.commands.training.enhance", "Make a bundle of which more muons lie in a region."),
     "export": ("shipgen.commands.training.export", "Export trained networks to a bundle."),
 }
+
+
+#: What is told in one line; all else is a fault of the program and shows its traceback.
+_TOLD = (ShipgenError, click.UsageError, KeyboardInterrupt, OSError, MemoryError)
 
 
 class _LazyGroup(click.Group):
@@ -62,7 +68,19 @@ def shipgen(*, debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
+
+
+def leave(code: int) -> NoReturn:
+    """End the program; at once after an interrupt, without waiting for what may still be at work."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if not interrupts.seen():
+        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -72,14 +90,18 @@ def run(arguments: list[str]) -> int:
 
 def run_command(program: click.Command, name: str, arguments: list[str]) -> int:
     """Run `program`, called `name`; turn failures into one line on stderr and an exit code."""
-    # A batch system's SIGTERM cleans up like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with interrupts.heeded(name):
+        return _run(program, name, arguments)
+
+
+def _run(program: click.Command, name: str, arguments: list[str]) -> int:
     debug = False
     try:
         # Not by `program.main`, which answers Ctrl-C with an empty line of its own.
         with program.make_context(name, list(arguments)) as context:
             debug = context.params.get("debug", False)
             program.invoke(context)
+        interrupts.over()
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as bare:
@@ -89,25 +111,30 @@ def run_command(program: click.Command, name: str, arguments: list[str]) -> int:
         # The reader of the output, `head` perhaps, has had enough; nothing can be told to it any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ShipgenError, click.UsageError, KeyboardInterrupt, OSError, MemoryError) as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:
+        if debug or not (isinstance(error, _TOLD) or interrupts.seen()):
             raise
         message, code = _explain(error)
+        interrupts.over()
         # Messages quote other libraries, whose own may span lines.
-        click.echo(f"{name}: {' '.join(message.split())}", err=True)
+        with suppress(OSError):
+            click.echo(f"{name}: {' '.join(message.split())}", err=True)
         return code
     return 0
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
     """Return what to tell of an error and the exit code."""
+    if interrupts.seen() and not isinstance(error, KeyboardInterrupt):
+        # What an interrupt makes of an import, for example.
+        error = KeyboardInterrupt()
     if isinstance(error, ShipgenError):
         return str(error), error.exit_code
     if isinstance(error, click.UsageError):
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         return error.format_message() + hint, error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return f"interrupted; {str(error) or 'nothing was left under the name of the output'}", 130
+        return f"interrupted; {str(error) or interrupts.NOTHING_HALF}", interrupts.CODE
     if isinstance(error, MemoryError):
         return f"not enough memory: {str(error) or 'use a larger machine, or fewer of its cores'}", 1
     return str(error), 1

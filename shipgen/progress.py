@@ -37,7 +37,7 @@ def progress(what: str, total: float | None, unit: str) -> Iterator[Callable[[fl
     unit : str
         What is counted, such as ``"muons"``.
     """
-    if _silent:
+    if _silent or sys.stderr is None:
         yield lambda _: None
         return
     if not sys.stderr.isatty():

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, workers_option
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, telling, workers_option
 from shipgen.commands.selection_options import selection_options, take_selection
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
@@ -81,7 +81,11 @@ def command(
         selection=take_selection(options),
     )
     plan = request.generator().plan
-    steps = LaterSteps(listed, reference, tuple(shlex.split(validate)))
+    try:
+        steps = LaterSteps(listed, reference, tuple(shlex.split(validate)))
+    except ValueError as error:
+        raise click.UsageError(f"--validate {validate!r} has no end ({error}): close its quotes") from error
     write_dag(folder, request, plan, shards, steps, lines=lines, force=force)
-    click.echo(f"{folder}: {shards:,} shards of {plan.total:,} muons, seed {plan.seed}")
-    click.echo(f"  submit them by: cd {folder} && condor_submit_dag {INDEX}")
+    with telling(f"{folder} is complete"):
+        click.echo(f"{folder}: {shards:,} shards of {plan.total:,} muons, seed {plan.seed}")
+        click.echo(f"  submit them by: cd {folder} && condor_submit_dag {INDEX}")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shipgen.commands.options import COUNT, PATH
+from shipgen.commands.options import COUNT, PATH, telling
 from shipgen.files.rootfile import is_remote
 
 if TYPE_CHECKING:
     from shipgen.files.rootfile import Location
+    from shipgen.production.manifest import Manifest
 
 
 def _expand(name: str) -> list[Location]:
@@ -73,6 +74,12 @@ def command(
     else:
         manifest = merge(output, locations, force=force, command=command_line())
     what = "lists" if as_list else "has"
+    with telling(f"{output} is complete"):
+        _tell(output, what, manifest)
+
+
+def _tell(output: Path, what: str, manifest: Manifest) -> None:
+    """Print what was merged or listed."""
     click.echo(
         f"{output}: {what} {manifest.plan['muons']:,} muons of {len(manifest.files):,} files for "
         f"{manifest.plan['pot']:.6g} protons on target, sum of weights {manifest.sum_of_weights():.9g}"

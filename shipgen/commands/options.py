@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from functools import partial, reduce
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shipgen.errors import OutputError
 from shipgen.generate.amount import PROTONS_PER_SPILL, pot_of
 from shipgen.muons.frames import FRAMES, UNITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Count(click.ParamType[int]):
@@ -50,6 +52,17 @@ class Positive(click.ParamType[float]):
         if not 0 < number < float("inf"):
             self.fail(f"{value!r} is not a finite number above zero", param, ctx)
         return number
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Print within the context what was made; where that fails, say that `what` is so all the same."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{what}, but nothing can be printed: {error.strerror}") from error
 
 
 class Renamed(click.Option):

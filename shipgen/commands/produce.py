@@ -15,6 +15,7 @@ from shipgen.commands.options import (
     muons_option,
     spill_options,
     take_spills,
+    telling,
     workers_option,
 )
 from shipgen.commands.selection_options import selection_options, take_selection
@@ -23,6 +24,7 @@ from shipgen.files.rootfile import base_name, is_remote
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 if TYPE_CHECKING:
+    from shipgen.production.dask_produce import DaskProduction
     from shipgen.production.request import Made, Request
 
 
@@ -101,7 +103,9 @@ def command(
     elif shards is not None or jobs is not None:
         raise click.UsageError("--shards and --jobs go with --dask")
     else:
-        _tell(carry_out(request, _warn))
+        made = carry_out(request, _warn)
+        with telling(f"{request.location} is complete"):
+            _tell(made)
 
 
 def _warn(text: str) -> None:
@@ -113,6 +117,12 @@ def _produce_on(where: str, request: Request, shards: int | None, jobs: int | No
     from shipgen.production.dask_produce import produce_on
 
     done = produce_on(where, request, shards=shards, jobs=jobs, warn=_warn)
+    with telling(f"{done.path} and the files that it names are complete"):
+        _tell_all(done, request)
+
+
+def _tell_all(done: DaskProduction, request: Request) -> None:
+    """Print what was made on a Dask cluster."""
     manifest, plan = done.manifest, done.generator.plan
     click.echo(
         f"{done.path}: {plan.total:,} muons in {len(manifest.files):,} files for {plan.pot:.6g} protons on "

@@ -54,6 +54,8 @@ def _lines(path: Path, *, check: bool) -> Iterator[str]:
     if not path.exists():
         raise InputError(f"{path} does not exist: give a ROOT file, a bundle, a prepared sample or a run")
     if not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder: give one of those")
         yield from describe_file(path, check=check)
     elif (path / INDEX).exists():
         yield from describe_bundle(Bundle.open(path))

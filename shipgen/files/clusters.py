@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from shipgen.errors import InputError
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class ClusterEncoder:
     def __init__(
         self, layout: Layout, constants: Mapping[str, float], target_start: float, compression: Any
     ) -> None:
+        for branch in layout.branches:
+            stored = np.array(constants.get(branch.column, 0.0) * branch.scale)
+            if not abs(stored) <= np.finfo(np.float32).max:
+                raise InputError(f"{branch.column} = {stored:g} is too large for branch {branch.name}")
         self._layout = layout
         self._constants = constants
         self._target_start = target_start

@@ -29,6 +29,9 @@ _CHECKSUM = "checksum"
 #: Bytes: parsed, JSON of small lists takes thirty times the memory.
 _LARGEST_JSON = 2**25
 
+#: Bytes of an output's name: what is beside it while it is made has a longer one.
+_LONGEST_NAME = 255 - len("_000000.work.old")
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -45,7 +48,7 @@ def check_output(path: Path, *, force: bool = False, index: str | None = None) -
         For a folder: the file that is in every folder of its kind. Only such a folder, or an empty one, is
         ever replaced.
     """
-    where = path.resolve()
+    where = _resolved(path, index)
     if path.exists() and not force:
         raise InputError(f"{path} exists: choose another name, or --force to replace it")
     if index is None and where.is_dir():
@@ -61,6 +64,23 @@ def check_output(path: Path, *, force: bool = False, index: str | None = None) -
         raise InputError(f"the folder {path.parent} does not exist: create it or choose another output")
     if not os.access(folder, os.W_OK):
         raise InputError(f"the folder {path.parent} cannot be written to: choose another output")
+
+
+def _resolved(path: Path, index: str | None) -> Path:
+    """Return the full path of an output; raise `InputError` where it has no name that can be given."""
+    try:
+        where = path.resolve(strict=os.path.lexists(path))
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is a link that leads nowhere"
+        raise InputError(f"{str(path)!r} cannot be an output ({reason}): choose another name") from error
+    if not path.name and index is None:
+        raise InputError(f"{str(path)!r} is a folder: choose a file name")
+    # Links are followed, to where there may be nothing yet.
+    if (length := len(os.fsencode(where.name))) > _LONGEST_NAME:
+        raise InputError(
+            f"the output's name has {length} bytes, more than {_LONGEST_NAME}: choose a shorter one"
+        )
+    return where
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from shipgen import interrupts
 from shipgen.bundle.bundle import Bundle
 from shipgen.bundle.network import choose_device
 from shipgen.errors import InputError
@@ -323,7 +324,8 @@ class MuonGenerator:
         finally:
             if os.getpid() == process:
                 make.stop()
-                pool.shutdown(cancel_futures=True)
+                # A network that does not end must not keep those that were told to.
+                pool.shutdown(wait=not interrupts.seen(), cancel_futures=True)
 
 
 def generate_muons(n_or_bundle: float | Bundle | Path | str | None = None, /, **options: Any) -> Batch:

@@ -124,6 +124,9 @@ def write_dag(
         report = f"{Path(merged).with_suffix('')}_report"
         reference = str(steps.reference.absolute())
         words["validate"] = ["validate", generated, reference, "-o", report, "--force", *steps.validate]
+    for word in (str(folder), *(word for line in words.values() for word in line), *locations):
+        if not word.isprintable():
+            raise InputError(f"{word!r} cannot stand in a submit description: choose another name")
     files = {f"{name}.sub": _submit(name, folder, line, disk, lines) for name, line in words.items()}
     files["shards.txt"] = "".join(f"{location}\n" for location in locations)
     files[INDEX] = _dag(shards, list(words))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from shipgen import interrupts
 from shipgen.errors import OutputError, ShipgenError
 from shipgen.files.layouts import MUONBACK
 from shipgen.files.outputs import (
@@ -215,6 +216,7 @@ def _run(production: Production, order: Order) -> None:
                 return
             for parts in order.generator.run(production.encode, first=first, stop=stop):
                 for part in parts:
+                    interrupts.check()
                     production.append(part)
                     advance(part.cluster.rows)
     except (ShipgenError, OSError, MemoryError, KeyboardInterrupt) as error:
@@ -227,6 +229,8 @@ def _run(production: Production, order: Order) -> None:
 def _tell_kept(path: Path, error: BaseException, kept: str) -> NoReturn:
     """Raise `error` again as what the command line tells in one line, with what is `kept`."""
     end = f"; {kept}" if kept else ""
+    if interrupts.seen():
+        raise KeyboardInterrupt(kept) from None
     if isinstance(error, ShipgenError):
         error.args = (f"{error}{end}",)
         raise error

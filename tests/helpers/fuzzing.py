@@ -25,6 +25,7 @@ FUZZERS = {
     "bundles": ("bundles", "Bundles"),
     "files": ("files", "Files"),
     "journals": ("journals", "Journals"),
+    "signals": ("signals", "Signals"),
 }
 
 #: Seconds after which a command counts as hanging; the machine may be busy.

@@ -7,7 +7,7 @@ import pytest
 from helpers.fuzzing import FUZZERS, fuzz
 
 #: Trials of each kind, a second or two.
-TRIALS = {"files": 3, "journals": 12}
+TRIALS = {"files": 3, "journals": 8, "signals": 4}
 
 
 @pytest.mark.parametrize("kind", FUZZERS)
