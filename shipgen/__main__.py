@@ -5,7 +5,7 @@ import signal
 from typing import NoReturn
 
 
-def _end(*_: object) -> None:
+def early(*_: object) -> None:
     """Say that the program was interrupted, and end it."""
     os.write(2, b"shipgen: interrupted; nothing half-made was left under the name of the output\n")
     os._exit(130)
@@ -15,7 +15,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, early)
     for stream in range(3):
         # What is opened next must not become the standard output of those who find none.
         try:

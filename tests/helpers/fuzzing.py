@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from shipgen.__main__ import early
+from shipgen.cli import run
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -122,7 +125,8 @@ def _inside(words: list[str], folder: Path, told: list[Path], memory: int | None
         sys.stdout, sys.stderr = (
             os.fdopen(number, "w", buffering=1, errors="backslashreplace", closefd=False) for number in (1, 2)
         )
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, early)
         os.chdir(folder)
         sys.argv = ["shipgen", *words]
         if memory is not None:
@@ -131,8 +135,6 @@ def _inside(words: list[str], folder: Path, told: list[Path], memory: int | None
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             limit = pages * resource.getpagesize() + memory
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        from shipgen.cli import run
-
         code = run(words)
     except BaseException:  # noqa: BLE001
         traceback.print_exc()

@@ -8,14 +8,15 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import uproot
 
 from helpers.bundles import write_test_bundle
-from helpers.fuzzing import PATIENCE, Ended, WrongError, wait
+from helpers.fuzzing import PATIENCE, Ended, WrongError, command, wait
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
 REQUEST = ("produce", "-o", "out.root", "--seed", "1", "-n", "1.6e6", "--workers", "2", "--resume")
 
@@ -28,18 +29,22 @@ class Signals:
 
     def __init__(self, folder: Path) -> None:
         self.bundle = write_test_bundle(folder / "bundle")
-        # The first run fills caches of modules.
-        for number in range(2):
+        self.seconds = {}
+        # The first run of each kind fills caches.
+        for number, started in enumerate((True, True, False, False)):
             whole = folder / f"whole{number}"
             whole.mkdir()
             before = os.times().elapsed
-            ended = self._run(whole)
-            self.seconds = os.times().elapsed - before
+            ended = self._run(whole, started=started)
+            self.seconds[started] = os.times().elapsed - before
             if ended.code:
                 raise RuntimeError(ended.stderr)
         self.wanted = _content(whole / "out.root")
 
-    def _run(self, folder: Path, signals: tuple[tuple[float, int], ...] = ()) -> Ended:
+    def _run(self, folder: Path, signals: tuple[tuple[float, int], ...] = (), *, started: bool) -> Ended:
+        """Run it: started anew as users do, or in a child of this process, which has all modules already."""
+        if not started:
+            return command(*REQUEST, "--bundle", self.bundle.path, folder=folder, signals=signals)
         with (folder / "stdout").open("w+") as out, (folder / "stderr").open("w+") as err:
             child = subprocess.Popen(
                 [sys.executable, "-m", "shipgen", *REQUEST, "--bundle", str(self.bundle.path)],
@@ -53,23 +58,24 @@ class Signals:
 
     def trial(self, rng: np.random.Generator, folder: Path) -> str:
         """Send a run one or two signals, and go on with what it left."""
-        first = float(rng.uniform(0, self.seconds))
+        started = rng.random() < 0.3
+        first = float(rng.uniform(0, self.seconds[started]))
         kinds = rng.choice([signal.SIGINT, signal.SIGTERM], 2).tolist()
         signals = [(first, kinds[0])]
         if pair := bool(rng.integers(2)):
             signals.append((first + float(rng.choice([0, rng.uniform(0, 0.3)])), kinds[1]))
-        ended = self._run(folder, tuple(signals))
+        ended = self._run(folder, tuple(signals), started=started)
         how = self._check(ended, signals)
         if (folder / "out.root").exists() and _content(folder / "out.root") != self.wanted:
             raise WrongError("another file under the final name")
-        again = self._run(folder)
+        again = self._run(folder, started=False)
         again.check(refused=False)
         names = sorted(path.name for path in folder.iterdir())
-        if names != ["out.root", "stderr", "stdout"]:
+        if names != ["out.root", *["stderr", "stdout"][: 2 * started]]:
             raise WrongError(f"{names} are there")
         if _content(folder / "out.root") != self.wanted:
             raise WrongError("the resumed file differs from the uninterrupted one")
-        return f"{how}, {'two' if pair else 'one'}"
+        return f"{how}, {'two' if pair else 'one'}{', started anew' if started else ''}"
 
     @staticmethod
     def _check(ended: Ended, signals: list[tuple[float, int]]) -> str:
@@ -82,10 +88,10 @@ class Signals:
         if ended.code in (-signal.SIGTERM, -signal.SIGINT) and not ended.stderr:
             return "before Python"
         lines = ended.stderr.splitlines()
-        if ended.code in (1, -signal.SIGINT, 130) and lines and lines[-1] == "KeyboardInterrupt":
+        outside = not any("site-packages" in line or "/shipgen/" in line for line in lines)
+        if lines and lines[-1] == "KeyboardInterrupt" and outside:
             # Before any line of shipgen runs, Python itself has a traceback for it.
-            if not any("site-packages" in line or "/shipgen/" in line for line in lines):
-                return "in Python's start"
+            return "in Python's start"
         if ended.code != 130 or len(lines) != 1 or not any(text in lines[0] for text in _SAID):
             raise WrongError(f"after {signals} code {ended.code}: {ended.stderr}")
         return "kept" if "are kept" in lines[0] else "nothing kept"
