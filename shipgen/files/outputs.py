@@ -48,7 +48,7 @@ def check_output(path: Path, *, force: bool = False, index: str | None = None) -
         For a folder: the file that is in every folder of its kind. Only such a folder, or an empty one, is
         ever replaced.
     """
-    where = _resolved(path, index)
+    where = _resolved(path, folder=index is not None)
     if path.exists() and not force:
         raise InputError(f"{path} exists: choose another name, or --force to replace it")
     if index is None and where.is_dir():
@@ -66,14 +66,14 @@ def check_output(path: Path, *, force: bool = False, index: str | None = None) -
         raise InputError(f"the folder {path.parent} cannot be written to: choose another output")
 
 
-def _resolved(path: Path, index: str | None) -> Path:
+def _resolved(path: Path, *, folder: bool = False) -> Path:
     """Return the full path of an output; raise `InputError` where it has no name that can be given."""
     try:
         where = path.resolve(strict=os.path.lexists(path))
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is a link that leads nowhere"
         raise InputError(f"{str(path)!r} cannot be an output ({reason}): choose another name") from error
-    if not path.name and index is None:
+    if not path.name and not folder:
         raise InputError(f"{str(path)!r} is a folder: choose a file name")
     # Links are followed, to where there may be nothing yet.
     if (length := len(os.fsencode(where.name))) > _LONGEST_NAME:
@@ -197,14 +197,14 @@ def unfinished(output: Path) -> dict[str, Any] | None:
 
     It is empty where it was damaged. What a run left that was killed while it removed its work is removed.
     """
-    folder = _beside(output.resolve(), ".work")
+    folder = _beside(_resolved(output), ".work")
     shutil.rmtree(_beside(folder, ".old"), ignore_errors=True)
     return _read_key(folder)[0] if os.path.lexists(folder / _WORK_INDEX) else None
 
 
 def damaged_work(output: Path) -> Path | None:
     """Return what says of which kind the work is that an earlier run left for `output`, if it was damaged."""
-    folder = _beside(output.resolve(), ".work")
+    folder = _beside(_resolved(output), ".work")
     index = folder / _WORK_INDEX
     return index if os.path.lexists(index) and not _read_key(folder)[1] else None
 
@@ -230,7 +230,7 @@ def _checksum(key: Mapping[str, Any]) -> str:
 
 def check_idle(output: Path) -> None:
     """Raise `InputError` when another run is at work in what an earlier one left for `output`."""
-    folder = _beside(output.resolve(), ".work")
+    folder = _beside(_resolved(output), ".work")
     try:
         if folder.is_dir():
             with _locked(folder / "lock", output):
@@ -249,7 +249,7 @@ def discard_work(output: Path) -> None:
     OutputError
         It cannot be removed.
     """
-    folder = _beside(output.resolve(), ".work")
+    folder = _beside(_resolved(output), ".work")
     try:
         if folder.is_dir():
             with _locked(folder / "lock", output):
@@ -290,7 +290,7 @@ def work_folder(output: Path, key: Mapping[str, Any], *, own_keys: bool = False)
     OutputError
         It cannot be made.
     """
-    folder = _beside(output.resolve(), ".work")
+    folder = _beside(_resolved(output), ".work")
     lock, index = folder / "lock", folder / _WORK_INDEX
     try:
         folder.mkdir(exist_ok=True)

@@ -96,6 +96,8 @@ def write_dag(
     InputError
         There are more shards than muons, a line is none, or a step cannot follow.
     """
+    # Of one that has no name of a file this is an error.
+    _ = request.location
     remote = is_remote(request.output)
     if remote and not steps.listed:
         raise InputError("shards at an address are not merged into one file: say --list")

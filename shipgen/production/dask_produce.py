@@ -128,7 +128,8 @@ def produce_on(
         Interrupted; says what is kept.
     """
     started = time.perf_counter()
-    _ = request.root_layout
+    # What cannot be made is said before anything is.
+    _ = request.root_layout, request.location
     request = _with_seed(request)
     generator = request.generator()
     if not generator.plan.total:

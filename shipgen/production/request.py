@@ -78,6 +78,8 @@ class Request:
     def location(self) -> Location:
         """The file to make, of the shard where there is one."""
         name = base_name(self.output)
+        if name in {"", ".", ".."}:
+            raise InputError(f"the output {self.output!r} is no name of a file: give one, such as out.root")
         if self.shard:
             name = self.shard.name(name)
         if is_remote(self.output):

@@ -1,0 +1,196 @@
+"""Ctrl-C and SIGTERM: heeded wherever they come, told as what they are, and no process stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from shipgen.bundle.bundle import NetworkFacts, write_bundle
+from shipgen.muons.categories import CATEGORIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shipgen.bundle.bundle import Bundle
+
+TOLD = "shipgen: interrupted; nothing half-made was left under the name of the output\n"
+
+
+def endless(width: int, most: int) -> bytes:
+    """Return a network that never ends where it is to make more muons than `most`."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["sum", "one"], ["more"])],
+        "body",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, []),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("more", TensorProto.FLOAT, []),
+        ],
+    )
+    constants = {
+        "zero": np.float32(0), "one": np.float32(1), "yes": np.bool_(1), "row": np.int64(0),
+        "most": np.int64(most), "never": np.int64(2**62), "none": np.int64(0),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        [
+            helper.make_node("Shape", ["latent"], ["shape"]),
+            helper.make_node("Gather", ["shape", "row"], ["n"]),
+            helper.make_node("Greater", ["n", "most"], ["many"]),
+            helper.make_node("Where", ["many", "never", "none"], ["turns"]),
+            helper.make_node("Loop", ["turns", "yes", "zero"], ["turned"], body=body),
+            helper.make_node("Mul", ["turned", "zero"], ["nothing"]),
+            helper.make_node("Add", ["latent", "nothing"], ["muons"]),
+        ],
+        "endless",
+        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["N", width])],
+        [helper.make_tensor_value_info("muons", TensorProto.FLOAT, ["N", width])],
+        [numpy_helper.from_array(np.array(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def write_endless(folder: Path) -> None:
+    folder.mkdir()
+    networks = [
+        NetworkFacts(
+            category,
+            endless(len(category.features), most=100),
+            latent_size=len(category.features),
+            rate=1e-4,
+            details={},
+        )
+        for category in CATEGORIES
+    ]
+    write_bundle(folder, networks, name="endless", label="", target_start=0.0, energy_cut=1.0, provenance={})
+
+
+#: With less patience than users have; a file says when it is at work.
+PROGRAM = """
+import sys
+from pathlib import Path
+from shipgen import interrupts
+from shipgen.cli import main
+from shipgen.production import produce
+interrupts._PATIENCE = interrupts._IMPATIENCE = 1.0
+run = produce._run
+def begun(*arguments):
+    Path("begun").touch()
+    run(*arguments)
+produce._run = begun
+main()
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_endless_network_ends_when_told(tmp_path: Path, kind: signal.Signals) -> None:
+    write_endless(tmp_path / "endless")
+    words = ("produce", "-n", "1e5", "--seed", "1", "-o", "out.root", "--bundle", "endless", "--workers", "2")
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(kind)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (130, "", TOLD)
+
+
+def test_what_an_interrupt_makes_of_an_import_is_told_as_an_interrupt(tmp_path: Path) -> None:
+    """Extension modules turn whatever stops them into an ImportError."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from shipgen.cli import main\n"
+        "from shipgen.errors import MissingExtraError\n"
+        "from shipgen.production import request\n"
+        "def fail(*_):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(10)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise {} from None\n"
+        "request.carry_out = fail\n"
+        "main()\n"
+    )
+    for error in ('MissingExtraError("running networks", "ONNX Runtime", "cpu")', 'RuntimeError("half")'):
+        done = subprocess.run(
+            [sys.executable, "-c", program.format(error), "produce", "-n", "1", "-o", "out.root"],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (130, TOLD)
+
+
+def test_a_child_forked_while_muons_are_made_ends(bundle: Bundle) -> None:
+    """The threads that make them are the parent's alone."""
+    program = (
+        "import os, sys\n"
+        "from shipgen import MuonGenerator\n"
+        "from shipgen.errors import InputError\n"
+        f"batches = iter(MuonGenerator({str(bundle.path)!r}, n=3e6, seed=1, workers=2))\n"
+        "next(batches)\n"
+        "child = os.fork()\n"
+        "if not child and sys.argv[1] == 'go on':\n"
+        "    try:\n"
+        "        list(batches)\n"
+        "    except InputError as error:\n"
+        "        print(error)\n"
+        "if child:\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), sum(map(len, batches)) > 2e6)\n"
+    )
+    for what, said in (("go on", "begin anew there"), ("end", "")):
+        done = subprocess.run(
+            [sys.executable, "-c", program, what],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert said in done.stdout
+        assert done.stdout.endswith("0 True\n")
+
+
+def test_nothing_waits_for_a_pipe(shipgen: object, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for words in (
+        ("info", "pipe"),
+        ("merge", "out.root", "pipe"),
+        ("convert", "pipe", "o", "--layout", "npz"),
+    ):
+        done = shipgen(*words, timeout=60)  # type: ignore[operator]
+        assert done.returncode == 3
+        assert "neither a file nor a folder" in done.stderr
+
+
+def test_pairs_are_one_interrupt() -> None:
+    """The second one must not cut off what the first one began."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from shipgen import interrupts\n"
+        "with interrupts.heeded('shipgen'):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(10)\n"
+        "    except KeyboardInterrupt:\n"
+        "        for kind in (signal.SIGINT, signal.SIGTERM):\n"
+        "            os.kill(os.getpid(), kind)\n"
+        "        time.sleep(0.1)\n"
+        "        print('cleaned up', interrupts.seen())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "cleaned up True\n", "")
