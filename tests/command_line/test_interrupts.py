@@ -68,14 +68,16 @@ def write_endless(folder: Path) -> None:
     networks = [
         NetworkFacts(
             category,
-            endless(len(category.features), most=100),
+            endless(len(category.features), most=2000),
             latent_size=len(category.features),
             rate=1e-4,
             details={},
         )
         for category in CATEGORIES
     ]
-    write_bundle(folder, networks, name="endless", label="", target_start=0.0, energy_cut=1.0, provenance={})
+    write_bundle(
+        folder, networks, name="endless", label="never ends", target_start=0.0, energy_cut=1.0, provenance={}
+    )
 
 
 #: With less patience than users have; a file says when it is at work.

@@ -100,5 +100,6 @@ class Signals:
 def _content(path: Path) -> tuple[object, ...]:
     with uproot.open(path) as file:
         columns = file["pythia8-Geant4"].arrays(library="np")
-        facts = str(file["shipgen"])
+        # Without the seal, which covers when the file was written.
+        facts = str(file["shipgen"]).partition('"seal"')[0]
     return (*(column.tobytes() for column in columns.values()), facts)
