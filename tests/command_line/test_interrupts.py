@@ -19,8 +19,6 @@ from shipgen.muons.categories import CATEGORIES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shipgen.bundle.bundle import Bundle
-
 TOLD = "shipgen: interrupted; nothing half-made was left under the name of the output\n"
 
 
@@ -136,33 +134,6 @@ def test_what_an_interrupt_makes_of_an_import_is_told_as_an_interrupt(tmp_path: 
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (130, TOLD)
-
-
-def test_a_child_forked_while_muons_are_made_ends(bundle: Bundle) -> None:
-    """The threads that make them are the parent's alone."""
-    program = (
-        "import os, sys\n"
-        "from shipgen import MuonGenerator\n"
-        "from shipgen.errors import InputError\n"
-        f"batches = iter(MuonGenerator({str(bundle.path)!r}, n=3e6, seed=1, workers=2))\n"
-        "next(batches)\n"
-        "child = os.fork()\n"
-        "if not child and sys.argv[1] == 'go on':\n"
-        "    try:\n"
-        "        list(batches)\n"
-        "    except InputError as error:\n"
-        "        print(error)\n"
-        "if child:\n"
-        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), sum(map(len, batches)) > 2e6)\n"
-    )
-    for what, said in (("go on", "begin anew there"), ("end", "")):
-        done = subprocess.run(
-            [sys.executable, "-c", program, what],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-        assert said in done.stdout
-        assert done.stdout.endswith("0 True\n")
 
 
 def test_nothing_waits_for_a_pipe(shipgen: object, tmp_path: Path) -> None:
