@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import uproot
 
+from helpers.flat_files import flat_columns, write_flat
 from helpers.muon_files import muon_columns, write_cbmsim, write_training
 from shipgen.errors import InputError
 from shipgen.files.layouts import TARGET_START_2018
@@ -283,17 +284,26 @@ def test_truncated_file(tmp_path: Path, share: float) -> None:
         read(path)
 
 
-def test_damaged_basket(tmp_path: Path) -> None:
-    path = write_training(tmp_path / "f.root", muon_columns(5000))
+def damage(path: Path, tree: str) -> Path:
+    """Overwrite a part of the momenta."""
     content = bytearray(path.read_bytes())
     with uproot.open(path) as file:
-        branch = file["muons"]["px"]
+        branch = file[tree]["px"]
         # Behind its key: ROOT's header of a compressed block and the start of the block.
         start = branch.member("fBasketSeek")[0] + branch.basket(0).member("fKeylen")
     content[start : start + 20] = b"\xff" * 20
     path.write_bytes(content)
+    return path
+
+
+def test_damaged_basket(tmp_path: Path) -> None:
+    """Of a file of ours the seal tells, of others what cannot be unpacked."""
+    sealed = damage(write_training(tmp_path / "f.root", muon_columns(5000)), "muons")
+    with pytest.raises(InputError, match="is damaged, its hash is not the one it states"):
+        read(sealed)
+    other = damage(write_flat(tmp_path / "g.root", flat_columns(5000)), "pythia8-Geant4")
     with pytest.raises(InputError, match="is damaged or truncated"):
-        read(path)
+        read(other)
 
 
 def test_other_trees_are_named(tmp_path: Path) -> None:
