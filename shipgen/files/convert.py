@@ -14,7 +14,6 @@ from shipgen.errors import InputError
 from shipgen.files.arrays.choose import LAYOUTS, RENAMED, choose_layout, layout_facts, stated_layout
 from shipgen.files.arrays.fields import RootSource, open_source
 from shipgen.files.arrays.file_kinds import kind_of
-from shipgen.files.arrays.foreign import open_array_muons
 from shipgen.files.arrays.write import array_writer, blocks_of
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
@@ -228,6 +227,9 @@ def convert_arrays(
     InputError, MissingExtraError, OutputError
         As there.
     """
+    # Only this needs it.
+    from shipgen.files.arrays.foreign import open_array_muons
+
     chosen = _chosen(output, layout, names or {}, compression)
     with open_array_muons(path, columns=columns, unit=unit, frame=frame) as muons:
         for text in muons.warnings():

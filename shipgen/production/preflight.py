@@ -10,7 +10,6 @@ import numpy as np
 
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files.arrays.file_kinds import kind_of
-from shipgen.files.convert import open_muons
 from shipgen.files.journal import JOURNAL, kept_muons, read_journal
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import check_idle, check_output, unfinished
@@ -136,6 +135,9 @@ def read_provenance(path: Location, tree: str | None = None) -> ProducedFacts | 
     """
     try:
         if not is_remote(path) and Path(path).is_file() and kind_of(Path(path)) is not None:
+            # Only arrays need it.
+            from shipgen.files.convert import open_muons
+
             with open_muons(Path(path)) as muons:
                 return cast("ProducedFacts", muons.provenance)
         with open_root(path) as file, readable(path):

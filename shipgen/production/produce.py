@@ -22,7 +22,6 @@ from shipgen.files.outputs import (
     work_folder,
 )
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
-from shipgen.generate.array_file import write_array_file
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.order import Order
 from shipgen.production.output_files import Production
@@ -173,6 +172,9 @@ def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> Product
 
 def _fulfil_arrays(order: Order, *, resume: bool) -> ProductionReport:
     """Write files of arrays: each appears when it is complete, and one that is not is begun anew."""
+    # Only this needs it.
+    from shipgen.generate.array_file import write_array_file
+
     started, files, kept = time.perf_counter(), order.files, 0
     names = [entry.category.name for entry in order.generator.bundle.entries]
     counts: Counter[str] = Counter()
