@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from shipgen.muons.columns import Float64
     from shipgen.muons.quantities import Quantities
-    from shipgen_export.enhance.regions.targets import Target
+    from shipgen_export.enhance.regions.targets import Wanted
 
 #: Most rounds, how many without coming nearer to the region end the search, and what counts as nearer.
 _ROUNDS, _PATIENCE, _NEARER = 20, 3, 0.01
@@ -68,7 +68,7 @@ class Learned:
         Share of the plain muons that is in the region, and its standard error.
     drawn : int
         Muons looked at.
-    target : Target
+    target : Wanted
         The region, adapted to the category's muons.
     proposal : Proposal or None
         ``None`` where no muon is in the region, or all are.
@@ -77,7 +77,7 @@ class Learned:
     share: float
     error: float
     drawn: int
-    target: Target
+    target: Wanted
     proposal: Proposal | None
 
 
@@ -93,7 +93,7 @@ class _Pool:
         self._plain = 0
         self._total: Float64 = np.empty(0)
 
-    def add(self, points: Float64, values: Quantities, target: Target, proposal: Proposal | None) -> None:
+    def add(self, points: Float64, values: Quantities, target: Wanted, proposal: Proposal | None) -> None:
         """Add points drawn from `proposal`, or from the plain distribution."""
         self._values.append(values)
         self.distance = np.concatenate([self.distance, target.distance(values)])
@@ -110,7 +110,7 @@ class _Pool:
             self._drawn.append((len(points), proposal))
             self._total += len(points) * np.exp(proposal.log_ratio(self.points))
 
-    def judge(self, target: Target) -> None:
+    def judge(self, target: Wanted) -> None:
         """Take the importance of all points from `target`, which may have learnt since."""
         self.importance = np.concatenate([target.importance(values) for values in self._values])
 
@@ -128,7 +128,7 @@ class _Judge:
     """Says of latents how much they are wanted: by the target, or within a `level` of distance from it."""
 
     make: Callable[[Float64], Quantities]
-    target: Target
+    target: Wanted
     level: float
 
     @property
@@ -152,7 +152,7 @@ def effective(weights: Float64) -> float:
 def learn(
     make: Callable[[Float64], Quantities],
     latent_size: int,
-    target: Target,
+    target: Wanted,
     random: np.random.Generator,
     *,
     share: float,
@@ -167,7 +167,7 @@ def learn(
         Latents, float64[n, L] -> the muons' quantities.
     latent_size : int
         L.
-    target : Target
+    target : Wanted
         The region.
     random : numpy.random.Generator
         Decides all that is drawn.
@@ -201,12 +201,12 @@ def learn(
 def _search(
     pool: _Pool,
     make: Callable[[Float64], Quantities],
-    target: Target,
+    target: Wanted,
     random: np.random.Generator,
     *,
     components: int,
     muons: int,
-) -> Target:
+) -> Wanted:
     """Add rounds of `muons` to the pool until enough of them are wanted; return the target as adapted to all.
 
     Ends also where some rounds in turn have come no nearer to a region without muons.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shipgen.bundle.entries import Entry
     from shipgen.bundle.network import Network
     from shipgen.muons.columns import Float64
-    from shipgen_export.enhance.regions.targets import Target
+    from shipgen_export.enhance.regions.targets import Wanted
 
 #: Muons looked at in a round of learning, for networks with small latents.
 MUONS = 200_000
@@ -80,7 +80,7 @@ def maker(entry: Entry, network: Network, target_start: float) -> Callable[[Floa
 
 
 def enhance(
-    region: Target,
+    region: Wanted,
     output: Path,
     *,
     bundle: Bundle,
@@ -96,7 +96,7 @@ def enhance(
 
     Parameters
     ----------
-    region : Target
+    region : Wanted
         See `shipgen_export.enhance.regions.region_file.read_region`.
     output : Path
         Bundle to write.
@@ -172,7 +172,7 @@ def _plain(bundle: Bundle, entry: Entry) -> bytes:
 
 
 def _learn_all(
-    bundle: Bundle, region: Target, *, share: float, components: int, muons: int, seed: int
+    bundle: Bundle, region: Wanted, *, share: float, components: int, muons: int, seed: int
 ) -> tuple[Learned, ...]:
     """Return what was learnt for each category."""
     learned = []
@@ -190,7 +190,7 @@ def _learn_all(
     return tuple(learned)
 
 
-def _check_found(bundle: Bundle, region: Target, learned: Sequence[Learned]) -> None:
+def _check_found(bundle: Bundle, region: Wanted, learned: Sequence[Learned]) -> None:
     """Raise `InputError` when the region has no muon, or all of them."""
     rates = [entry.rate for entry in bundle.entries]
     if any(found.proposal is not None and rate > 0 for found, rate in zip(learned, rates, strict=True)):
@@ -215,7 +215,7 @@ def _check_found(bundle: Bundle, region: Target, learned: Sequence[Learned]) -> 
     )
 
 
-def _enhanced(entry: Entry, network: Network, model: bytes, found: Learned, region: Target) -> NetworkFacts:
+def _enhanced(entry: Entry, network: Network, model: bytes, found: Learned, region: Wanted) -> NetworkFacts:
     """Return an entry with its proposal, or as it was where it has none."""
     if found.proposal is None:
         stated: dict[str, Any] = {"region": region.text, "share_of_region": found.share}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shipgen.bundle.network import Network
     from shipgen.muons.columns import Float64
     from shipgen.muons.quantities import Quantities
-    from shipgen_export.enhance.regions.targets import Target
+    from shipgen_export.enhance.regions.targets import Wanted
     from shipgen_export.sample.sample import CategorySample
 
 #: Half the width of the grid, in standard deviations; all but 6e-5 of the latents are inside.
@@ -124,7 +124,7 @@ def study(
     bundle: Bundle,
     place: int,
     *,
-    region: Target | None = None,
+    region: Wanted | None = None,
     sample: CategorySample | None = None,
     dimensions: tuple[int, int] | None = None,
     cells: int = 50,
@@ -139,7 +139,7 @@ def study(
         Plain or enhanced; of the latter the plain network is looked at.
     place : int
         Which of its entries.
-    region : Target, optional
+    region : Wanted, optional
         Muons to look for.
     sample : CategorySample, optional
         Simulated muons, for the classifier.
@@ -221,7 +221,7 @@ def _effects(
     points: Float64,
     values: Quantities,
     names: tuple[str, ...],
-    region: Target | None,
+    region: Wanted | None,
     random: np.random.Generator,
 ) -> tuple[Float64, Float64]:
     """Return the total effect of each latent on each quantity, float64[L, quantities], and on the region.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.bundle.bundle import Bundle
-    from shipgen_export.enhance.regions.targets import Target
+    from shipgen_export.enhance.regions.targets import Wanted
 
 INDEX = "latent.json"
 
@@ -110,7 +110,7 @@ def write_studies(
         yield from _lines(one)
 
 
-def _region(bundle: Bundle, given: str | None) -> Target | None:
+def _region(bundle: Bundle, given: str | None) -> Wanted | None:
     """Return the region asked for, or what an enhanced bundle was enhanced for."""
     if given is not None:
         return read_region(given)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shipgen.muons.columns import Float64
-    from shipgen_export.enhance.regions.targets import Target
+    from shipgen_export.enhance.regions.targets import Wanted
 
 #: Keys of a region file and what each gives.
 KINDS = ("expression", "table", "distribution", "examples", "around")
@@ -37,7 +37,7 @@ _EXAMPLE_KEYS = ("radius", "neighbours", "quantities")
 _LARGEST = 20_000_000
 
 
-def read_region(given: str) -> Target:
+def read_region(given: str) -> Wanted:
     """Return the region that `given` names or is.
 
     Parameters
@@ -90,7 +90,7 @@ def _keys(path: Path) -> dict[str, Any]:
     return content
 
 
-def _from_keys(path: Path, content: dict[str, Any]) -> Target:
+def _from_keys(path: Path, content: dict[str, Any]) -> Wanted:
     kinds = [kind for kind in KINDS if kind in content]
     if len(kinds) != 1:
         raise InputError(
@@ -174,7 +174,7 @@ def _csv_table(path: Path) -> Table:
     return Table(p_edges, pt_edges, weights, f"table {path.name}")
 
 
-def _from_file(path: Path) -> Target:
+def _from_file(path: Path) -> Wanted:
     return _from_keys(path, _keys(path))
 
 
@@ -182,7 +182,7 @@ def _expression(path: Path) -> Inside:
     return Inside(Expression.parse(_text(path)))
 
 
-def _npz(path: Path) -> Target:
+def _npz(path: Path) -> Wanted:
     with _arrays(path) as arrays:
         is_table = "weights" in arrays
     return _npz_table(path) if is_table else _examples(path)
@@ -271,7 +271,7 @@ def _produced_muons(path: Path) -> dict[str, Float64]:
 
 
 #: Ending of a file -> what reads it; others hold an expression.
-_READERS: dict[str, Callable[[Path], Target]] = {
+_READERS: dict[str, Callable[[Path], Wanted]] = {
     ".toml": _from_file,
     ".json": _from_file,
     ".csv": _csv_table,

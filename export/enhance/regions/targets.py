@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Values = Mapping[str, Float64]
 
 
-class Target(Protocol):
-    """A region; instances do not change.
+class Wanted(Protocol):
+    """Which muons are wanted, such as those of a region; instances do not change.
 
     Attributes
     ----------
@@ -43,10 +43,10 @@ class Target(Protocol):
     def names(self) -> tuple[str, ...]:
         """Quantities that `refined` asks for."""
 
-    def scaled(self, values: Values) -> Target:
+    def scaled(self, values: Values) -> Wanted:
         """Return it with distances in units of the spread of these plain muons."""
 
-    def refined(self, values: Values, weights: Float64) -> Target:
+    def refined(self, values: Values, weights: Float64) -> Wanted:
         """Return it adapted to plain muons, which these are if weighted."""
 
     def importance(self, values: Values) -> Float64:
