@@ -159,6 +159,21 @@ Entry ReadEntry(const Category& category, const Json& list, const fs::path& fold
   return {category, rate, network->Weighted(), std::move(network)};
 }
 
+/// As `shipgen.bundle.bundle.Bundle.survival`: what the sample says that the first of a line of bundles was made of.
+std::string FindSurvival(const Json& provenance) {
+  const Json* made = &provenance;
+  for (;;) {
+    const auto base = made->find("base");
+    if (base == made->end() || !base->is_object()) break;
+    const auto inner = base->find("provenance");
+    if (inner == base->end() || !inner->is_object()) break;
+    made = &*inner;
+  }
+  const auto sample = made->find("sample");
+  if (sample == made->end() || !sample->is_object()) return "in";
+  return sample->value("survival", Json()) == "out" ? "out" : "in";
+}
+
 /// Throw BundleError unless the file is a bundle's of the version that is read here.
 void CheckFormat(const Json& index, const std::string& path) {
   if (!index.is_object()) throw BundleError(path + " holds no JSON object");
@@ -187,6 +202,7 @@ Bundle Bundle::Open(const std::string& given) {
     CheckUnits(Member(index, "units"));
     if (!Member(index, "provenance").is_object()) throw Unusable("'provenance' is no object");
     Bundle bundle;
+    bundle.survival_ = FindSurvival(Member(index, "provenance"));
     bundle.path_ = folder.string();
     bundle.name_ = String(index, "name");
     bundle.label_ = String(index, "label");

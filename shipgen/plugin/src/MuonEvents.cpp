@@ -234,6 +234,7 @@ std::string MuonEvents::Provenance() const {
          "}, \"seed\": " + std::to_string(Seed()) +
          ", \"muons_per_event\": " + given(static_cast<double>(options_.muons_per_event)) +
          ", \"pot_per_event\": " + given(options_.pot_per_event) + ", \"energy_cut\": " + Exact(EnergyCut()) +
+         ", \"survival\": " + Quoted(bundle_.Survival()) +
          ", \"categories\": [" + categories + "], \"charge_fraction\": " + given(options_.charge_fraction) +
          ", \"smear_beam\": " + Exact(options_.smear_beam) + ", \"paint_beam\": " + Exact(options_.paint_beam) +
          ", \"target_z\": " + Exact(options_.target_z) +

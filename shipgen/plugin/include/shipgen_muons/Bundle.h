@@ -60,6 +60,9 @@ class Bundle {
   /// The training sample's cut on the kinetic energy, GeV.
   double EnergyCut() const { return energy_cut_; }
 
+  /// Whether rates contain the probability to leave the absorber: "in" or "out".
+  const std::string& Survival() const { return survival_; }
+
   /// Muons per proton on target, all categories.
   double Rate() const;
 
@@ -75,7 +78,7 @@ class Bundle {
  private:
   Bundle() = default;
 
-  std::string path_, name_, label_, sha256_;
+  std::string path_, name_, label_, sha256_, survival_;
   double target_start_ = 0, energy_cut_ = 0;
   std::vector<Entry> entries_;
 };
