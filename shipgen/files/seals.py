@@ -17,7 +17,7 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.layouts import KIND_TRAINING, OUTPUT_LAYOUTS, PROVENANCE_KEY, TRAINING
 from shipgen.files.root_storage import Baskets, Pages, Stored, content_hash
-from shipgen.files.rootfile import open_root, readable
+from shipgen.files.rootfile import readable
 from shipgen.numbers import whole
 from shipgen.provenance import read_objects
 
@@ -179,21 +179,6 @@ def hashes(file: Any, location: Location, layout: Layout) -> tuple[int, str]:
                 check.update(_bytes(file, start, min(start + _READ, one.end)))
             found.append(replace(one, check=check.hexdigest()))
         return len(found), content_hash(found)
-
-
-def check_file(location: Location) -> dict[str, Any] | None:
-    """Compare all of a ROOT file with what it states; return that, ``None`` of a file that is not shipgen's.
-
-    Raises
-    ------
-    InputError
-        It is damaged, or was merged of several files by ``hadd``.
-    """
-    with open_root(location) as file:
-        content = read_stated(file, location)
-        if content is not None and (layout := layout_of(content)) is not None:
-            check_clusters(file, location, content, layout)
-    return content
 
 
 def layout_of(content: dict[str, Any]) -> Layout | None:

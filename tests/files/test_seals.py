@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,8 @@ from shipgen.describe.describe import describe
 from shipgen.errors import InputError
 from shipgen.files.convert import convert, open_muons
 from shipgen.files.layouts import PROVENANCE_KEY
-from shipgen.files.seals import check_file
+from shipgen.files.rootfile import open_root
+from shipgen.files.seals import check_clusters, layout_of, read_stated
 from shipgen.generate.generator import MuonGenerator
 from shipgen.production.produced_file import ProducedFile
 from shipgen.production.request import Request, carry_out
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from shipgen.bundle.bundle import Bundle
 
 N = 2000
+
+
+def check_file(path: Path) -> dict[str, Any] | None:
+    """Compare all of a ROOT file with what it states, as readers do in steps."""
+    with open_root(path) as file:
+        content = read_stated(file, path)
+        if content is not None and (layout := layout_of(content)) is not None:
+            check_clusters(file, path, content, layout)
+    return content
 
 
 @pytest.fixture(name="good", scope="module", params=["muonback", "rntuple", "converted", "sample"])
