@@ -56,7 +56,10 @@ class StatedMuons:
             if self._strict and not np.isfinite(values).all():
                 raise self._error(f"{name} is not finite in {int((~np.isfinite(values)).sum()):,} places")
         if "weight" in columns:
-            self._weights = [*(self._weights or []), float(columns["weight"].sum(dtype=np.float64))]
+            # Weights that cannot be added up are the reader's to name.
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = float(columns["weight"].sum(dtype=np.float64))
+            self._weights = [*(self._weights or []), total]
         if "pdg" in columns:
             found = {pdg: int(np.count_nonzero(columns["pdg"] == pdg)) for pdg in _PDG}
             if self._strict and (others := len(columns["pdg"]) - sum(found.values())):
