@@ -34,8 +34,8 @@ SEAL = "seal"
 #: What a seal begins with in the file, and its zeros.
 _MARK, _ZEROS = b'"seal": {"begin": ', b"0" * 16
 
-#: Bytes behind the clusters that are looked through for the seal of a file whose provenance is not found.
-_TAIL = 2**20
+#: Bytes at a file's ends that are looked through for a seal where its provenance is not found.
+_HEAD, _TAIL = 2**14, 2**20
 
 #: Bytes that are read at once.
 _READ = 2**24
@@ -147,7 +147,10 @@ def _check_unsealed(file: Any, location: Location) -> None:
     """Raise `InputError` where a file has a seal, but no provenance that it belongs to."""
     size = int(file.file.source.num_bytes)
     with readable(location):
-        if _MARK in _bytes(file, max(0, size - _TAIL), size):
+        if any(
+            _MARK in _bytes(file, start, stop)
+            for start, stop in ((0, min(_HEAD, size)), (max(0, size - _TAIL), size))
+        ):
             raise InputError(f"{location} is damaged: what it says of itself is not found; get it again")
 
 
@@ -179,6 +182,20 @@ def hashes(file: Any, location: Location, layout: Layout) -> tuple[int, str]:
                 check.update(_bytes(file, start, min(start + _READ, one.end)))
             found.append(replace(one, check=check.hexdigest()))
         return len(found), content_hash(found)
+
+
+def check_open(file: Any, location: Location) -> dict[str, Any] | None:
+    """Compare all of an open uproot `file` with what it states; return that, ``None`` if it is not ours.
+
+    Raises
+    ------
+    InputError
+        It is damaged, or was merged of several files by ``hadd``.
+    """
+    content = read_stated(file, location)
+    if content is not None and (layout := layout_of(content)) is not None:
+        check_clusters(file, location, content, layout)
+    return content
 
 
 def layout_of(content: dict[str, Any]) -> Layout | None:

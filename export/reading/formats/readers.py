@@ -17,7 +17,7 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING, VARIATION_COLUMNS
 from shipgen.files.rootfile import base_name, is_remote, open_root, readable
-from shipgen.files.seals import check_clusters, layout_of, read_stated
+from shipgen.files.seals import check_open
 from shipgen.muons.categories import FEATURE_UNITS
 from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
@@ -145,9 +145,7 @@ def open_source(path: Location, choice: ArrayChoice | None = None) -> Source:
             entries = int(file[kind.tree].num_entries)
             identity = _identity(path, file)
         try:
-            stated = read_stated(file, path)
-            if stated is not None and (layout := layout_of(stated)) is not None:
-                check_clusters(file, path, stated, layout)
+            check_open(file, path)
             with readable(path):
                 header = kind.header(file)
             json.dumps(header.provenance, allow_nan=False)

@@ -20,6 +20,7 @@ from shipgen.files.arrays.fields import RootSource, open_source
 from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.layouts import PROVENANCE_KEY
 from shipgen.files.rootfile import open_root, readable
+from shipgen.files.seals import check_open
 from shipgen.muons.columns import ROW
 from shipgen.muons.frames import FRAMES, UNITS, check_unit, target_start_in
 
@@ -156,6 +157,7 @@ def open_array_muons(
         source: FieldSource
         if kind is None:
             file = stack.enter_context(open_root(path))
+            check_open(file, path)
             source = RootSource(file, _only_tree(path, file))
         else:
             with readable(path):
