@@ -58,6 +58,6 @@ class RegionTails:
         # What is no number says itself why.
         found += " %" * ("+-" in found)
         return (
-            f"  {self._name}: {found} against held-out muons with {tail} ({share:.0%} of the region); from "
-            f"its training sample alone it is known to {own} %"
+            f"  {self._name}: {found} against held-out muons with {tail} ({share:.0%} of the region); "
+            f"from its training sample alone it is known to {own} %"
         )
