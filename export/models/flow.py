@@ -17,9 +17,13 @@ from shipgen_export.models.settings import FlowConfig
 from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
 
 if TYPE_CHECKING:
+    from shipgen.muons.columns import Float32
     from shipgen_export.maps.coordinates import Shape
 
 __all__ = ["Density", "Flow", "FlowConfig", "build_generator"]
+
+#: Steps from one look at the muons held out to the next.
+_JUDGED_EVERY = 100
 
 
 class Density:
@@ -98,26 +102,34 @@ class Flow:
         Of the muons' map.
     seed : int
         Of the initial weights.
+    held_out : float32[n, d], optional
+        Muons of other protons, as many as their weights say. Small samples are learnt by heart before the
+        last step: those weights are used whose loss is the least for these muons.
 
     Attributes
     ----------
     density : Density
-        What the moving average of the weights gives: that is used.
+        What the moving average of the weights gives.
     generator : MappedNetwork
-        The same as a generator.
+        What is used: the best of these for the muons held out, or the last.
     """
 
     #: Columns of the history that `train` gives.
     losses = ("loss",)
 
-    def __init__(self, config: FlowConfig, shape: Shape, seed: int) -> None:
+    def __init__(self, config: FlowConfig, shape: Shape, seed: int, held_out: Float32 | None = None) -> None:
         self.config = config
         self.companions: dict[str, Any] = {}
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         coordinates = shape.coordinates
         self._trained = Density(config, coordinates, seed)
         self.density = Density(config, coordinates, seed)
-        self.generator = MappedNetwork(shape, self.density.variables, self.density.sample)
+        self._best = Density(config, coordinates, seed)
+        #: Loss of the muons held out, at its least.
+        self.least = tf.Variable(np.inf, dtype=tf.float32, trainable=False, name="least")
+        self._held_out = None if held_out is None else tf.constant(held_out)
+        self._judge = tf.function(self.density.loss, jit_compile=True)
+        self.generator = MappedNetwork(shape, self._best.variables, self._best.sample)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=1e-3)
         self._optimizer = keras.optimizers.Adam(schedule, global_clipnorm=config.clip)
         self._optimizer.build(self._trained.variables)
@@ -131,6 +143,8 @@ class Flow:
             "step": self.step,
             "trained": self._trained.networks,
             "average": self.density.networks,
+            "best": self._best.networks,
+            "least": self.least,
             "optimizer": self._optimizer,
         }
 
@@ -147,7 +161,20 @@ class Flow:
         dict of str to float32[k]
             The loss of each step.
         """
-        return {"loss": self._train(real).numpy()}
+        losses = self._train(real).numpy()
+        if self._held_out is None:
+            self._keep()
+        # At the same steps wherever a training was interrupted.
+        elif int(self.step) % _JUDGED_EVERY == 0 or int(self.step) == self.config.steps:
+            loss = float(self._judge(self._held_out))
+            if loss < float(self.least):
+                self.least.assign(loss)
+                self._keep()
+        return {"loss": losses}
+
+    def _keep(self) -> None:
+        for best, variable in zip(self._best.variables, self.density.variables, strict=True):
+            best.assign(variable)
 
     def _many_steps(self, real: Any) -> Any:
         count = tf.shape(real)[0]

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.muons.categories import Category
-    from shipgen.muons.columns import Float64
+    from shipgen.muons.columns import Float32, Float64
     from shipgen_export.sample.sample import CategorySample, PreparedSample
     from shipgen_export.training.run.category_folder import CategoryFolder
 
 #: Streams of random numbers.
-_BOOTSTRAP = 3
+_BOOTSTRAP, _HELD_OUT = 3, 5
+
+#: Muons that a flow's best step is found by, at most.
+_MOST_HELD_OUT = 30_000
 
 
 def material_edges(sample: PreparedSample) -> tuple[float, ...]:
@@ -68,6 +71,28 @@ def training_weights(muons: CategorySample, seed: int, *, bootstrap: bool) -> Fl
     key = np.random.SeedSequence((seed, muons.category.number, _BOOTSTRAP))
     protons, of_muon = np.unique(muons.group[muons.split == 0], return_inverse=True)
     return np.asarray(weights * np.random.default_rng(key).poisson(1.0, len(protons))[of_muon])
+
+
+def held_out(muons: CategorySample, seed: int) -> Float32:
+    """Return muons of the part ``validation`` by which a flow's best step is found, float32[n, d].
+
+    Parameters
+    ----------
+    muons : CategorySample
+        With its map.
+    seed : int
+        Of the draw, in proportion to the weights.
+    """
+    features, weights = muons.part("validation")
+    cumulative = np.cumsum(tame(weights)[0])
+    if not cumulative[-1:].sum() > 0:
+        raise InputError(
+            f"no muon of {muons.category.name} is held out from training: prepare a larger sample"
+        )
+    random = np.random.default_rng(np.random.SeedSequence((seed, muons.category.number, _HELD_OUT)))
+    places = random.random(min(len(features), _MOST_HELD_OUT)) * cumulative[-1]
+    chosen = np.minimum(np.searchsorted(cumulative, places, side="right"), len(features) - 1)
+    return muons.form.forward(features[chosen].astype(np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True)

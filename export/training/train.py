@@ -218,11 +218,11 @@ def _prepare(
 ) -> tuple[CategorySample, Any, MuonStream | StepsAlone]:
     """Return a category's muons as the model sees them, the trainer, and what it is trained on."""
     from shipgen_export.maps.conditions import conditioned
-    from shipgen_export.training.map_training import training_weights, with_kept_map, with_map
+    from shipgen_export.training.map_training import held_out, training_weights, with_kept_map, with_map
 
     folder, muons = run.category(category), sample.load(category.name)
     stream: MuonStream | StepsAlone = StepsAlone()
-    more = []
+    more: list[Any] = []
     if teachers is not None:
         teachers.prepare(category, folder)
         muons = with_kept_map(muons, folder)
@@ -231,6 +231,7 @@ def _prepare(
         muons = with_map(muons, folder, sample)
         weights = training_weights(muons, run.seed, bootstrap=run.index["config"]["bootstrap"])
         stream = MuonStream(muons, config.real_batch, run.seed, weights)
+        more = [held_out(muons, run.seed)]
     else:
         muons = conditioned(run.normalised(muons), config.condition_names)
         stream = MuonStream(muons, config.real_batch, run.seed)

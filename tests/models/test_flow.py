@@ -66,6 +66,32 @@ def test_training_finds_the_density() -> None:
     assert abs(np.corrcoef(made[:, 2], made[:, 1])[0, 1]) < 0.03
 
 
+def test_the_best_for_muons_held_out_is_kept(tmp_path: Path) -> None:
+    """Few muons are learnt by heart: of the steps looked at the best is used, also after a restart."""
+    few, others = ring(64, 11)[:, :2], ring(5_000, 12)[:, :2]
+    config = FlowConfig(hidden=32, bins=12, batch=64, steps=600, average=0.9, learning_rate=1e-2)
+    flow = Flow(config, Shape(2, 0, on_axis=False), seed=1, held_out=others)
+    losses, saved = [], ""
+    for _ in range(6):
+        flow.train(np.broadcast_to(few, (100, *few.shape)))
+        losses.append(float(flow.density.loss(others)))
+        saved = saved or tf.train.Checkpoint(**flow.parts).save(f"{tmp_path}/checkpoint")
+    assert losses[-1] > min(losses) + 0.1
+    assert float(flow.least) == pytest.approx(min(losses), abs=1e-5)
+    best = Density(config, 2)
+    for variable, value in zip(best.variables, flow.generator.get_weights(), strict=True):
+        variable.assign(value)
+    assert float(best.loss(others)) == pytest.approx(min(losses), abs=1e-5)
+    again = Flow(config, Shape(2, 0, on_axis=False), seed=2, held_out=others)
+    tf.train.Checkpoint(**again.parts).restore(saved).assert_existing_objects_matched()
+    assert float(again.least) == pytest.approx(losses[0], abs=1e-5)
+    # Between the steps that are looked at, nothing changes.
+    before = again.generator.get_weights()
+    again.train(few[None])
+    for old, new in zip(before, again.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
     batches = ring(6 * 64, 8)[:, :2].reshape(6, 64, 2)
     whole = Flow(TINY, Shape(2, 0, on_axis=False), seed=1)
