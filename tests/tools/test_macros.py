@@ -38,7 +38,8 @@ def test_plot_simulation(tmp_path: Path) -> None:
     simulate(tmp_path / "sample.root", protons=200, seed=1)
     run_macro("plot_simulation.py", tmp_path, "sample.root", "-o", ".")
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert pictures == [f"simulation_{name}.png" for name in ("charge", "paths", "spectra", "z")]
+    names = ("charge", "hadrons", "paths", "spectra", "variations", "z")
+    assert pictures == [f"simulation_{name}.png" for name in names]
     for name in pictures:
         check_picture(tmp_path / name)
 
