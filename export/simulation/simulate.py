@@ -1,11 +1,10 @@
 """Simulate a training sample: blocks of protons in worker processes, muons into one ROOT file.
 
-Physics: Pythia 8's hadron-nucleus cascade through plain slabs with forced, weighted decays. It is not the
-experiment's simulation, and what is made from it says so (`GENERATOR`). Limits: photons from hadrons convert,
-but there are no electromagnetic showers; no elastic scattering of hadrons; charm, beauty and J/psi from first
-collisions only and without nuclear effects; no Drell-Yan, no D -> tau -> mu nor b -> c -> mu, no muons from
-hyperons and K_S; plain slabs for geometry, no magnetic field in the absorber; the kaon yield is uncertain by
-a factor of two.
+Physics: Pythia 8's hadron-nucleus cascade through plain slabs with forced, weighted decays, pions and kaons
+weighted to measured yields. It is not the experiment's simulation, and what is made from it says so
+(`GENERATOR`). Limits: photons from hadrons convert, but there are no electromagnetic showers; no elastic
+scattering of hadrons; charm, beauty and J/psi from first collisions only; no Drell-Yan, no D -> tau -> mu nor
+b -> c -> mu, no muons from hyperons and K_S; plain slabs for geometry, no magnetic field in the absorber.
 
 Blocks are kept beside the output until it is complete: an interrupted run goes on, and memory is needed for a
 few blocks only, however many muons are asked for.
