@@ -77,6 +77,10 @@ def leave(code: int) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)
     if not interrupts.seen():
         sys.exit(code)
+    if workers := sys.modules.get("multiprocessing.util"):
+        # The semaphores of worker processes outlive this one, which their keeper then complains of.
+        with suppress(Exception):
+            workers._run_finalizers(0)  # noqa: SLF001
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()

@@ -87,9 +87,8 @@ def read_ranges(path: Path, category: Category) -> Ranges:
         return Ranges(Normalisation.from_json(entry["normalisation"]), float(index["target_start"]))
     if not path.is_file():
         raise InputError(f"{path} is neither a prepared sample nor a JSON file of ranges")
-    content = read_json(path)
     try:
-        return _from_json(content, category)
+        return _from_json(read_json(path), category)
     except (InputError, AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"the ranges in {path} cannot be used for {category.name}: {reason}") from error

@@ -197,8 +197,8 @@ def test_ranges_of_a_prepared_sample_and_off_axis(tmp_path: Path) -> None:
         ({"features": {**RANGES, "pz": [10]}}, r"pz is \[10\], not \[minimum, maximum\]"),
         ({"features": {**RANGES, "pz": ["a", 1]}}, "could not convert"),
         ({"features": RANGES, "span": 2}, "bad span"),
-        ({"features": RANGES, "target_start": float("nan")}, "target_start is nan"),
-        ({"features": RANGES, "target_start": float("inf")}, "target_start is inf"),
+        ({"features": RANGES, "target_start": float("nan")}, "NaN is no number"),
+        ({"features": RANGES, "target_start": float("inf")}, "Infinity is no number"),
         ({"features": RANGES, "target_start": 10**400}, "too large"),
     ],
 )
@@ -244,7 +244,7 @@ def test_command(
     for arguments, message in (
         (["--keras2", file, "--ranges", ranges, "--category", "muplus_onaxis"], "cannot be imported"),
         (["--keras2", file], "takes --ranges and --category"),
-        (["--base", "bundle"], "give RUN, or --keras2"),
+        (["--base", "bundle"], "give RUN, perhaps with --base, or --keras2"),
     ):
         failed = CliRunner().invoke(command, [*map(str, arguments), "-o", str(tmp_path / "again")])
         assert isinstance(failed.exception, InputError)
