@@ -145,6 +145,7 @@ class _InPlace:
             target_z=settings.target_z,
             categories=options.selection.categories,
             charge_fraction=options.selection.charge_fraction,
+            original=getattr(root, ORIGINAL, None),
         )
 
     def install(self, main: ModuleType) -> None:

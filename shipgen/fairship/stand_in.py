@@ -11,6 +11,7 @@ proton.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 #: GeV; what networks are trained on are protons of this momentum.
 _MOMENTUM = 400.0
+
+#: The original's beam where a macro does not say it, cm, since it smears (September 2025).
+_OWN_BEAM = {"smear_beam": 0.8, "paint_beam": 5.0}
 
 #: What has no effect -> why, where that is not plain.
 _IGNORED = {
@@ -260,6 +264,7 @@ def FixedTargetGenerator(  # noqa: N802
     categories: tuple[str, ...] = (),
     charge_fraction: float | None = None,
     base: type | None = None,
+    original: Any = None,
 ) -> Any:
     """Return a generator with the methods of FairShip's, for ``FairPrimaryGenerator.AddGenerator``.
 
@@ -277,18 +282,24 @@ def FixedTargetGenerator(  # noqa: N802
         Which muons of the bundle, in which mixture.
     base : type, optional
         What to derive from in Python; ``ROOT.FairGenerator``, in C++, when not given.
+    original : type, optional
+        FairShip's class, whose beam is taken where the macro does not say it: 8 mm on a circle of 5 cm if it
+        can smear, else none; ``ROOT.FixedTargetGenerator`` when not given.
 
     Raises
     ------
     RefusedError
         An option is out of range, or the bundle cannot be used.
     """
+    if original is None:
+        original = getattr(sys.modules.get("ROOT"), "FixedTargetGenerator", None)
+    own_beam = _OWN_BEAM if hasattr(original, "SetSmearBeam") else {}
     try:
         options = EventOptions(
             muons_per_event=muons_per_event,
             pot_per_event=pot_per_event,
             target_z=target_z or 0.0,
-            selection=Selection(tuple(categories), charge_fraction),
+            selection=Selection(tuple(categories), charge_fraction, **own_beam),
         )
         muons = MuonEvents(bundle, options)
         # Now, not when the geometry has been built.

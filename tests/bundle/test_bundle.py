@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ from shipgen.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -147,7 +147,12 @@ def test_default_bundle_is_complete_and_honest() -> None:
     bundle = Bundle.open()
     assert bundle.label == "Pythia 8 cascade, SHiP-like"
     assert bundle.rate == pytest.approx(1.52e-3, rel=0.02)
-    assert "/" not in bundle.provenance["sample"]["sources"][0]["provenance"]["command"]
+    sample = bundle.provenance["sample"]["sources"][0]["provenance"]
+    assert "/" not in sample["command"]
+    # What remakes it asks for the hadrons and the target that it says of itself: defaults have changed.
+    hadrons = "data" if "measured" in sample.get("hadrons", "") else "pythia"
+    macro = Path(__file__).parents[2] / "macros" / "make_default_bundle.sh"
+    assert f"--hadrons {hadrons} --target {sample['target']['name']}" in macro.read_text(encoding="utf-8")
     for entry in bundle.entries:
         merit, agreement = entry.details["figure_of_merit"], entry.details["agreement"]
         assert 0.4 < merit["auc"] < 1

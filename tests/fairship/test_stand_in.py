@@ -78,6 +78,29 @@ def test_the_target_is_found_in_the_geometry(bundle: Bundle) -> None:
     np.testing.assert_array_equal(tracks, expected)
 
 
+@pytest.mark.parametrize(
+    ("methods", "said", "expected"),
+    [
+        (("SetSmearBeam", "SetPaintRadius"), {}, Selection(smear_beam=0.8, paint_beam=5.0)),
+        (("SetSmearBeam", "SetPaintRadius"), {"SetSmearBeam": 0.0}, Selection(paint_beam=5.0)),
+        (("SetTargetCoordinates",), {}, Selection()),
+    ],
+    ids=["own", "said", "none"],
+)
+def test_a_beam_that_the_macro_does_not_say_is_the_originals(
+    bundle: Bundle, root: Any, methods: tuple[str, ...], said: dict[str, float], expected: Selection
+) -> None:
+    """It smears by itself since it can, also under macros that do not ask for it."""
+    root.FixedTargetGenerator = type("FixedTargetGenerator", (), dict.fromkeys(methods))
+    generator = FixedTargetGenerator(bundle, base=FairGenerator)
+    for name, value in said.items():
+        getattr(generator, name)(value)
+    generator.SetTargetCoordinates(0.0, 160.0)
+    generator.SetSeed(7)
+    batch = next(iter(MuonGenerator(bundle, n=3e5, seed=7, selection=expected)))
+    np.testing.assert_array_equal(read(generator, 200)[:, 4], batch.x[:200])
+
+
 @pytest.mark.usefixtures("root")
 def test_where_the_target_is_may_be_said(bundle: Bundle) -> None:
     generator = FixedTargetGenerator(bundle, target_z=-100.0, base=FairGenerator)
