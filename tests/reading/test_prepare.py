@@ -42,6 +42,19 @@ def test_categories() -> None:
     assert category_of(pdg, x, y).tolist() == [0, 1, 2, 3, -1, -1]
 
 
+def test_muons_that_cannot_survive_have_no_weight(tmp_path: Path) -> None:
+    """In float32 both are 0, as they are in samples of some million muons."""
+    columns = muon_columns(2000)
+    columns["survival"] = np.full(2000, 0.5, np.float32)
+    columns["survival"][7] = columns["weight"][7] = 0
+    file = write_training(tmp_path / "f.root", columns, survival="the weights contain it")
+    prepared = prepare([file], tmp_path / "out", survival="out")
+    assert len(joined(prepared, "weights")) == 1999
+    assert joined(prepared, "weights").sum() == pytest.approx(
+        2 * columns["weight"].sum(dtype=float), rel=1e-6
+    )
+
+
 def test_survival_is_taken_out(tmp_path: Path) -> None:
     """The weights are those in front of the absorber; FairShip's muons have left it."""
     columns = muon_columns(2000)

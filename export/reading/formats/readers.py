@@ -87,7 +87,9 @@ TRAINING_SAMPLE = TreeKind(
 
 def _produced_step(arrays: Any, first: int) -> Step:
     step = _training_step(arrays, first)
-    produced = np.asarray(step.columns["weight"], np.float64) / np.asarray(arrays["survival"], np.float64)
+    weight, survival = (np.asarray(arrays[name], np.float64) for name in ("weight", "survival"))
+    # At wide angles both are 0 in float32: such muons have no weight here either.
+    produced = np.divide(weight, survival, out=np.zeros(len(weight)), where=survival > 0)
     return replace(step, columns={**step.columns, "weight": produced})
 
 
