@@ -106,7 +106,7 @@ class MuonGenerator:
         exact: bool = False,
         endless: bool = False,
         shard: Shard | str | tuple[int, int] | None = None,
-        batch_size: int | None = None,
+        batch_size: float | None = None,
         frame: str | float | None = None,
         unit: str = "cm",
         workers: int | None = None,
@@ -122,7 +122,9 @@ class MuonGenerator:
                 raise InputError(f"{name} = {value!r} is not a whole number above zero")
         if not isinstance(selection, Selection):
             raise InputError(f"selection = {selection!r} is no shipgen.Selection")
-        self.endless, self.selection, self.batch_size = endless, selection, batch_size
+        self.endless, self.selection = endless, selection
+        # May have been written 1e5.
+        self.batch_size = None if batch_size is None else int(batch_size)
         self.shard = as_shard(shard)
         if endless:
             if (n, pot, spills) != (None, None, None):

@@ -79,7 +79,12 @@ class Batch:
             return self._quantity(item)
         if isinstance(item, (int, np.integer)):
             return {name: column[item].item() for name, column in self.columns().items()}
-        chosen = item if isinstance(item, slice) else np.asarray(item)
+        chosen = item
+        if not isinstance(item, slice):
+            # An empty list is one of places.
+            chosen = np.asarray(item, np.intp) if isinstance(item, list) and not item else np.asarray(item)
+            if chosen.ndim != 1:
+                raise IndexError(f"muons are chosen by a slice, a mask or places, not by {item!r}")
         part: Any = {name: column[chosen] for name, column in self.columns().items()}
         return replace(self, **part)
 

@@ -199,6 +199,7 @@ class Production:
             raise InputError(
                 f"{name} is not the file that was made of these muons: move it away, then go on by --resume"
             )
+        ProducedFile.open(name).check()
 
     def _complete(self) -> None:
         """Publish what only lacked that."""

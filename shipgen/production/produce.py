@@ -21,11 +21,13 @@ from shipgen.files.outputs import (
     unfinished,
     work_folder,
 )
+from shipgen.files.rootfile import is_remote
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.order import Order
 from shipgen.production.output_files import Production
 from shipgen.production.preflight import check_request, check_stale, read_provenance
+from shipgen.production.produced_file import ProducedFile
 from shipgen.progress import progress
 
 if TYPE_CHECKING:
@@ -248,8 +250,14 @@ def _complete(
 ) -> ProducedFacts | None:
     """Return what file number `file` says of itself if it is complete and the one that is ordered."""
     tree = order.layout.tree if order.layout.kind == "root" else None
-    found = read_provenance(at(order.files.name(file)), tree)
-    return found if found is not None and order.is_file(file, found) else None
+    location = at(order.files.name(file))
+    found = read_provenance(location, tree)
+    if found is None or not order.is_file(file, found):
+        return None
+    if tree is not None and not is_remote(location) and "clusters" in found:
+        # What is said to be complete is so to the last bit; what is at a URL was read back by who sent it.
+        ProducedFile.open(location).check()
+    return found
 
 
 def find_complete(

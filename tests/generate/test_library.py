@@ -59,8 +59,8 @@ def test_spills(bundle: Bundle) -> None:
     assert MuonGenerator(bundle, spills=1e-9, seed=1).pot == pytest.approx(4e4)
 
 
-@pytest.mark.parametrize("size", [1000, CHUNK_SIZE, 300_000])
-def test_batches_of_any_size(bundle: Bundle, rows: np.ndarray, size: int) -> None:
+@pytest.mark.parametrize("size", [1000, 2e5, CHUNK_SIZE, 300_000])
+def test_batches_of_any_size(bundle: Bundle, rows: np.ndarray, size: float) -> None:
     made = MuonGenerator(bundle, n=N, seed=1, batch_size=size)
     sizes = [len(batch) for batch in made]
     assert len(sizes) == len(made)

@@ -47,6 +47,10 @@ def test_parts() -> None:
     assert 0 < len(fast) < len(BATCH)
     assert fast.target_start == START
     np.testing.assert_array_equal(BATCH[[3, 1]].x, BATCH.x[[3, 1]])
+    assert len(BATCH[[]]) == 0
+    for odd in (..., np.True_, np.zeros((2, 2), int)):
+        with pytest.raises(IndexError, match="by a slice, a mask or places"):
+            BATCH[odd]  # type: ignore[call-overload]
     assert BATCH[-1] == {name: column[-1].item() for name, column in BATCH.columns().items()}
     assert sum(1 for _ in BATCH[:7]) == 7
     together = Batch.concatenate([BATCH[:100], BATCH[100:].in_frame("shield", "m")])

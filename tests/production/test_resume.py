@@ -60,6 +60,13 @@ def killed(bundle: Bundle, folder: Path, clusters: int, *options: object) -> Non
     assert process.returncode == -signal.SIGKILL
 
 
+def damaged(path: Path) -> bytes:
+    """Return what is in a file, with one bit of a muon changed."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    return bytes(data)
+
+
 def test_full_disk(shipgen: Run, bundle: Bundle, tmp_path: Path) -> None:
     """One clear line; with space made, the run goes on where it stopped."""
 
@@ -223,7 +230,12 @@ def test_a_complete_production_is_told_and_left_alone(inside: Run, bundle: Bundl
             assert done.returncode == 3
             assert "exists: choose another name" in done.stderr or "seem to be of" in done.stderr
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-    (tmp_path / "out_001.root").unlink()
+    path = tmp_path / "out_001.root"
+    path.write_bytes(damaged(path))
+    done = inside(*request, "--max-per-file", 3000, "--seed", 1, "--resume")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "out_001.root is damaged" in done.stderr
+    path.unlink()
     assert inside(*request, "--max-per-file", 3000, "--seed", 1, "--resume").returncode == 3
 
 
@@ -305,6 +317,10 @@ def test_split_files_are_resumed(bundle: Bundle, tmp_path: Path) -> None:
     # Clusters are cut where files end: 262,144 and 37,856; 224,288 and 75,712; 186,432 and 113,568.
     assert done == ["out_000.root", "out_001.root", "out_002.root"]
     first = (tmp_path / "out_000.root").read_bytes()
+    (tmp_path / "out_000.root").write_bytes(damaged(tmp_path / "out_000.root"))
+    process = start(bundle, tmp_path, *options, "--resume")
+    assert "out_000.root is damaged" in process.communicate(timeout=120)[1]
+    assert process.returncode == 3
     (tmp_path / "out_000.root").unlink()
     process = start(bundle, tmp_path, *options, "--resume")
     _, error = process.communicate(timeout=120)
