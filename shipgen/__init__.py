@@ -13,6 +13,7 @@ In batches, for amounts that do not fit into memory:
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from shipgen.generate.generator import MuonGenerator, generate_muons
     from shipgen.generate.selection import Selection
     from shipgen.muons.batch import Batch
+
+# ONNX Runtime reports its use to its maker and leaves a device's number in the user's cache folder. It looks
+# at this when it is imported, which nothing of shipgen does before; worker processes inherit it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["Batch", "Bundle", "MuonGenerator", "Selection", "__version__", "generate_muons"]
 
