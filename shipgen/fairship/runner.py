@@ -97,18 +97,21 @@ def _compile(macro: Path, needed: str) -> CodeType:
         text = macro.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{macro} cannot be read: {error}") from error
+    try:
+        code = compile(text, str(macro), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise InputError(
+            f"{macro}{f', line {line}' if line else ''}: {getattr(error, 'msg', error)}; it is no Python "
+            f"{sys.version_info.major}.{sys.version_info.minor}: macros of Python 2, up to 2019, read a file "
+            "of `shipgen produce` in their own environment"
+        ) from error
     if needed not in text:
         raise InputError(
             f"{macro} has no {needed}: give a macro that uses {ORIGINAL}, or one that calls "
             "FairRunSim.SetGenerator with --beside"
         )
-    try:
-        return compile(text, str(macro), "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{macro} is no Python {sys.version_info.major}.{sys.version_info.minor} ({error}): macros of "
-            "Python 2, up to 2019, read a file of `shipgen produce` in their own environment"
-        ) from error
+    return code
 
 
 def _finish(macro: Path, made: list[Any]) -> None:

@@ -143,7 +143,7 @@ def muon_source(
         target_z=target_z,
         offset_x=offset_x,
         offset_y=offset_y,
-        selection=Selection(tuple(categories), charge_fraction, smear_beam, paint_beam),
+        selection=Selection(categories, charge_fraction, smear_beam, paint_beam),
     )
     return make_source(MuonEvents(bundle, options), base)
 

@@ -299,7 +299,7 @@ def FixedTargetGenerator(  # noqa: N802
             muons_per_event=muons_per_event,
             pot_per_event=pot_per_event,
             target_z=target_z or 0.0,
-            selection=Selection(tuple(categories), charge_fraction, **own_beam),
+            selection=Selection(categories, charge_fraction, **own_beam),
         )
         muons = MuonEvents(bundle, options)
         # Now, not when the geometry has been built.

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from shipgen.errors import InputError
 from shipgen.generate.amount import PROTONS_PER_SPILL, pot_of
 from shipgen.generate.chunks import ChunkMaker
 from shipgen.generate.plan import LARGEST, Plan
-from shipgen.generate.selection import EVERYTHING, Selection
+from shipgen.generate.selection import EVERYTHING, Selection, unknown_argument
 from shipgen.generate.shards import as_shard
 from shipgen.generate.streams import draw_seed
 from shipgen.muons.batch import Batch, regrouped
@@ -85,6 +85,8 @@ class MuonGenerator:
         The bundle cannot be used.
     DeviceError
         The device or its software is not there.
+    TypeError
+        There is no such argument.
 
     Examples
     --------
@@ -112,7 +114,11 @@ class MuonGenerator:
         workers: int | None = None,
         device: str = "cpu",
         selection: Selection = EVERYTHING,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise unknown_argument(next(iter(unknown)))
+        first = n_or_bundle
         if isinstance(n_or_bundle, Bundle | Path | str):
             n_or_bundle, bundle = None, _once("bundle", n_or_bundle, bundle)
         elif n_or_bundle is not None:
@@ -130,6 +136,8 @@ class MuonGenerator:
             if (n, pot, spills) != (None, None, None):
                 raise InputError("endless = True takes no amount: leave n, pot and spills out")
             n, exact = LARGEST, True
+        if isinstance(first, str) and (n, pot, spills) == (None, None, None):
+            raise InputError(f"{first!r} is a string, taken as a bundle: say how much by n, pot or spills")
         pot = pot_of(n, pot, spills, protons_per_spill)
         check_unit(unit)
         self._place = None if frame is None and unit == "cm" else (frame, unit)

@@ -8,7 +8,7 @@ moves muons and changes no weight.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
@@ -31,7 +31,7 @@ class Selection:
     Attributes
     ----------
     categories : tuple of str
-        Names of those that are produced; all when empty.
+        Names of those that are produced, or one name; all when empty.
     charge_fraction : float, optional
         Share of positive muons among those produced; as the bundle has it when not given.
     smear_beam, paint_beam : float
@@ -51,6 +51,8 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Raise `InputError` where something cannot be."""
+        given: Any = self.categories
+        object.__setattr__(self, "categories", (given,) if isinstance(given, str) else tuple(given))
         for name in self.categories:
             category_by_name(name)
         fraction = self.charge_fraction
@@ -125,3 +127,10 @@ class Selection:
 
 #: All muons of a bundle as they are.
 EVERYTHING = Selection()
+
+
+def unknown_argument(name: str) -> TypeError:
+    """Return the error for an argument that `MuonGenerator` does not have, which `Selection` may."""
+    if name in {field.name for field in fields(Selection)}:
+        return TypeError(f"{name} is part of the selection: give selection=shipgen.Selection({name}=...)")
+    return TypeError(f"MuonGenerator and generate_muons have no argument {name!r}: see help(MuonGenerator)")

@@ -111,6 +111,11 @@ class Batch:
         return Quantities(self.columns())["r"]
 
     @property
+    def frame(self) -> str | None:
+        """Name of the frame that z is in, ``None`` for one without a name, which `target_start` says."""
+        return None if self.target_start is None else frame_of(self.target_start, self.unit)
+
+    @property
     def charge(self) -> npt.NDArray[np.int32]:
         """+1 or -1."""
         return -np.sign(self.pdg)
@@ -203,8 +208,9 @@ class Batch:
         return torch.from_numpy(self.to_numpy(dtype))
 
     def __repr__(self) -> str:
-        frame = None if self.target_start is None else frame_of(self.target_start, self.unit)
-        where = f", frame {frame}" if frame else ""
+        where = f", frame {self.frame}" if self.frame else ""
+        if self.target_start is not None and not where:
+            where = f", target from z = {self.target_start:g} {self.unit}"
         weight = self.weight.sum(dtype=float)
         return f"<Batch of {len(self):,} muons, sum of weights {weight:.9g}; {self.unit}{where}>"
 

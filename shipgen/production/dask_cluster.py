@@ -36,6 +36,9 @@ _BATCH_SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "slurm": ("SLURMCluster", {"cores": 1, "memory": "2GB"}),
 }
 
+#: How addresses of schedulers begin that nobody without a key, or no other process, can reach.
+_CLOSED = ("tls://", "wss://", "inproc://")
+
 #: How often a task is tried again that failed; Dask gives one up that lost this many workers and one.
 _RETRIES = 3
 
@@ -80,7 +83,8 @@ def connect(where: str, jobs: int | None = None, warn: Callable[[str], Any] = _l
     jobs : int, optional
         Workers to start; all cores for ``local``, otherwise needed.
     warn : callable
-        Takes a warning, if no worker comes. A batch system may take hours, so that is no error.
+        Takes a warning: no worker comes, which may take a batch system hours and is no error, or the
+        connection is not encrypted.
 
     Raises
     ------
@@ -101,12 +105,18 @@ def connect(where: str, jobs: int | None = None, warn: Callable[[str], Any] = _l
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"no Dask scheduler answers at {where!r} ({error}): give local, htcondor, slurm or the "
-                "address of one that runs, such as tcp://host:8786"
+                "address of one that runs, such as tls://host:8786"
             ) from error
         with client:
             if where == "local":
                 client.run(_leave_interrupts)
             else:
+                if where not in _BATCH_SYSTEMS and not where.startswith(_CLOSED):
+                    warn(
+                        f"the connection to {where} is not encrypted, and whoever reaches that scheduler "
+                        "runs code on its workers: start it with keys, and give its address as "
+                        "tls://host:8786"
+                    )
                 _wait_for_one(client, where, warn)
             yield client
 

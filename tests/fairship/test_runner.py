@@ -171,6 +171,8 @@ def test_muons_beside_another_generator(run: Any, bundle: Bundle) -> None:
         (NEW, ("-n", "10", "--data"), (), "with these arguments the macro makes no FixedTargetGenerator"),
         (READER, ("-n", "10"), (), "has no FixedTargetGenerator"),
         ("print 'FixedTargetGenerator'", (), (), "is no Python 3"),
+        ("import ROOT\nprint 'Hello'", (), (), "macro.py, line 2: Missing parentheses in call to 'print'"),
+        ("def begin(:", (), ("--beside",), "macro.py, line 1: invalid syntax; it is no Python 3"),
         (OLD.replace("/TargetArea_1", "/other_1"), ("-n", "10", "-e", "10", "-P"), (), "no volume /other_1"),
         (READER, ("-n", "10", "--smear"), ("--beside",), "moves each event anew (SmearVertexXY)"),
         (READER.replace("ship_geo.target", "geo.target").replace("ship_geo =", "geo ="), ("-n", "10"),

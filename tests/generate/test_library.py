@@ -100,6 +100,9 @@ def test_errors_name_the_argument(bundle: Bundle, tmp_path: Path) -> None:
     cases: tuple[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str], ...] = (
         ((), {}, InputError, "one of n .muons., pot .protons on target. and spills, not by 0"),
         ((), {"n": 5, "spills": 1}, InputError, "not by 2 of them"),
+        (("a",), {}, InputError, "'a' is a string, taken as a bundle: say how much by n, pot or spills"),
+        ((5,), {"categories": "a"}, TypeError, r"selection=shipgen.Selection\(categories=...\)"),
+        ((5,), {"number": 5}, TypeError, "generate_muons have no argument 'number'"),
         ((1e6,), {"n": 5}, InputError, "n is given twice: 1000000.0 and 5"),
         ((bundle,), {"n": 5, "bundle": bundle}, InputError, "bundle is given twice"),
         ((0.5,), {}, InputError, "n = 0.5 is not a whole number above zero"),

@@ -173,10 +173,17 @@ def test_charge_fraction_in_the_source(bundle: Bundle) -> None:
     assert weights.sum() == pytest.approx(events.pot * bundle.rate, rel=0.01)
 
 
+def test_a_string_is_one_category_and_a_list_is_some() -> None:
+    one = Selection(categories=("muplus_onaxis",))
+    assert Selection(categories="muplus_onaxis") == one  # type: ignore[arg-type]
+    assert hash(Selection(categories=["muplus_onaxis"])) == hash(one)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"categories": ("muplus",)}, "no category 'muplus'"),
+        ({"categories": "muplus"}, "no category 'muplus'"),
         ({"charge_fraction": 0.0}, "between 0 and 1"),
         ({"charge_fraction": 1.0}, "choose its categories"),
         ({"charge_fraction": float("nan")}, "between 0 and 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,7 +110,11 @@ def test_frames_and_units() -> None:
 def test_how_it_shows_itself() -> None:
     weight = BATCH.weight.sum(dtype=float)
     assert repr(BATCH) == f"<Batch of 1,000 muons, sum of weights {weight:.9g}; cm, frame fairship>"
-    assert repr(BATCH.in_frame(3.0, "m")).endswith("; m>")
+    assert repr(BATCH.in_frame(3.0, "m")).endswith("; m, target from z = 3 m>")
+    assert repr(replace(BATCH, target_start=None)).endswith("; cm>")
+    assert BATCH.frame == "fairship"
+    assert BATCH.in_frame("shield", "m").frame == "shield"
+    assert BATCH.in_frame(3.0, "m").frame is replace(BATCH, target_start=None).frame is None
     html = BATCH._repr_html_()
     assert html.count("<tr>") == 6
     assert "&lt;Batch of 1,000 muons" in html

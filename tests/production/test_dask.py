@@ -217,6 +217,26 @@ def test_a_cluster_without_workers_is_waited_for_with_a_word(monkeypatch: pytest
         assert client.submit(sum, [1, 2]).result(timeout=30) == 3
 
 
+def test_a_connection_without_a_key_is_told_once() -> None:
+    told: list[str] = []
+    with (
+        distributed.LocalCluster(
+            host="127.0.0.1", protocol="tcp", processes=False, n_workers=1, dashboard_address=":0"
+        ) as cluster,
+        connect(cluster.scheduler_address, warn=told.append),
+    ):
+        assert cluster.scheduler_address.startswith("tcp://")
+    assert len(told) == 1
+    assert f"the connection to {cluster.scheduler_address} is not encrypted" in told[0]
+
+
+def test_a_connection_with_a_key_needs_no_word(client: Any) -> None:
+    told: list[str] = []
+    with connect(client.scheduler.address, warn=told.append):
+        assert client.scheduler.address.startswith("tls://")
+    assert not told
+
+
 @pytest.mark.parametrize(("module", "where"), [("distributed", "local"), ("dask_jobqueue", "slurm")])
 def test_without_dask_the_extra_is_named(
     inside: Run, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, module: str, where: str
