@@ -17,11 +17,11 @@ from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.arrays.write import array_writer, blocks_of
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, PROVENANCE_KEY, SHIELD
+from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, PROVENANCE_KEY, SHIELD, check_shield
 from shipgen.files.outputs import complete_file
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import SEAL, check_clusters, read_stated
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION, parse_compression
+from shipgen.files.tree_writer import DEFAULT_COMPRESSION, check_compression, parse_compression
 from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
 
@@ -251,8 +251,10 @@ def _chosen(output: Path, layout: str | Layout, names: Mapping[str, str], compre
         raise InputError(
             f"FairShip finds the fields of layout {layout.name} by their names: choose {', '.join(RENAMED)}"
         )
-    parse_compression(compression)
-    return layout.renamed(names)
+    check_compression(compression, layout.kind)
+    layout = layout.renamed(names)
+    check_shield(layout)
+    return layout
 
 
 def _write(

@@ -314,5 +314,16 @@ ARRAYS = Layout(
 #: Those arrays as the codes have them: metres, z = 0 at the entrance of the muon shield.
 SHIELD = replace(ARRAYS, name="shield").placed("m", "shield").renamed({"w": "weight"})
 
+
+def check_shield(layout: Layout) -> None:
+    """Raise `InputError` where a `layout` called `SHIELD` is another: its readers look at nothing else."""
+    if layout.name == SHIELD.name and layout.branches != SHIELD.branches:
+        raise InputError(
+            "layout shield is in m, in the frame shield, with the fields "
+            f"{' '.join(branch.name for branch in SHIELD.branches)}, as codes of the muon shield expect: "
+            "leave --layout out for another unit, frame or names"
+        )
+
+
 #: The layouts of ROOT files that `shipgen produce` can write.
 OUTPUT_LAYOUTS = {layout.name: layout for layout in (MUONBACK, MUONBACK_2019, TTREE, RNTUPLE)}

@@ -96,6 +96,16 @@ class RootWriter:
         self._objects[name] = json.dumps(content, allow_nan=False)
 
 
+def check_compression(text: str, kind: str) -> None:
+    """Raise `InputError` where there is no such compression, or a file of that `kind` leaves no choice."""
+    parse_compression(text)
+    if kind != "root" and text != DEFAULT_COMPRESSION:
+        raise InputError(
+            f"compression {text} would be without effect: ROOT files have a choice, {kind} arrays do not; "
+            "leave it out"
+        )
+
+
 def parse_compression(text: str) -> Any:
     """Turn ``zstd:1`` and the like into uproot's compression; ``none`` into ``None``."""
     if text == "none":

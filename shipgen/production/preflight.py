@@ -11,10 +11,10 @@ import numpy as np
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.journal import JOURNAL, kept_muons, read_journal
-from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
+from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY, check_shield
 from shipgen.files.outputs import check_idle, check_output, unfinished
 from shipgen.files.rootfile import is_remote, open_root, readable
-from shipgen.files.tree_writer import parse_compression
+from shipgen.files.tree_writer import check_compression
 from shipgen.production.file_names import numbered
 from shipgen.production.order import WORK
 from shipgen.provenance import read_objects
@@ -36,10 +36,11 @@ _AS_DOUBLES = 1.25
 
 
 def check_request(
-    path: Path, compression: str, max_per_file: int | None, *, force: bool, resume: bool
+    path: Path, layout: Layout, compression: str, max_per_file: int | None, *, force: bool, resume: bool
 ) -> None:
     """Raise `InputError` when `shipgen.production.produce.produce` would; what needs no bundle."""
-    parse_compression(compression)
+    check_compression(compression, layout.kind)
+    check_shield(layout)
     if max_per_file is not None and max_per_file < 1:
         raise InputError(f"max_per_file = {max_per_file} is not above zero")
     left = unfinished(path)

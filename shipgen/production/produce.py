@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,7 +32,7 @@ from shipgen.production.produced_file import ProducedFile
 from shipgen.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from shipgen.files.layouts import Layout
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from shipgen.generate.generator import MuonGenerator
     from shipgen.generate.shards import Shard
     from shipgen.provenance import ProducedFacts
+
+
+#: What an interrupt leaves of a file of arrays.
+NOTHING_KEPT = "nothing was kept, the same command begins anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def produce(
     command : str
         The command line, for the file's provenance.
     warn : callable
-        Takes a line where what an interrupted run left is damaged.
+        Takes a line where what an interrupted run left is damaged, or arrays are made anew.
 
     Raises
     ------
@@ -127,7 +132,7 @@ def produce(
     KeyboardInterrupt
         Interrupted.
     """
-    check_request(path, compression, max_per_file, force=force, resume=resume)
+    check_request(path, layout, compression, max_per_file, force=force, resume=resume)
     order = Order.of(
         generator,
         path,
@@ -148,7 +153,7 @@ def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> Product
     """Write what is ordered, checked beforehand, as `produce` says."""
     started, files, generator = time.perf_counter(), order.files, order.generator
     if order.layout.kind != "root":
-        return _fulfil_arrays(order, resume=resume)
+        return _fulfil_arrays(order, resume=resume, warn=warn)
     if not resume:
         for file in range(len(files)):
             check_output(files.name(file), force=order.force)
@@ -172,7 +177,7 @@ def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> Product
     )
 
 
-def _fulfil_arrays(order: Order, *, resume: bool) -> ProductionReport:
+def _fulfil_arrays(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> ProductionReport:
     """Write files of arrays: each appears when it is complete, and one that is not is begun anew."""
     # Only this needs it.
     from shipgen.generate.array_file import write_array_file
@@ -185,12 +190,21 @@ def _fulfil_arrays(order: Order, *, resume: bool) -> ProductionReport:
     for file in range(len(files)):
         if not there.get(file):
             check_output(files.name(file), force=order.force)
-    with progress("producing", files.total, "muons") as advance:
+    if resume:
+        warn(
+            "files of arrays are made anew: a production goes on where it was interrupted in ROOT files only"
+        )
+    complete = 0
+    with (
+        whole_or_nothing(order.layout, lambda: complete, files.total),
+        progress("producing", files.total, "muons") as advance,
+    ):
         for file in range(len(files)):
             if facts := there.get(file):
                 counts.update(facts["counts"])
                 weights.append(facts["sum_of_weights"])
                 kept += files.rows(file)
+                complete += files.rows(file)
                 advance(files.rows(file))
                 continue
             with complete_file(files.name(file), force=order.force) as part:
@@ -202,11 +216,26 @@ def _fulfil_arrays(order: Order, *, resume: bool) -> ProductionReport:
                     partial(order.array_objects, file),
                     advance,
                 )
+            complete += files.rows(file)
             counts.update(dict(zip(names, found, strict=True)))
             weights.append(weight)
     paths = tuple(files.name(file) for file in range(len(files)))
     seconds = time.perf_counter() - started
     return ProductionReport(files.total, math.fsum(weights), dict(counts), seconds, kept, paths)
+
+
+@contextmanager
+def whole_or_nothing(
+    layout: Layout, complete: Callable[[], int] = lambda: 0, total: int = 0
+) -> Iterator[None]:
+    """Say of an interrupt in the context what is kept of arrays, muons in `complete` files of `total`."""
+    try:
+        yield
+    except (ShipgenError, OSError, KeyboardInterrupt) as error:
+        if layout.kind == "root" or not (interrupts.seen() or isinstance(error, KeyboardInterrupt)):
+            raise
+        kept = f"{complete():,} of {total:,} muons are kept in complete files: go on by --resume"
+        raise KeyboardInterrupt(kept if complete() else NOTHING_KEPT) from None
 
 
 def _run(production: Production, order: Order) -> None:

@@ -6,15 +6,17 @@ Clusters are read as they were stored, compressed: that is as fast as the disk, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.files.arrays.file_kinds import ENDINGS, kind_of
 from shipgen.files.clusters import BranchBlock, Cluster
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS
 from shipgen.files.root_storage import content_hash
-from shipgen.files.rootfile import open_root, readable
+from shipgen.files.rootfile import is_remote, open_root, readable
 from shipgen.files.seals import header_sizes, read_stated, stored_clusters
 from shipgen.generate.shards import Shard
 from shipgen.provenance import read_objects
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from shipgen.files.root_storage import Stored
     from shipgen.files.rootfile import Location
     from shipgen.provenance import FileSummary, ProducedFacts
+
+#: What to do with the shards of a production of arrays.
+TOGETHER = (
+    "concatenate the arrays of all shards, in their order, where they are used; or produce ROOT files, and "
+    "`shipgen convert` what they are merged to"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +70,10 @@ class ProducedFile:
         InputError
             It is missing, damaged or truncated, or not a file that can be merged with others.
         """
+        if kind := _arrays(location):
+            raise InputError(
+                f"{location} is a file of arrays ({kind}), and only ROOT files are merged: {TOGETHER}"
+            )
         with open_root(location) as file, readable(location):
             found = read_stated(file, location)
             if found is None or found.get("kind") != KIND_PRODUCED:
@@ -141,3 +153,14 @@ class ProducedFile:
             blocks.append(BranchBlock(whole, memoryview(content)[place : place + size]))
             place += size
         return tuple(blocks)
+
+
+def _arrays(location: Location) -> str | None:
+    """Return the kind of a file of arrays, ``None`` for what is none or cannot be read."""
+    if is_remote(location):
+        kind = ENDINGS.get(Path(location).suffix)
+        return None if kind == "root" else kind
+    try:
+        return kind_of(Path(location)) if Path(location).is_file() else None
+    except OSError:
+        return None

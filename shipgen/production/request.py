@@ -24,7 +24,8 @@ from shipgen.production.preflight import (
     earlier_seed,
     read_provenance,
 )
-from shipgen.production.produce import find_complete, fulfil
+from shipgen.production.produce import find_complete, fulfil, whole_or_nothing
+from shipgen.production.produced_file import TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +146,7 @@ def carry_out(request: Request, warn: Callable[[str], Any]) -> Made:
     with _folder(request) as (path, at):
         check_request(
             path,
+            request.chosen,
             request.compression,
             request.max_per_file,
             force=request.force,
@@ -152,7 +154,8 @@ def carry_out(request: Request, warn: Callable[[str], Any]) -> Made:
         )
         if request.resume and request.seed is None:
             request = replace(request, seed=_earlier_seed(request, path))
-        generator = request.generator()
+        with whole_or_nothing(request.chosen):
+            generator = request.generator()
         order = Order.of(
             generator,
             path,
@@ -203,10 +206,8 @@ def _warn(
     request: Request, generator: MuonGenerator, path: Path, muons: int, warn: Callable[[str], Any]
 ) -> None:
     """Say what the user would want to know before."""
-    if request.chosen.kind != "root" and request.resume:
-        warn(
-            "files of arrays are made anew: a production goes on where it was interrupted in ROOT files only"
-        )
+    if request.chosen.kind != "root" and request.shard:
+        warn(f"`shipgen merge` takes no arrays: {TOGETHER}")
     if warning := check_space(path, muons, request.chosen, request.compression, resume=request.resume):
         warn(warning)
     chunks = len(generator.plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +102,6 @@ def test_resumed(bundle: Bundle, tmp_path: Path) -> None:
     request = Request(str(path), n=1000, seed=1, bundle=str(bundle.path), layout="shield")
     warnings: list[str] = []
     carry_out(request, warnings.append)
-    assert not warnings
     again = Request(str(path), n=1000, bundle=str(bundle.path), layout="shield", resume=True)
     assert carry_out(again, warnings.append).report.found
     with pytest.raises(InputError, match=r"m\.h5 exists"):
@@ -109,11 +109,13 @@ def test_resumed(bundle: Bundle, tmp_path: Path) -> None:
             Request(str(path), n=2000, seed=1, bundle=str(bundle.path), layout="shield", resume=True),
             warnings.append,
         )
+    assert not warnings
     split = {"n": 1000, "seed": 1, "bundle": str(bundle.path), "max_per_file": 300, "resume": True}
     carry_out(Request(str(tmp_path / "s.npy"), **split), warnings.append)
     (tmp_path / "s_001.npy").unlink()
     report = carry_out(Request(str(tmp_path / "s.npy"), **split), warnings.append).report
     assert report.kept == report.muons - 300
+    assert len(warnings) == 2
     assert all("made anew" in text for text in warnings)
 
 
@@ -128,6 +130,89 @@ def test_nothing_is_left_of_a_failure(
     with pytest.raises(OutputError if isinstance(failure, OSError) else KeyboardInterrupt):
         produce(MuonGenerator(bundle, n=1000, seed=1), tmp_path / "m.npy", layout=choose_layout("m.npy"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_an_interrupt_leaves_is_told(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a file, and those files that are complete."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    request = Request(str(tmp_path / "m.npy"), n=1000, seed=1, exact=True, bundle=str(bundle.path))
+    nothing = "nothing was kept, the same command begins anew"
+    for kind, name in ((Request, "generator"), (_Npy, "append")):
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, name, interrupt)
+            with pytest.raises(KeyboardInterrupt, match=nothing):
+                carry_out(request, print)
+    ways = iter((_Npy.append, interrupt))
+
+    def append(*arguments: Any) -> None:
+        next(ways)(*arguments)
+
+    monkeypatch.setattr(_Npy, "append", append)
+    with pytest.raises(
+        KeyboardInterrupt, match="400 of 1,000 muons are kept in complete files: go on by --r"
+    ):
+        carry_out(replace(request, max_per_file=400), print)
+    assert [path.name for path in tmp_path.iterdir()] == ["m_000.npy"]
+
+
+def test_shards_are_told_to_be_no_files_to_merge(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "m.h5")
+    words = [
+        "produce",
+        "--seed",
+        "1",
+        "--bundle",
+        str(bundle.path),
+        "-n",
+        "1000",
+        "-o",
+        out,
+        "--shard",
+        "1/1",
+    ]
+    assert run(words) == 0
+    assert "warning: `shipgen merge` takes no arrays: concatenate" in capsys.readouterr().err
+    for more in ([], ["--list"]):
+        assert run(["merge", str(tmp_path / "all.json"), str(tmp_path / "m_shard1of1.h5"), *more]) == 3
+        told = capsys.readouterr().err
+        assert "m_shard1of1.h5 is a file of arrays (hdf5), and only ROOT files are merged: conc" in told
+        assert told.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m_shard1of1.h5"]
+
+
+def test_what_would_be_no_file_for_its_readers_is_refused(
+    bundle: Bundle, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The layout of codes of the muon shield is one, and arrays have no choice of a compression."""
+    produced = ["produce", "--seed", "1", "--bundle", str(bundle.path), "-n", "1000", "-o"]
+    for begin in (produced, ["convert", str(root)]):
+        for name, options, message in (
+            (
+                "m.npz",
+                ["--layout", "shield", "--frame", "target"],
+                "layout shield is in m, in the frame shield",
+            ),
+            ("m.h5", ["--layout", "shield", "--unit", "cm"], "leave --layout out for another unit"),
+            ("m.npz", ["--compression", "lz4:1"], "compression lz4:1 would be without effect"),
+            ("m.npy", ["--compression", "none"], "npy arrays do not; leave it out"),
+        ):
+            assert run([*begin, str(tmp_path / name), *options]) == 3
+            told = capsys.readouterr().err
+            assert message in told
+            assert told.count("\n") == 1
+    assert run(["convert", str(root), str(tmp_path / "m.h5"), "--layout", "shield", "--field", "pdg=id"]) == 3
+    assert "with the fields px py pz x y z pdg weight" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    same = ["--layout", "shield", "--frame", "shield", "--unit", "m"]
+    for begin in (produced, ["convert", str(root)]):
+        assert run([*begin, str(tmp_path / "m.npz"), *same, "--force"]) == 0
 
 
 def test_command_lines(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
