@@ -30,6 +30,9 @@ KIND_TRAINING, KIND_PRODUCED = "training-sample", "muons"
 #: Name of the JSON object (TObjString) that FairShip merges into the header of its own output.
 FILE_SUMMARY_KEY = "FileSummary"
 
+#: The seal of files of arrays; ROOT files have it in the provenance.
+SEAL_KEY = "muon_seal"
+
 #: z where the target starts in the frame of the 2018 production and of `shipgen simulate`, cm.
 TARGET_START_2018 = -7084.5
 

@@ -9,16 +9,23 @@ file is used where either differs.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.layouts import KIND_TRAINING, OUTPUT_LAYOUTS, PROVENANCE_KEY, TRAINING
+from shipgen.files.layouts import (
+    FILE_SUMMARY_KEY,
+    KIND_TRAINING,
+    OUTPUT_LAYOUTS,
+    PROVENANCE_KEY,
+    TRAINING,
+)
 from shipgen.files.root_storage import Baskets, Pages, Stored, content_hash
 from shipgen.files.rootfile import readable
-from shipgen.numbers import whole
+from shipgen.numbers import real, whole
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
@@ -36,6 +43,9 @@ _MARK, _ZEROS = b'"seal": {"begin": ', b"0" * 16
 
 #: Bytes at a file's ends that are looked through for a seal where its provenance is not found.
 _HEAD, _TAIL = 2**14, 2**20
+
+#: How far two statements of the POT may be apart, relatively.
+_POT_ROUNDING = 1e-9
 
 #: Bytes that are read at once.
 _READ = 2**24
@@ -122,7 +132,23 @@ def read_stated(file: Any, location: Location) -> dict[str, Any] | None:
     if found[0] is None:
         raise InputError(f"{location} is damaged: what it says of itself cannot be read; get it again")
     check_seal(file, location, found[0])
+    with readable(location):
+        summaries = read_objects(file, FILE_SUMMARY_KEY)
+    check_pot(location, found[0], (summaries or [None])[-1] or {})
     return found[0]
+
+
+def check_pot(location: Location, content: dict[str, Any], summary: dict[str, Any]) -> None:
+    """Raise `InputError` where a file's provenance and its summary for FairShip state other POT."""
+    if "pot" not in content or "PoT" not in summary:
+        return
+    with readable(location):
+        pot, other = real(content["pot"], "pot"), real(summary["PoT"], "PoT")
+    if not math.isclose(pot, other, rel_tol=_POT_ROUNDING):
+        raise InputError(
+            f"{location} contradicts itself: its provenance states {pot:.12g} POT, its {FILE_SUMMARY_KEY} "
+            f"{other:.12g}, so that its rate is not known; get it again as shipgen wrote it"
+        )
 
 
 def merged(found: list[dict[str, Any] | None]) -> str:

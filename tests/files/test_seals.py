@@ -96,6 +96,20 @@ def test_rewritten_by_another_program(good: Path, tmp_path: Path) -> None:
         check_file(other)
 
 
+def test_two_pot_in_one_file(tmp_path: Path) -> None:
+    for number, (pot, other) in enumerate(((1e6, 1e6), (1e6, 1e6 * (1 + 1e-8)), (1e6, 2e6), (1e6, "many"))):
+        path = tmp_path / f"{number}.root"
+        with uproot.recreate(path) as file:
+            file.mktree("pythia8-Geant4", {"px": "f4"}).extend({"px": np.ones(20, "f4")})
+            file[PROVENANCE_KEY] = json.dumps({"kind": "muons", "pot": pot})
+            file["FileSummary"] = json.dumps({"PoT": other})
+        if number == 0:
+            assert check_file(path) == {"kind": "muons", "pot": pot}
+            continue
+        with pytest.raises(InputError, match=r"root is damaged|contradicts itself: its provenance states"):
+            check_file(path)
+
+
 def merged(path: Path, *stated: dict[str, object]) -> Path:
     """What `hadd` leaves: one tree, and what each file said of itself."""
     with uproot.recreate(path) as file:

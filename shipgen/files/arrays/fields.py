@@ -13,18 +13,28 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from shipgen.errors import InputError
 from shipgen.files.arrays.file_kinds import h5py, pyarrow
-from shipgen.files.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
-from shipgen.muons.columns import CHUNK_SIZE, ROW
+from shipgen.files.arrays.sealing import TEXTS, behind_end, check_end, check_source, type_name
+from shipgen.files.arrays.tables import (
+    OddTableError,
+    check_numbers,
+    names_of,
+    read_header,
+    said_behind,
+    split_rows,
+    take_rows,
+    whole_header,
+)
+from shipgen.files.layouts import PROVENANCE_KEY, SEAL_KEY
+from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.provenance import parse_object, read_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from shipgen.muons.columns import Array, Columns
-
-TEXTS = (PROVENANCE_KEY, FILE_SUMMARY_KEY)
 
 
 class FieldSource(Protocol):
@@ -53,8 +63,15 @@ class FieldSource(Protocol):
         """Yield the fields called `names`, `CHUNK_SIZE` muons at a time."""
 
 
-def open_source(path: Path, kind: str, stack: ExitStack, order: Sequence[str] = ()) -> FieldSource:
-    """Open a file of that `kind` until `stack` ends.
+class ArraySource(FieldSource, Protocol):
+    """An open file of arrays."""
+
+    def stored(self) -> dict[str, Any]:
+        """Return names and types of what is stored, as its seal has them: JSON by name."""
+
+
+def open_source(path: Path, kind: str, stack: ExitStack, order: Sequence[str] = ()) -> ArraySource:
+    """Open a file of that `kind` until `stack` ends; what it says of itself is compared with its seal.
 
     Parameters
     ----------
@@ -67,52 +84,35 @@ def open_source(path: Path, kind: str, stack: ExitStack, order: Sequence[str] = 
 
     Raises
     ------
+    InputError
+        It is not as it was written, goes on behind its end, or has columns that have no name.
     MissingExtraError
         The package for it is not installed.
     Exception
         Whatever a damaged file leads to.
     """
-    return _SOURCES[kind](path, stack, order)
-
-
-def _names_of(dtype: np.dtype[np.generic], shape: tuple[int, ...], order: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the columns of an array, from its type or its width."""
-    if dtype.names:
-        return dtype.names
-    if len(shape) != 2:
-        raise ValueError(f"an array of shape {shape}: a row a muon is wanted")
-    if not order and shape[1] not in (len(ROW) - 1, len(ROW)):
-        raise ValueError(f"an array of {shape[1]} columns: say what they are, or give {' '.join(ROW)}")
-    if order and len(order) != shape[1]:
-        raise ValueError(f"an array of {shape[1]} columns, and {len(order)} names for them")
-    return tuple(order) or ROW[: shape[1]]
-
-
-def _numbers(dtype: np.dtype[np.generic], name: str) -> None:
-    if dtype.hasobject or (not dtype.names and dtype.kind not in "fiub"):
-        raise ValueError(f"{name} is no array of numbers")
-
-
-def _split(block: Any, names: Sequence[str], wanted: Sequence[str]) -> dict[str, Array]:
-    """Return columns of a block of rows."""
-    if block.dtype.names:
-        return {name: block[name] for name in wanted}
-    return {name: block[:, names.index(name)] for name in wanted}
+    check_end(path, kind)
+    try:
+        source = _SOURCES[kind](path, stack, order)
+    except OddTableError as error:
+        raise InputError(f"{path}: {error}") from error
+    check_source(path, source)
+    return source
 
 
 class _Memory:
     """Arrays that are in memory as a whole, or mapped into it: rows of one, or one a name."""
 
-    def __init__(self, content: Array | Columns, order: Sequence[str]) -> None:
+    def __init__(self, content: Array | Columns, order: Sequence[str], said: Sequence[str] = ()) -> None:
         self._whole = content if isinstance(content, np.ndarray) else None
         if isinstance(content, np.ndarray):
-            _numbers(content.dtype, "it")
-            self.names, self.rows = _names_of(content.dtype, content.shape, order), len(content)
+            check_numbers(content.dtype, "it")
+            self.names, self.rows = names_of(content.dtype, content.shape, order, said), len(content)
             return
         self._columns = {name: np.asarray(values) for name, values in content.items()}
         self._columns = {name: values for name, values in self._columns.items() if values.ndim == 1}
         for name, values in self._columns.items():
-            _numbers(values.dtype, name)
+            check_numbers(values.dtype, name)
         if len(lengths := {len(values) for values in self._columns.values()}) != 1:
             raise ValueError(f"columns of {len(lengths)} lengths")
         self.names, self.rows = tuple(self._columns), lengths.pop()
@@ -121,11 +121,14 @@ class _Memory:
         del name
         return []
 
+    def stored(self) -> dict[str, Any]:
+        return {}
+
     def pieces(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
         for start in range(0, self.rows, CHUNK_SIZE):
             piece = slice(start, start + CHUNK_SIZE)
             if self._whole is not None:
-                yield _split(self._whole[piece], self.names, names)
+                yield split_rows(self._whole[piece], self.names, names)
             else:
                 yield {name: self._columns[name][piece] for name in names}
 
@@ -146,20 +149,20 @@ class _Npy(_Memory):
     """Rows, and behind them what the file says of itself, as a second array."""
 
     def __init__(self, path: Path, stack: ExitStack, order: Sequence[str]) -> None:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._said: Mapping[str, Any] = {}
-        with path.open("rb") as file:
-            end = array.offset + array.nbytes
-            if file.seek(0, 2) > end:
-                file.seek(end)
-                said = parse_object(str(np.lib.format.read_array(file, allow_pickle=False)))
-                self._said = said or {}
-        super().__init__(array, tuple(order) or tuple(self._said.get("columns", ())))
         del stack
+        with whole_header("it"):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._said = said_behind(path, array.offset + array.nbytes)
+        super().__init__(array, order, tuple(self._said.get("columns", ())))
 
     def objects(self, name: str) -> list[dict[str, Any] | None]:
         found = self._said.get(name)
         return [found] if isinstance(found, dict) else []
+
+    def stored(self) -> dict[str, Any]:
+        assert self._whole is not None  # noqa: S101 (an array, always)
+        table = type_name(self._whole.dtype, *self._whole.shape[1:])
+        return {"muons": table, **{name: self._said.get(name) for name in ("columns", "crc32")}}
 
     def pieces(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
         assert self._whole is not None  # noqa: S101 (an array, always)
@@ -167,7 +170,7 @@ class _Npy(_Memory):
         for start in range(0, self.rows, CHUNK_SIZE):
             block = np.ascontiguousarray(self._whole[start : start + CHUNK_SIZE])
             check = zlib.crc32(block.data, check)
-            yield _split(block, self.names, names)
+            yield split_rows(block, self.names, names)
         if self._said.get("crc32", check) != check:
             raise ValueError("its numbers are not those that were written")
 
@@ -177,19 +180,22 @@ class _Npz:
 
     def __init__(self, path: Path, stack: ExitStack, order: Sequence[str]) -> None:
         self._archive = stack.enter_context(zipfile.ZipFile(path))
-        shapes = {}
+        if first := min((one.header_offset for one in self._archive.infolist()), default=0):
+            raise behind_end(path, first, path.stat().st_size)
+        shapes: dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]] = {}
         for member in self._archive.namelist():
             name = member.removesuffix(".npy")
             if name not in TEXTS and member != name:
                 with ExitStack() as one:
                     _, shape, dtype = self._begin(name, one)
                 shapes[name] = shape, dtype
+        self._shapes = shapes
         tables = [name for name, (shape, dtype) in shapes.items() if len(shape) == 2 or dtype.names]
         self._table = tables[0] if len(tables) == 1 else None
         if self._table is not None:
             shape, dtype = shapes[self._table]
             said = (self.objects(PROVENANCE_KEY) or [None])[0] or {}
-            self.names = _names_of(dtype, shape, tuple(order) or tuple(said.get("columns", ())))
+            self.names = names_of(dtype, shape, order, tuple(said.get("columns", ())))
             self.rows = shape[0]
             return
         columns = {name: shape[0] for name, (shape, _) in shapes.items() if len(shape) == 1}
@@ -199,10 +205,17 @@ class _Npz:
         self.rows = next(iter(columns.values()))
 
     def objects(self, name: str) -> list[dict[str, Any] | None]:
+        if name == SEAL_KEY:
+            found = parse_object(self._archive.comment.decode("utf-8", "replace"))
+            return [found] if found else []
         if f"{name}.npy" not in self._archive.namelist():
             return []
-        with self._archive.open(f"{name}.npy") as member:
-            return [parse_object(str(np.lib.format.read_array(member, allow_pickle=False)))]
+        with self._archive.open(f"{name}.npy") as member, whole_header(name):
+            text = np.lib.format.read_array(member, allow_pickle=False)
+        return [parse_object(str(text))]
+
+    def stored(self) -> dict[str, Any]:
+        return {name: type_name(dtype, *shape[1:]) for name, (shape, dtype) in self._shapes.items()}
 
     def pieces(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
         wanted = [self._table] if self._table is not None else names
@@ -213,9 +226,10 @@ class _Npz:
             for start in range(0, self.rows, CHUNK_SIZE):
                 n = min(CHUNK_SIZE, self.rows - start)
                 found = {
-                    name: _take(member, n, shape, dtype) for name, (member, shape, dtype) in members.items()
+                    name: take_rows(member, n, shape, dtype)
+                    for name, (member, shape, dtype) in members.items()
                 }
-                yield found if self._table is None else _split(found[self._table], self.names, names)
+                yield found if self._table is None else split_rows(found[self._table], self.names, names)
             # Behind the last byte the archive's own check of the bytes is done.
             if any(member.read(1) for member, _, _ in members.values()):
                 raise ValueError("there is more in it than it says")
@@ -223,22 +237,11 @@ class _Npz:
     def _begin(self, name: str, stack: ExitStack) -> tuple[Any, tuple[int, ...], np.dtype[np.generic]]:
         """Open an array; return its file behind the header, its shape and type."""
         member = stack.enter_context(self._archive.open(f"{name}.npy"))
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[np.lib.format.read_magic(member)]
-        shape, fortran, dtype = read(member)
-        _numbers(dtype, name)
+        shape, fortran, dtype = read_header(member, f"array {name}")
+        check_numbers(dtype, name)
         if fortran and len(shape) > 1:
             raise ValueError(f"array {name} is stored column after column: store it row after row")
         return member, shape, dtype
-
-
-def _take(member: Any, rows: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
-    """Return the next rows of an array."""
-    width = 1 if len(shape) == 1 else shape[1]
-    values = np.frombuffer(member.read(rows * width * dtype.itemsize), dtype, rows * width)
-    return values if len(shape) == 1 else values.reshape(rows, width)
 
 
 class _Hdf5:
@@ -253,8 +256,8 @@ class _Hdf5:
         self._table = tables[0] if len(tables) == 1 and not flat else None
         if self._table is not None:
             table = data[self._table]
-            _numbers(table.dtype, self._table)
-            self.names, self.rows = _names_of(table.dtype, table.shape, order), len(table)
+            check_numbers(table.dtype, self._table)
+            self.names, self.rows = names_of(table.dtype, table.shape, order), len(table)
             return
         if not flat:
             raise ValueError("there is no table of muons in it")
@@ -263,16 +266,22 @@ class _Hdf5:
     def objects(self, name: str) -> list[dict[str, Any] | None]:
         return [parse_object(str(self._file.attrs[name]))] if name in self._file.attrs else []
 
+    def stored(self) -> dict[str, Any]:
+        return {
+            name: type_name(one.dtype, *one.shape[1:]) if hasattr(one, "dtype") else "group"
+            for name, one in self._file.items()
+        }
+
     def pieces(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
         columns = {} if self._table is not None else {name: self._file[name] for name in names}
         for name, column in columns.items():
-            _numbers(column.dtype, name)
+            check_numbers(column.dtype, name)
             if len(column) != self.rows:
                 raise ValueError("its columns have several lengths")
         for start in range(0, self.rows, CHUNK_SIZE):
             piece = slice(start, start + CHUNK_SIZE)
             if self._table is not None:
-                yield _split(self._file[self._table][piece], self.names, names)
+                yield split_rows(self._file[self._table][piece], self.names, names)
             else:
                 yield {name: column[piece] for name, column in columns.items()}
 
@@ -292,17 +301,20 @@ class _Parquet:
         texts = self._file.schema_arrow.metadata or {}
         return [parse_object(texts[name.encode()].decode())] if name.encode() in texts else []
 
+    def stored(self) -> dict[str, Any]:
+        return {one.name: type_name(np.dtype(one.type.to_pandas_dtype())) for one in self._file.schema_arrow}
+
     def pieces(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
         if missing := set(names) - set(self.names):
             raise ValueError(f"no column {missing.pop()}")
         for batch in self._file.iter_batches(CHUNK_SIZE, columns=list(names)):
             found = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in names}
             for name, values in found.items():
-                _numbers(values.dtype, name)
+                check_numbers(values.dtype, name)
             yield found
 
 
-_SOURCES: dict[str, Callable[[Path, ExitStack, Sequence[str]], FieldSource]] = {
+_SOURCES: dict[str, Callable[[Path, ExitStack, Sequence[str]], ArraySource]] = {
     "npz": _Npz,
     "npy": _Npy,
     "hdf5": _Hdf5,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from shipgen.files.arrays.file_kinds import h5py, pyarrow
+from shipgen.files.arrays.sealing import sealed, type_name
+from shipgen.files.layouts import SEAL_KEY
 from shipgen.muons.columns import CHUNK_SIZE, rows_of
 
 if TYPE_CHECKING:
@@ -67,6 +69,12 @@ def blocks_of(layout: Layout, fields: Columns) -> dict[str, Array]:
     return {layout.table: rows_of([fields[branch.name] for branch in layout.branches], np.float64)}
 
 
+def _stored(layout: Layout) -> dict[str, Any]:
+    """Return what a seal says of a file's columns."""
+    little = {branch.name: type_name(np.dtype(branch.dtype).newbyteorder("<")) for branch in layout.branches}
+    return {layout.table: type_name(np.dtype("<f8"), len(little))} if layout.table else little
+
+
 class _Npz:
     """Arrays at places that are known from the start, since how long they get is: no pass over each.
 
@@ -74,7 +82,7 @@ class _Npz:
     """
 
     def __init__(self, file: Any, layout: Layout, rows: int) -> None:
-        self._file = file
+        self._file, self._layout = file, layout
         self._members: dict[str, zipfile.ZipInfo] = {}
         self._places: dict[str, int] = {}
         self._checks: dict[str, int] = {}
@@ -121,7 +129,10 @@ class _Npz:
             for member in self._members.values():
                 archive.filelist.append(member)
                 archive.NameToInfo[member.filename] = member
-            for name, text in texts.items():
+            whole = sealed(texts, _stored(self._layout))
+            # Not among the arrays, where others would read it as one.
+            archive.comment = whole.pop(SEAL_KEY).encode()
+            for name, text in whole.items():
                 with archive.open(f"{name}.npy", "w") as file:
                     np.lib.format.write_array(file, np.array(text), allow_pickle=False)
 
@@ -158,9 +169,9 @@ class _Npy:
 
     def finish(self, texts: Mapping[str, str]) -> None:
         names = [branch.name for branch in self._layout.branches]
-        said = {"columns": names, "crc32": self._check} | {
-            name: json.loads(text) for name, text in texts.items()
-        }
+        said: dict[str, Any] = {"columns": names, "crc32": self._check}
+        whole = sealed(texts, {**_stored(self._layout), **said})
+        said |= {name: json.loads(text) for name, text in whole.items()}
         np.lib.format.write_array(self._file, np.array(json.dumps(said)), allow_pickle=False)
 
 
@@ -174,7 +185,7 @@ class _Hdf5:
     """A dataset a field, each chunk with a checksum."""
 
     def __init__(self, file: Any, layout: Layout, rows: int) -> None:
-        self._file, self._at = file, 0
+        self._file, self._layout, self._at = file, layout, 0
         for branch in layout.branches:
             file.create_dataset(
                 branch.name, rows, f"<{branch.dtype}", chunks=(min(rows, CHUNK_SIZE),), fletcher32=True
@@ -187,7 +198,7 @@ class _Hdf5:
         self._at = stop
 
     def finish(self, texts: Mapping[str, str]) -> None:
-        self._file.attrs.update(texts)
+        self._file.attrs.update(sealed(texts, _stored(self._layout)))
 
 
 @contextmanager
@@ -201,7 +212,7 @@ class _Parquet:
     """A column a field, each page with a checksum."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
-        self._arrow = pyarrow()
+        self._arrow, self._layout = pyarrow(), layout
         types = layout.branch_types().items()
         self._schema = self._arrow.schema(
             [self._arrow.field(name, self._arrow.from_numpy_dtype(kind)) for name, kind in types]
@@ -219,7 +230,7 @@ class _Parquet:
         self.file.write_table(self._arrow.table(dict(blocks), schema=self._schema))
 
     def finish(self, texts: Mapping[str, str]) -> None:
-        self.file.add_key_value_metadata(dict(texts))
+        self.file.add_key_value_metadata(sealed(texts, _stored(self._layout)))
 
 
 @contextmanager
