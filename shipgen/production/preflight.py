@@ -133,6 +133,11 @@ def read_provenance(path: Location, tree: str | None = None) -> ProducedFacts | 
         The file or its URL, which need not exist.
     tree : str, optional
         Its tree, which then has to have the muons it says; files of arrays always have.
+
+    Raises
+    ------
+    MissingExtraError
+        It is remote, and the package that reads it is not installed.
     """
     try:
         if not is_remote(path) and Path(path).is_file() and kind_of(Path(path)) is not None:
@@ -144,7 +149,12 @@ def read_provenance(path: Location, tree: str | None = None) -> ProducedFacts | 
         with open_root(path) as file, readable(path):
             found = read_objects(file, PROVENANCE_KEY)
             entries = file[tree].num_entries if tree is not None else None
-    except (InputError, MissingExtraError, OSError):
+    except MissingExtraError:
+        # Whether the file at a URL is complete cannot be told.
+        if is_remote(path):
+            raise
+        return None
+    except (InputError, OSError):
         return None
     if len(found) != 1 or found[0] is None or found[0].get("kind") != KIND_PRODUCED:
         return None

@@ -280,8 +280,8 @@ def test_muons_that_are_no_numbers_end_the_run(
 ) -> None:
     make = Network.columns
 
-    def spoil(self: Network, latent: Any) -> Any:
-        columns = make(self, latent)
+    def spoil(self: Network, latent: Any, options: Any = None) -> Any:
+        columns = make(self, latent, options)
         columns[-1, -1] = np.nan
         return columns
 
