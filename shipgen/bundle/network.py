@@ -8,10 +8,14 @@ says how many muons each one stands for, 1 on average; without it all stand for 
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import hashlib
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -69,14 +73,28 @@ def choose_device(name: str) -> str:
     return name
 
 
+@cache
 def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingExtraError("running networks", "ONNX Runtime", "cpu") from error
+    os.register_at_fork(after_in_child=_end_without_destructors)
     # For the case that a program imported it before shipgen, which says so by a variable: see there.
     onnxruntime.disable_telemetry_events()
     return onnxruntime
+
+
+def _end_without_destructors() -> None:
+    """Let a forked child end when it ends: ONNX Runtime's destructors would wait for the parent's threads.
+
+    The C library calls what was registered last first, so `_exit`, with the exit code, comes before them.
+    """
+    with suppress(AttributeError, OSError):
+        library = ctypes.CDLL(None)
+        library.on_exit(library._exit, None)  # noqa: SLF001
+        # Which no longer happens behind that; Python's own streams are flushed before.
+        atexit.register(library.fflush, None)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +153,36 @@ def test_pickled(generator: MuonGenerator, rows: np.ndarray) -> None:
         generator.bundle, n=1000, seed=1, selection=Selection(categories=("muplus_onaxis",))
     )
     assert set(generate_all(pickle.loads(pickle.dumps(chosen))).pdg) == {-13}  # noqa: S301 (its own)
+
+
+FORKED = """
+import os, sys
+from shipgen import MuonGenerator
+batches = iter(MuonGenerator(sys.argv[1], n=6e5, exact=True, seed=1))
+muons = len(next(batches))
+child = os.fork()
+if sys.argv[2] == "continue":
+    muons += sum(map(len, batches))
+if child:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), muons)
+else:
+    print("child", muons)
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(("what", "muons"), [("continue", 600_000), ("leave", 2**18)])
+def test_forked_child_ends_as_programs_end(bundle: Bundle, what: str, muons: int) -> None:
+    """By its own exit code, with what it printed, and not waiting for threads that stayed in the parent."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, bundle.path, what],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert sorted(done.stdout.splitlines()) == [f"3 {muons}", f"child {muons}"]
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def generate_all(generator: MuonGenerator) -> Batch:
