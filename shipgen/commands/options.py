@@ -86,7 +86,7 @@ BEAM = click.Choice(["auto", "origin", "primary"])
 SEED = click.IntRange(0, 2**63 - 1)
 
 #: How many muons, and how many processes or threads work at once: alike for all commands.
-muons_option = partial(click.option, "-n", "--muons", "n", cls=Renamed, old=["--n"], type=COUNT, metavar="N")
+muons_option = partial(click.option, "-n", "--n", "--muons", "n", type=COUNT, metavar="N")
 workers_option = partial(click.option, "--workers", cls=Renamed, type=click.IntRange(1), metavar="W")
 
 

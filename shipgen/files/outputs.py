@@ -297,6 +297,12 @@ def work_folder(output: Path, key: Mapping[str, Any], *, own_keys: bool = False)
         with _locked(lock, output):
             wanted = json.loads(json.dumps(key))
             found, good = _read_key(folder)
+            if own_keys and not good:
+                # Of an earlier version, which may have said less. Other work is not overwritten.
+                said = found.keys() & wanted.keys()
+                _check_key(
+                    folder, *({name: key[name] for name in wanted if name in said} for key in (found, wanted))
+                )
             if not os.path.lexists(index) or (own_keys and not good):
                 with complete_file(index, force=True) as part:
                     write_json(part, {**wanted, _CHECKSUM: _checksum(wanted)})

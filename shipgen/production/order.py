@@ -95,9 +95,11 @@ class Order:
         Raises
         ------
         InputError
-            There is no muon, or there are fewer than shards.
+            There is no muon, there are fewer than shards, or no end of them.
         """
-        plan = generator.plan
+        plan, shard = generator.plan, shard or generator.shard
+        if generator.endless:
+            raise InputError("endless = True: a production has an end, say how many muons")
         if not plan.total:
             raise InputError(
                 f"the Poisson draw around {plan.expected:g} gave no muon: ask for more, or for an exact "

@@ -34,7 +34,7 @@ def test_every_command_has_help_and_is_documented(shipgen: Run, name: str) -> No
 def test_former_names_of_options_still_work_and_are_not_shown(name: str) -> None:
     command = importlib.import_module(COMMANDS[name][0]).command
     group = command.commands.values() if isinstance(command, click.Group) else [command]
-    known = {"--cores", "--processes", "--jobs", "--n", "--limit"}
+    known = {"--cores", "--processes", "--jobs", "--limit"}
     for one in group:
         with click.Context(one) as context:
             parser, text = one.make_parser(context), one.get_help(context)
@@ -49,7 +49,7 @@ def test_former_names_of_options_still_work_and_are_not_shown(name: str) -> None
 @pytest.mark.parametrize(
     ("name", "former"),
     [
-        ("produce", "--n"), ("condor", "--n"), ("simulate", "--cores"), ("simulate", "--jobs"),
+        ("simulate", "--cores"), ("simulate", "--jobs"),
         ("prepare", "--cores"), ("validate", "--cores"), ("validate", "--limit"), ("tune", "--processes"),
         ("tune", "--jobs"),
     ],
@@ -57,6 +57,12 @@ def test_former_names_of_options_still_work_and_are_not_shown(name: str) -> None
 def test_former_names_are_those_of_the_option_that_took_their_place(name: str, former: str) -> None:
     command = importlib.import_module(COMMANDS[name][0]).command
     assert former in {old for option in command.params for old in getattr(option, "old", ())}
+
+
+@pytest.mark.parametrize("name", ["produce", "condor"])
+def test_an_amount_of_muons_has_its_short_words(name: str) -> None:
+    command = importlib.import_module(COMMANDS[name][0]).command
+    assert [option.opts for option in command.params if option.name == "n"] == [["-n", "--n", "--muons"]]
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import resource
 import signal
 import time
@@ -211,6 +212,25 @@ def test_work_of_an_unknown_production_is_not_used(inside: Run, bundle: Bundle, 
     assert [path.name for path in tmp_path.iterdir()] == ["out.root"]
     pz = np.concatenate([batch.pz for batch in MuonGenerator(bundle, n=8e5, seed=2)])
     np.testing.assert_array_equal(read(tmp_path / "out.root")["pz"], pz)
+
+
+def test_work_of_an_earlier_version_is_not_taken_for_damage(
+    inside: Run, bundle: Bundle, tmp_path: Path
+) -> None:
+    """It has no checksum; that it is of another seed is said, and it stays."""
+    killed(bundle, tmp_path, 2, "--n", "8e5")
+    index = tmp_path / "out.root.work" / "work.json"
+    content = json.loads(index.read_text())
+    del content["checksum"]
+    index.write_text(json.dumps(content))
+    request = ("produce", "--n", "8e5", "-o", "out.root", "--bundle", bundle.path, "--resume")
+    other = inside(*request, "--seed", content["seed"] + 1)
+    assert other.returncode == 3
+    assert f"holds unfinished work with seed {content['seed']}" in other.stderr
+    assert (tmp_path / "out.root.work" / "journal").is_file()
+    same = inside(*request, "--seed", content["seed"])
+    assert same.returncode == 0, same.stderr
+    assert not index.exists()
 
 
 def test_a_complete_production_is_told_and_left_alone(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
