@@ -52,7 +52,9 @@ def _lines(path: Path, *, check: bool) -> Iterator[str]:
     if path == Path(DEFAULT_BUNDLE.name) and not path.exists():
         path = DEFAULT_BUNDLE
     if not path.exists():
-        raise InputError(f"{path} does not exist: give a ROOT file, a bundle, a prepared sample or a run")
+        raise InputError(
+            f"{path} does not exist: give a ROOT file, arrays, a bundle, a prepared sample or a run"
+        )
     if not path.is_dir():
         if not path.is_file():
             raise InputError(f"{path} is neither a file nor a folder: give one of those")

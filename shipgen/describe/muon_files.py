@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from shipgen.files.convert import MuonFile
+
 #: Characters of an entry of the provenance that are shown; the file has all of it.
 _LONGEST = 240
 
@@ -33,7 +35,7 @@ _IN_TABLE = ("counts", "by_category", SEAL)
 def describe_file(path: Path, *, check: bool = False) -> Iterator[str]:
     """Yield what a ROOT file or a file of arrays holds, its rates and how it was made.
 
-    ROOT files that are not small are read as a whole only with `check`, to compare their hash.
+    Files that are not small are read as a whole only with `check`, to compare hashes or checksums.
 
     Raises
     ------
@@ -52,6 +54,7 @@ def describe_file(path: Path, *, check: bool = False) -> Iterator[str]:
 
     with open_muons(path) as muons:
         yield f"{kind} file {path}: {len(muons):,} muons"
+        yield f"  {_compared_arrays(path, muons, check=check)}"
         yield from _summary(muons.summary, muons.provenance)
     yield from describe_provenance(muons.provenance)
 
@@ -79,6 +82,16 @@ def _root(path: Path, *, check: bool) -> Iterator[str]:
         summaries = read_objects(file, FILE_SUMMARY_KEY)
     yield from _summary((summaries[-1] if summaries else None) or {}, provenance)
     yield from describe_provenance(provenance)
+
+
+def _compared_arrays(path: Path, muons: MuonFile, *, check: bool) -> str:
+    """Read all of an open file of arrays, as far as is quick, which compares checksums; say what was done."""
+    if (size := path.stat().st_size) > _QUICK and not check:
+        return f"its muons were not compared with their checksums, {size:,} bytes: --check does that"
+    muons.check()
+    if not muons.sealed:
+        return "its muons are as they were written, by their checksums; it has no seal on the rest"
+    return "it is as it was written, by its seal and the checksums of its muons"
 
 
 def _compared(file: Any, path: Path, provenance: dict[str, Any], *, check: bool) -> str:

@@ -17,7 +17,14 @@ from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.arrays.write import array_writer, blocks_of
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, PROVENANCE_KEY, SHIELD, check_shield
+from shipgen.files.layouts import (
+    FILE_SUMMARY_KEY,
+    KIND_PRODUCED,
+    PROVENANCE_KEY,
+    SEAL_KEY,
+    SHIELD,
+    check_shield,
+)
 from shipgen.files.outputs import complete_file
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import SEAL, check_clusters, read_stated
@@ -77,12 +84,32 @@ class MuonFile:
     def __len__(self) -> int:
         return self._source.rows
 
-    def columns(self, names: Sequence[str]) -> Iterator[dict[str, Float64]]:
-        """Yield the columns called `names` in pieces: float64, cm, GeV, z = 0 where the target starts."""
+    @property
+    def sealed(self) -> bool:
+        """Whether what the file says of itself has been compared with a seal."""
+        return SEAL in self.provenance or bool(self._source.objects(SEAL_KEY))
+
+    def check(self) -> None:
+        """Read all fields, whatever they are, so that checksums and statements are compared.
+
+        Raises
+        ------
+        InputError
+            They are not what was written.
+        """
+        for _ in self.columns([branch.column for branch in self.layout.branches], whole=True):
+            pass
+
+    def columns(self, names: Sequence[str], *, whole: bool = False) -> Iterator[dict[str, Float64]]:
+        """Yield the columns called `names` in pieces: float64, cm, GeV, z = 0 where the target starts.
+
+        Of two fields with the same column the first is read; `whole` reads all of the file.
+        """
         wanted = {
             branch.column: branch.name for branch in reversed(self.layout.branches) if branch.column in names
         }
-        pieces, seen = self._source.pieces(list(wanted.values())), StatedMuons(self._path, self.provenance)
+        fields = self._source.names if whole else list(wanted.values())
+        pieces, seen = self._source.pieces(fields), StatedMuons(self._path, self.provenance)
         while True:
             with readable(self._path):
                 if (piece := next(pieces, None)) is None:
@@ -97,7 +124,10 @@ def check_produced(path: Path, found: list[dict[str, Any] | None]) -> dict[str, 
     """Return the provenance in `found`, all that a file has; raise `InputError` unless it is one of ours."""
     if len(found) != 1 or not found[0] or found[0].get("kind") != KIND_PRODUCED:
         what = "merged of several files" if len(found) > 1 else "not made by `shipgen produce`"
-        raise InputError(f"{path} is {what}: give a file of `shipgen produce` or `shipgen merge`")
+        theirs = (
+            "" if len(found) > 1 else "; arrays of others: say --from-unit, --from-frame to `shipgen convert`"
+        )
+        raise InputError(f"{path} is {what}: give a file of `shipgen produce` or `shipgen merge`{theirs}")
     return found[0]
 
 

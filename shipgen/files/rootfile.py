@@ -25,6 +25,17 @@ def base_name(location: Location) -> str:
     return str(location).rsplit("/", 1)[-1]
 
 
+#: What files of arrays begin with, by kind, so that they are told as such; gzip is how pickles are packed.
+MAGIC = {
+    b"PK\x03\x04": "npz",
+    b"\x93NUM": "npy",
+    b"\x89HDF": "hdf5",
+    b"PAR1": "parquet",
+    b"\x1f\x8b\x08": "pickle",
+    b"\x80": "pickle",
+}
+
+
 @contextmanager
 def open_root(path: Location) -> Iterator[Any]:
     """Open a ROOT file, without caches, which would keep what was read.
@@ -51,13 +62,14 @@ def _open_local(path: Path) -> Any:
     try:
         if not path.is_file():
             odd = "is neither a file nor a folder" if path.exists() else "does not exist"
-            raise InputError(f"{path} {'is a folder' if path.is_dir() else odd}: give a ROOT file")
+            raise InputError(f"{path} {'is a folder' if path.is_dir() else odd}: give a ROOT file or arrays")
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if magic != b"root":
-        raise InputError(f"{path} is no ROOT file: give the output of shipgen or of FairShip")
+        what = "no ROOT file" if magic.startswith(tuple(MAGIC)) else "neither a ROOT file nor arrays"
+        raise InputError(f"{path} is {what}: give the output of shipgen or of FairShip")
     with readable(path):
         return uproot.open({path: None}, object_cache=None, array_cache=None)
 
@@ -93,6 +105,8 @@ def readable(path: Location) -> Iterator[None]:
         yield
     except (ShipgenError, MemoryError):
         raise
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:
         raise InputError(f"{path} is damaged or truncated, get it again ({_reason(error)})") from error
 

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.muon_files import muon_columns, write_training
 from shipgen.bundle.bundle import DEFAULT_BUNDLE, Bundle
-from shipgen.describe.describe import _difference, describe
+from shipgen.describe.describe import describe, difference
 from shipgen.describe.muon_files import describe_provenance
 from shipgen.errors import InputError
 from shipgen.files.convert import convert
@@ -124,5 +124,5 @@ def test_long_entries_are_cut_between_their_parts() -> None:
 
 def test_figures_of_too_few_muons_are_not_shown() -> None:
     figures = {"sample": 1e-9, "error": 5e-9, "spread": 1e-9, "made_error": 1e-9, "student": 6e-9}
-    assert _difference(figures) == "too few muons"
-    assert _difference({**figures, "error": 1e-10, "spread": 0, "made_error": 0}) == "+500.00 +- 10.00"
+    assert difference(figures) == "too few muons"
+    assert difference({**figures, "error": 1e-10, "spread": 0, "made_error": 0}) == "+500.00 +- 10.00"

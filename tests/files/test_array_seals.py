@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
+import shipgen.describe.muon_files
+from shipgen.describe.describe import describe
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import choose_layout
 from shipgen.files.arrays.foreign import open_array_muons
@@ -165,3 +167,48 @@ def test_converted_files_are_sealed_anew(good: Path, tmp_path: Path) -> None:
         convert(good, again, choose_layout(again.name))
         with open_muons(again) as muons:
             assert "frame" in muons.provenance
+
+
+def test_info_reads_checksums(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = "  it is as it was written, by its seal and the checksums of its muons"
+    assert written in list(describe(good))
+    damaged = tmp_path / good.name
+    content = bytearray(good.read_bytes())
+    place = len(content) // 3
+    if good.suffix == ".h5":
+        # Between its parts HDF5 leaves room that holds nothing.
+        with h5py.File(good) as file:
+            place = file["px"].id.get_chunk_info(0).byte_offset + 100
+    content[place] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match=f"{good.name} is damaged"):
+        list(describe(damaged))
+    monkeypatch.setattr(shipgen.describe.muon_files, "_QUICK", 1000)
+    assert any("were not compared with their checksums" in line for line in describe(good))
+    assert written in list(describe(good, check=True))
+    with pytest.raises(InputError, match=f"{good.name} is damaged"):
+        list(describe(damaged, check=True))
+
+
+def test_messages_of_what_is_no_file_of_ours(tmp_path: Path) -> None:
+    rows = np.ones((9, 8))
+    np.save(tmp_path / "six.npy", rows[:, :6])
+    np.save(tmp_path / "theirs.npy", rows)
+    np.savez(tmp_path / "header.npz", px=np.ones(5000))
+    content = bytearray((tmp_path / "header.npz").read_bytes())
+    content[content.index(b"False")] ^= 1
+    (tmp_path / "header.npz").write_bytes(content)
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "text.npz").write_bytes(b"px py pz")
+    for name, message in (
+        ("six.npy", r"six.npy: an array of 6 columns: say what they are \(`shipgen convert --from-columns`"),
+        ("theirs.npy", "; arrays of others: say --from-unit, --from-frame to `shipgen convert`"),
+        ("header.npz", "array px does not begin as an array does"),
+        ("empty.npy", "empty.npy is neither a ROOT file nor arrays"),
+        ("text.npz", "text.npz is neither a ROOT file nor arrays"),
+        ("none.npy", "none.npy does not exist: give a ROOT file or arrays"),
+    ):
+        with pytest.raises(InputError, match=message) as told, open_muons(tmp_path / name):
+            pytest.fail("it was opened")
+        assert "malformed" not in str(told.value)
+        assert "ast" not in str(told.value).split(name)[1]

@@ -340,7 +340,7 @@ def test_lacking_odd_and_infinite_columns(rows: np.ndarray, tmp_path: Path) -> N
         ("few.npz", {"columns": {"pz": "p_z"}}, "pz=p_z is not possible"),
         ("nan.npy", {}, "has a number that is not finite in x"),
         ("text.parquet", {}, "lacks pz"),
-        ("text", {}, "is no ROOT file"),
+        ("text", {}, "is neither a ROOT file nor arrays"),
         ("none.npy", {}, "does not exist"),
     ):
         with pytest.raises(InputError, match=message):

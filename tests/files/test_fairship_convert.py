@@ -259,7 +259,7 @@ def test_refusals(files: Path, tmp_path: Path) -> None:
         (files / "none.root", "ttree", {}, "does not exist"),
         (tmp_path / "other.root", "ttree", {}, "is not made by `shipgen produce`"),
         (tmp_path / "own.npz", "ttree", {}, "is not made by `shipgen produce`"),
-        (tmp_path / "text", "ttree", {}, "is no ROOT file"),
+        (tmp_path / "text", "ttree", {}, "is neither a ROOT file nor arrays"),
         (ttree, "pickle", {}, "no layout 'pickle': choose from muonback"),
         (ttree, "muonback", {"id": "pdg"}, "FairShip finds the fields of layout muonback by their names"),
         (ttree, "rntuple", {"id": "pdg"}, "layout rntuple has no field 'id': choose from pdg, weight"),

@@ -91,7 +91,10 @@ def test_however_an_entry_is_spelt(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "s0.root\nmuon*.root\n",
             "no file matches muon*.root: check the folder and the pattern (named in the",
         ),
-        ("s0.root\ngone.root\n", "gone.root does not exist: give a ROOT file (named in the list list.txt)"),
+        (
+            "s0.root\ngone.root\n",
+            "gone.root does not exist: give a ROOT file or arrays (named in the list list.txt)",
+        ),
     ],
 )
 def test_lists_that_cannot_be_used(
@@ -134,7 +137,7 @@ def test_other_addresses(tmp_path: Path, scheme: str, name: str, capsys: pytest.
 
 def test_odd_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="pipe is neither a file nor a folder: give a ROOT file"):
+    with pytest.raises(InputError, match="pipe is neither a file nor a folder: give a ROOT file or arrays"):
         prepare([tmp_path / "pipe"], tmp_path / "out")
     for name in ("", " "):
         with pytest.raises(InputError, match="an empty name is no file: is a variable of the command empty"):

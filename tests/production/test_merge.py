@@ -128,7 +128,7 @@ def test_a_truncated_shard(inside: Run, tmp_path: Path, shards: list[Path]) -> N
         shards[1].write_bytes(content[:length])
         told = refused(inside, tmp_path, shards)
         assert "out_shard2of3.root is" in told
-        assert "damaged or truncated" in told or "no ROOT file" in told
+        assert "damaged or truncated" in told or "neither a ROOT file nor arrays" in told
 
 
 def test_a_flipped_bit(inside: Run, tmp_path: Path, shards: list[Path]) -> None:
@@ -171,7 +171,7 @@ def test_files_that_are_no_shards(inside: Run, tmp_path: Path, shards: list[Path
         file["shipgen"] = json.dumps({"kind": "muons", "layout": "muonback", "muons": 1})
     messages = {
         "converted.root": "is converted: give files as this",
-        "text.root": "is no ROOT file",
+        "text.root": "is neither a ROOT file nor arrays",
         "other.root": "not made by `shipgen produce`",
         "older.root": "from another version of shipgen",
         ".": "is a folder",

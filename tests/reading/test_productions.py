@@ -95,7 +95,7 @@ REASONS = {
     "spill": "mixes normalisations: its weights .up to 768.75. stand not for the POT simulated",
     "late": "mixes normalisations: its weights .up to 768.75. stand not for the POT simulated",
     "training": "their weights cannot be merged",
-    "text": "is no ROOT file",
+    "text": "is neither a ROOT file nor arrays",
     "missing": "does not exist",
 }
 
@@ -126,7 +126,7 @@ def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["prepare", *map(str, files), "-o", str(tmp_path / "cli"), "--skip-bad", "--cores", "1"]) == 0
     out = capsys.readouterr().out
     assert out.count("\nskipped: ") == len(bad)
-    with pytest.raises(InputError, match=r"none of 2 files can be used; the last: .*text\.root is no ROOT"):
+    with pytest.raises(InputError, match=r"none of 2 files can be used; the last: .*text\.root is neither a"):
         prepare([bad["no tree"], bad["text"]], tmp_path / "none", skip_bad=True)
     with pytest.raises(InputError, match=r"none of 1 files can be used; the last: .*nan\.root: 1 muons"):
         prepare([bad["nan"]], tmp_path / "none", skip_bad=True)

@@ -265,12 +265,12 @@ def test_training_sample_without_usable_provenance(
 def test_files_that_are_no_root_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.root does not exist"):
         open_source(tmp_path / "nothing.root")
-    with pytest.raises(InputError, match="is a folder: give a ROOT file"):
+    with pytest.raises(InputError, match="is a folder: give a ROOT file or arrays"):
         open_source(tmp_path)
     for number, content in enumerate((b"", b"ro", b"pdg,x,y\n13,0,0\n" * 100)):
         path = tmp_path / f"{number}.root"
         path.write_bytes(content)
-        with pytest.raises(InputError, match=f"{number}.root is no ROOT file"):
+        with pytest.raises(InputError, match=f"{number}.root is neither a ROOT file nor arrays"):
             open_source(path)
 
 

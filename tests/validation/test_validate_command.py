@@ -154,7 +154,7 @@ def test_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "text.root").write_text("no ROOT file")
     cases = {
         "zero.root": "no muon",
-        "text.root": "no ROOT file",
+        "text.root": "is neither a ROOT file nor arrays",
         "none.root": "does not exist",
         ".": "no bundle",
     }

@@ -5,19 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import MissingExtraError
+from shipgen.files.rootfile import MAGIC
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-#: What each kind of file begins with; gzip is how pickles are packed.
-MAGIC = {
-    b"PK\x03\x04": "npz",
-    b"\x93NUM": "npy",
-    b"\x89HDF": "hdf5",
-    b"PAR1": "parquet",
-    b"\x1f\x8b\x08": "pickle",
-    b"\x80": "pickle",
-}
 
 #: Ending -> kind of file that is written; ``root`` is no file of arrays.
 ENDINGS = {
