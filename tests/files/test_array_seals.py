@@ -137,8 +137,8 @@ def test_bytes_behind_the_end(good: Path, tmp_path: Path) -> None:
     longer.write_bytes(data + b"12345")
     refused(longer, "is damaged" if good.suffix == ".parquet" else "has 5 bytes behind its end")
     longer.write_bytes(data + data)
-    if good.suffix != ".parquet":
-        refused(longer, f"has {len(data):,} bytes behind its end, as of files put together by `cat`")
+    behind = f"has {len(data):,} bytes behind its end, as of files put together by `cat`"
+    refused(longer, "together by `cat`: give each" if good.suffix == ".parquet" else behind)
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz", "h5"])

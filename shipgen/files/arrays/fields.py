@@ -15,7 +15,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files.arrays.file_kinds import h5py, pyarrow
-from shipgen.files.arrays.sealing import TEXTS, behind_end, check_end, check_source, type_name
+from shipgen.files.arrays.sealing import TEXTS, behind_end, check_end, check_footer, check_source, type_name
 from shipgen.files.arrays.tables import (
     OddTableError,
     check_numbers,
@@ -296,6 +296,8 @@ class _Parquet:
         self._file = stack.enter_context(file)
         self.names = tuple(self._file.schema_arrow.names)
         self.rows = int(self._file.metadata.num_rows)
+        if self.objects(SEAL_KEY):
+            check_footer(path, self._file.metadata)
 
     def objects(self, name: str) -> list[dict[str, Any] | None]:
         texts = self._file.schema_arrow.metadata or {}

@@ -43,11 +43,6 @@ def type_name(dtype: np.dtype[np.generic], *width: int) -> str:
     return f"{dtype.str}{list(width) or ''}"
 
 
-def is_sealed(source: ArraySource) -> bool:
-    """Return whether a file has a seal."""
-    return bool(source.objects(SEAL_KEY))
-
-
 def check_source(path: Path, source: ArraySource) -> None:
     """Compare what an open file says of itself with its seal, if it has one, and its POT with each other.
 
@@ -107,6 +102,23 @@ def _npz_end(path: Path) -> int | None:
         return None
     comment = int.from_bytes(tail[place + _ZIP_LENGTH - 2 : place + _ZIP_LENGTH], "little")
     return start + place + _ZIP_LENGTH + comment
+
+
+def check_footer(path: Path, metadata: Any) -> None:
+    """Raise `InputError` where the muons of a sealed Parquet file do not end where its footer begins.
+
+    `metadata` is pyarrow's of the file.
+    """
+    with path.open("rb") as file:
+        start = file.seek(-8, 2) - int.from_bytes(file.read(4), "little")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    end = max((one.data_page_offset + one.total_compressed_size for one in columns), default=start)
+    if start > end:
+        raise InputError(
+            f"{path} has {start - end:,} bytes between its muons and what it says of them, as of files put "
+            "together by `cat`: give each file apart"
+        )
 
 
 _ENDS: dict[str, Callable[[Path], int | None]] = {"hdf5": _hdf5_end, "npz": _npz_end}
