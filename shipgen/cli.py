@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from typing import NoReturn
 
@@ -36,6 +37,9 @@ COMMANDS = {
 
 #: What is told in one line; all else is a fault of the program and shows its traceback.
 _TOLD = (ShipgenError, click.UsageError, KeyboardInterrupt, OSError, MemoryError)
+
+#: Seconds that threads and processes have to end after an interrupt was told.
+_MOMENT = 5.0
 
 
 class _LazyGroup(click.Group):
@@ -72,19 +76,17 @@ def main() -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """End the program; at once after an interrupt, without waiting for what may still be at work."""
+    """End the program; after an interrupt what is still at work, perhaps for ever, gets a moment for that."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if not interrupts.seen():
-        sys.exit(code)
-    if workers := sys.modules.get("multiprocessing.util"):
-        # The semaphores of worker processes outlive this one, which their keeper then complains of.
-        with suppress(Exception):
-            workers._run_finalizers(0)  # noqa: SLF001
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    os._exit(code)
+    if interrupts.seen():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        last = threading.Timer(_MOMENT, os._exit, (code,))
+        last.daemon = True
+        last.start()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
