@@ -96,7 +96,7 @@ def _compile(macro: Path, needed: str) -> CodeType:
     try:
         text = macro.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{macro} cannot be read: {error}") from error
+        raise InputError(f"{macro} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         code = compile(text, str(macro), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
