@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 #: Seconds between lines where no terminal is: short work says nothing.
 _EVERY = 60.0
 
-#: Whether this process shows nothing, such as one of several workers of a run that does.
-_silent = False
+#: Whether this thread shows nothing, such as one of several workers of a run that does. A Dask worker may be
+#: a thread of the process that shows it.
+_silent = ContextVar("silent", default=False)
 
 
 def silence() -> None:
-    """Show no progress in this process from now on."""
-    global _silent  # noqa: PLW0603
-    _silent = True
+    """Show no progress in this thread from now on."""
+    _silent.set(True)
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def progress(what: str, total: float | None, unit: str) -> Iterator[Callable[[fl
     unit : str
         What is counted, such as ``"muons"``.
     """
-    if _silent or sys.stderr is None:
+    if _silent.get() or sys.stderr is None:
         yield lambda _: None
         return
     if not sys.stderr.isatty():

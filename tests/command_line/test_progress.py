@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import shipgen.progress
-from shipgen.progress import progress
+from shipgen.progress import progress, silence
 
 if TYPE_CHECKING:
     import pytest
@@ -31,3 +32,22 @@ def test_lines_off_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: p
     with progress("reading", None, "entries") as advance:
         advance(61)
     assert capsys.readouterr().err == "reading: 61 entries, 1 entries/s\n"
+
+
+def test_a_silent_worker_that_is_a_thread_silences_itself_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipgen.progress, "_EVERY", 0.0)
+
+    def work() -> None:
+        silence()
+        with progress("working", 10, "muons") as advance:
+            advance(5)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert capsys.readouterr().err == ""
+    with progress("producing", 10, "muons") as advance:
+        advance(5)
+    assert capsys.readouterr().err.startswith("producing: 5 of 10 muons")
