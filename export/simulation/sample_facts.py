@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from shipgen_export.simulation.block import SimulationSettings
     from shipgen_export.simulation.muon_counts import MuonCounts
 
-GENERATOR = "Pythia 8 cascade, SHiP-like"
+#: What made a sample, by the choice of hadrons; bundles carry it as their label.
+GENERATORS = {
+    "data": "Pythia 8 cascade with measured hadron yields, SHiP-like",
+    "pythia": "Pythia 8 cascade, SHiP-like",
+}
 
 #: What the choice of hadrons means.
 _HADRONS = {
@@ -48,7 +52,7 @@ def provenance(settings: SimulationSettings, pot: int, tally: MuonCounts, comman
     target = settings.target
     return {
         "kind": KIND_TRAINING,
-        "generator": GENERATOR,
+        "generator": f"{GENERATORS[settings.hadrons]}, target {target.name}",
         "command": command,
         "seed": settings.seed,
         "block_protons": settings.block_protons,

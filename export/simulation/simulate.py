@@ -2,7 +2,7 @@
 
 Physics: Pythia 8's hadron-nucleus cascade through plain slabs with forced, weighted decays, pions and kaons
 weighted to measured yields. It is not the experiment's simulation, and what is made from it says so
-(`GENERATOR`). Limits: photons from hadrons convert, but there are no electromagnetic showers; no elastic
+(`GENERATORS`). Limits: photons from hadrons convert, but there are no electromagnetic showers; no elastic
 scattering of hadrons; charm, beauty and J/psi from first collisions only; no Drell-Yan, no D -> tau -> mu nor
 b -> c -> mu, no muons from hyperons and K_S; plain slabs for geometry, no magnetic field in the absorber.
 

@@ -29,7 +29,7 @@ PROCESS_VARIATIONS = {
         "40 % fewer muon pairs of rho, omega, phi, eta, eta': totals in pp collisions suggest it",
     ),
     "photons": (("PHOTON_CONVERSION",), 1.5, "50 % more photons: electromagnetic showers"),
-    "jpsi": (("JPSI",), 1.5, "50 % more J/psi"),
+    "jpsi": (("JPSI",), 1.2, "20 % more J/psi"),
 }
 
 #: All names, in the order of `ProducedMuons.variations`.

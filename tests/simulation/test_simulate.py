@@ -29,7 +29,7 @@ from shipgen.files.layouts import (
 from shipgen_export.sample.sample import effective_size
 from shipgen_export.simulation.muon_counts import parent_name
 from shipgen_export.simulation.particles import Process
-from shipgen_export.simulation.sample_facts import GENERATOR, code_digest
+from shipgen_export.simulation.sample_facts import GENERATORS, code_digest
 from shipgen_export.simulation.simulate import SimulationReport, even_blocks, simulate
 from shipgen_export.simulation.target import read_target
 from shipgen_export.simulation.variations import VARIATIONS, variation_column
@@ -143,7 +143,10 @@ def test_the_file_says_how_it_was_made(sample: tuple[Path, SimulationReport]) ->
         types = {branch.name: branch.interpretation.from_dtype.newbyteorder("=") for branch in tree.branches}
         weight = tree["weight"].array(library="np").sum()
     assert types == TRAINING.branch_types()
-    assert (provenance["kind"], provenance["generator"]) == (KIND_TRAINING, GENERATOR)
+    assert (provenance["kind"], provenance["generator"]) == (
+        KIND_TRAINING,
+        f"{GENERATORS['data']}, target ship2018",
+    )
     assert (provenance["pot"], provenance["weight_unit"]) == (PROTONS, "per POT")
     target = read_target()
     assert provenance["target_start"] == provenance["target"]["edges"][0] == TARGET_START_2018
