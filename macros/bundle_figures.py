@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare bundles with a fresh sample: the tables of docs/networks.md.
+"""Compare bundles with a fresh sample: the tables of docs/explanation/networks.md.
 
 Usage: bundle_figures.py PREPARED BUNDLE... [-o FIGURES.json]      (pip install 'shipgen[cpu,train]')
 

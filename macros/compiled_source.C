@@ -1,9 +1,9 @@
-// Draws muons with the compiled source, without FairRoot; docs/fairship.md says how to build it.
+// Draws muons with the compiled source, without FairRoot; docs/howto/fairship.md says how to build it.
 //
 //   export LD_LIBRARY_PATH=$PREFIX/lib:$LD_LIBRARY_PATH
 //   root -l -b -q 'compiled_source.C(100000, 1, "", "muons.png")'       // muons, seed, bundle (empty: default), picture
 //
-// In FairShip's run_fixedTarget.py these stand where P8gen was made (docs/fairship.md has all the lines):
+// In FairShip's run_fixedTarget.py these stand where P8gen was made (docs/howto/fairship.md has all the lines):
 //
 //   ROOT.gSystem.Load("libShipgenMuonsFair")
 //   muon_generator = ROOT.shipgen_muons.MuonSource()

@@ -3,8 +3,8 @@
 
 Usage: plot_simulation.py SAMPLE.root -o FOLDER      (pip install 'shipgen[plot,simulate]')
 
-Makes the figures of docs/simulation.md, FOLDER/simulation_*.png. Rates are per proton on target. Errors are
-from the sums of weights of each proton, because the muons of one proton are correlated. Slabs and
+Makes the figures of docs/explanation/simulation.md, FOLDER/simulation_*.png. Rates are per proton on target.
+Errors are from the sums of weights of each proton, because the muons of one proton are correlated. Slabs and
 cross-sections are those of the default target, or of that given by --target.
 """
 

@@ -274,7 +274,7 @@ def _build(content: dict[str, Any], known: dict[str, Material]) -> Target:
         raise ValueError(
             f"no material {', '.join(map(repr, unknown))}: there are {', '.join(sorted(known))}; add one as "
             f"[materials.{unknown[0]}] to the file, with density, molar_mass, radiation_length, hadron_loss, "
-            "elements and muon as in docs/simulation.md"
+            "elements and muon as in docs/explanation/simulation.md"
         )
     survival = content.get("survival")
     return Target(

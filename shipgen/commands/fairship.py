@@ -35,7 +35,7 @@ def command() -> None:
 def run(macro: Path, arguments: tuple[str, ...], *, beside: bool, **options: Any) -> None:
     """Run MACRO of FairShip, unchanged, with its ARGS: networks in place of its FixedTargetGenerator.
 
-    An event is then a muon, not a proton. `docs/fairship.md` says what to type for which version.
+    An event is then a muon, not a proton. `docs/howto/fairship.md` says what to type for which version.
     """
     from shipgen.fairship.runner import MuonSettings, run_macro
     from shipgen.generate.event_options import EventOptions

@@ -7,7 +7,7 @@
 >>> header.SetTitle(f"POT = {source.muons.pot:.6g}")
 
 FairShip's environment needs NumPy and ONNX Runtime beside shipgen. ROOT is imported when a source is made.
-`docs/fairship.md` shows the lines of a simulation macro.
+`docs/howto/fairship.md` shows the lines of a simulation macro.
 """
 
 from __future__ import annotations

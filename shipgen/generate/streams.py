@@ -2,7 +2,8 @@
 
 A stream is NumPy's SFC64 seeded by ``SeedSequence(seed, spawn_key=(chunk, purpose))``. Both algorithms are
 specified and kept stable by NumPy. Latents are drawn as float32 normals by its ziggurat method. Each step is
-also there in C, in NumPy's static library ``libnpyrandom``: `docs/production.md` says how to draw the same.
+also there in C, in NumPy's static library ``libnpyrandom``: `docs/explanation/production.md` says how to draw
+the same.
 """
 
 from __future__ import annotations

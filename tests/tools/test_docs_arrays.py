@@ -14,7 +14,7 @@ import pytest
 from shipgen.cli import run
 from shipgen.muons.frames import FRAMES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "arrays.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "arrays.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -29,7 +29,7 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             for line in text.splitlines():
                 assert run(shlex.split(line, comments=True)[1:]) == 0, line
         else:
-            exec(compile(text, "docs/arrays.md", "exec"), names)  # noqa: S102 (our own page)
+            exec(compile(text, "docs/howto/arrays.md", "exec"), names)  # noqa: S102 (our own page)
         done += 1
     assert done >= 8
     assert names["counts"].sum() == pytest.approx(1e5, rel=0.05)

@@ -14,7 +14,7 @@ from shipgen.commands.options import COUNT, PATH, SEED
     "--region",
     required=True,
     metavar="REGION",
-    help="An expression such as 'pt > 1.8 and p > 20', or a file: see `docs/enhance.md`.",
+    help="An expression such as 'pt > 1.8 and p > 20', or a file: see `docs/howto/enhance.md`.",
 )
 @click.option("-o", "--output", type=PATH, required=True, metavar="BUNDLE", help="Bundle to write.")
 @click.option("--bundle", type=PATH, metavar="BUNDLE", help="The plain one; the default bundle if not given.")

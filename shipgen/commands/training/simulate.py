@@ -59,7 +59,7 @@ def command(
 
     Say how much by --protons or --muons. The muons depend on seed, amount, cut and target alone. A run that
     was interrupted goes on when the same command is run again. It is not the experiment's simulation: see
-    docs/simulation.md and the provenance in the file.
+    docs/explanation/simulation.md and the provenance in the file.
     """
     if (protons is None) == (muons is None):
         raise click.UsageError("say how much: either --protons N or --muons N")

@@ -1,4 +1,4 @@
-/// Random streams: one for every (seed, chunk, purpose), as `shipgen.generate.streams` has them (docs/production.md).
+/// Random streams: one for every (seed, chunk, purpose), as `shipgen.generate.streams` has them (docs/explanation/production.md).
 #ifndef SHIPGEN_MUONS_STREAMS_H_
 #define SHIPGEN_MUONS_STREAMS_H_
 

@@ -1,4 +1,4 @@
-/// The plan of a production: how many muons, in which chunks, and the category of each (docs/production.md).
+/// The plan of a production: how many muons, in which chunks, and the category of each (docs/explanation/production.md).
 #ifndef SHIPGEN_MUONS_PLAN_H_
 #define SHIPGEN_MUONS_PLAN_H_
 
