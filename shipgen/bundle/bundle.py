@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from shipgen.bundle.entries import Entry, Missing, read_entry, read_missing
+from shipgen.bundle.index import check_seal, index_hash, index_text
 from shipgen.bundle.network import Network
 from shipgen.errors import BundleError, InputError
-from shipgen.files.outputs import read_json, sha256, write_json
+from shipgen.files.outputs import read_json, sha256
 from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS
 from shipgen.numbers import plain_text, real, shown
 
@@ -65,7 +66,7 @@ class Bundle:
     entries : tuple of Entry
         One a category that is not missing, in the order of `shipgen.muons.categories.CATEGORIES`.
     sha256 : str
-        Hash of ``bundle.json``, which holds the networks' hashes: it identifies the bundle.
+        Hash of ``bundle.json``, but its seal, which holds the networks' hashes: it identifies the bundle.
     provenance : dict
         How it was made.
     missing : tuple of Missing
@@ -110,6 +111,7 @@ class Bundle:
                 f"{folder / INDEX} is {shown(stated[0])} version {shown(stated[1])}; "
                 f"this shipgen reads {FORMAT!r} version {FORMAT_VERSION}: export the networks again"
             )
+        check_seal(folder / INDEX, index)
         try:
             _check_units(index["units"])
             missing = read_missing(index.get("missing", []), index["categories"])
@@ -121,7 +123,7 @@ class Bundle:
                 target_start=real(index["target_start"], "target_start", low=-_FARTHEST, high=_FARTHEST),
                 energy_cut=real(index["energy_cut"], "energy_cut", low=0, high=_HIGHEST),
                 entries=tuple(read_entry(category, index["categories"]) for category in there),
-                sha256=sha256(folder / INDEX),
+                sha256=index_hash(folder / INDEX),
                 provenance={**index["provenance"]},
                 missing=missing,
             )
@@ -296,8 +298,7 @@ def write_bundle(
                 **network.details,
             }
         )
-    write_json(
-        folder / INDEX,
+    text = index_text(
         {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -313,6 +314,7 @@ def write_bundle(
                 else {}
             ),
             "provenance": dict(provenance),
-        },
+        }
     )
+    (folder / INDEX).write_text(text, encoding="utf-8")
     return Bundle.open(folder)

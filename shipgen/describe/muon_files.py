@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle.bundle import DEFAULT_BUNDLE
 from shipgen.bundle.bundle import INDEX as BUNDLE_INDEX
+from shipgen.bundle.index import index_hash
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY
-from shipgen.files.outputs import sha256
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import SEAL, check_clusters, layout_of, merged, read_stated
 from shipgen.generate.amount import PROTONS_PER_SPILL
@@ -116,7 +116,7 @@ def _summary(summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> Itera
     yield from _rates(provenance)
     made_with = provenance.get("bundle")
     index = DEFAULT_BUNDLE / BUNDLE_INDEX
-    if isinstance(made_with, dict) and index.is_file() and made_with.get("sha256") == sha256(index):
+    if isinstance(made_with, dict) and index.is_file() and made_with.get("sha256") == index_hash(index):
         yield "  made with the default bundle: `shipgen info` shows its figures of merit and uncertainty"
 
 

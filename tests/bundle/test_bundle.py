@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from helpers.bundles import RATES, write_test_bundle
-from shipgen.bundle.bundle import Bundle
+from helpers.bundles import RATES, edit_index, write_test_bundle
+from shipgen.bundle.bundle import DEFAULT_BUNDLE, Bundle
 from shipgen.describe.describe import describe_bundle
 from shipgen.errors import BundleError
 
@@ -22,12 +23,6 @@ def copy(bundle: Bundle, tmp_path: Path) -> Path:
     return shutil.copytree(bundle.path, tmp_path / "copy")
 
 
-def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    index = json.loads((folder / "bundle.json").read_text())
-    change(index)
-    (folder / "bundle.json").write_text(json.dumps(index))
-
-
 def test_reads_what_was_written(bundle: Bundle) -> None:
     again = Bundle.open(bundle.path)
     assert again == bundle
@@ -35,12 +30,41 @@ def test_reads_what_was_written(bundle: Bundle) -> None:
     assert [entry.category.number for entry in again.entries] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("which", ["known", "default"])
+def test_one_other_digit_is_noticed(bundle: Bundle, tmp_path: Path, which: str) -> None:
+    """A rate that is read as another one would be the wrong number of muons, and nothing would say so."""
+    folder = shutil.copytree(bundle.path if which == "known" else DEFAULT_BUNDLE, tmp_path / "copy")
+    whole = (folder / "bundle.json").read_text()
+    opened = Bundle.open(folder)
+    assert json.loads(whole)["seal"] == opened.sha256
+    for place, added in (('"rate": 0.0001', "1"), ('"seal": "', "0"), ('"label": "', "A"), ('"x":', " ")):
+        (folder / "bundle.json").write_text(whole.replace(place, place + added, 1))
+        with pytest.raises(BundleError, match=r"seal does not fit: .*, remove the line \"seal\" from it"):
+            Bundle.open(folder)
+    (folder / "bundle.json").write_text(json.dumps(json.loads(whole)))
+    with pytest.raises(BundleError, match="seal does not fit"):
+        Bundle.open(folder)
+
+
+def test_a_bundle_without_a_seal_is_of_an_earlier_version_or_changed_on_purpose(copy: Path) -> None:
+    first, line, *others = (copy / "bundle.json").read_text().splitlines(keepends=True)
+    before = Bundle.open(copy)
+    assert '"seal": ' in line
+    text = "".join([first, *others])
+    (copy / "bundle.json").write_text(text)
+    assert Bundle.open(copy) == before
+    assert before.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    (copy / "bundle.json").write_text(text.replace('"rate": 0.00015', '"rate": 0.00025'))
+    assert Bundle.open(copy).rate == pytest.approx(before.rate + 1e-4)
+    assert Bundle.open(copy).sha256 != before.sha256
+
+
 def test_a_missing_category_is_no_part_of_it(copy: Path) -> None:
     def leave_out(index: dict[str, Any]) -> None:
         index["categories"].pop(0)
         index["missing"] = [{"name": "muplus_onaxis", "rate": 0.5}]
 
-    edit(copy, leave_out)
+    edit_index(copy, leave_out)
     bundle = Bundle.open(copy)
     assert [entry.category.number for entry in bundle.entries] == [2, 3, 4]
     assert [(one.category.number, one.rate) for one in bundle.missing] == [(1, 0.5)]
@@ -101,7 +125,7 @@ def test_a_missing_category_is_no_part_of_it(copy: Path) -> None:
     ],
 )
 def test_index_is_checked(copy: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
-    edit(copy, change)
+    edit_index(copy, change)
     with pytest.raises(BundleError, match=message):
         Bundle.open(copy)
 
@@ -129,7 +153,7 @@ def test_a_damaged_network_with_the_right_hash(copy: Path) -> None:
 
     garbage = b"not a network"
     (copy / "muplus_onaxis.onnx").write_bytes(garbage)
-    edit(copy, lambda index: index["categories"][0].update(sha256=hashlib.sha256(garbage).hexdigest()))
+    edit_index(copy, lambda index: index["categories"][0].update(sha256=hashlib.sha256(garbage).hexdigest()))
     with pytest.raises(BundleError, match="no ONNX model"):
         Bundle.open(copy)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -12,11 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from helpers.bundles import write_test_bundle
+from helpers.bundles import edit_index, external_model, write_test_bundle
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import BundleError
 from shipgen.generate.generator import MuonGenerator
@@ -36,9 +34,8 @@ def bundle_with_a_network(tmp_path: Path) -> Callable[[bytes], Path]:
 
     def put(model: bytes) -> Path:
         (tmp_path / "b" / NAME).write_bytes(model)
-        index = json.loads((tmp_path / "b" / "bundle.json").read_text())
-        index["categories"][0]["sha256"] = hashlib.sha256(model).hexdigest()
-        (tmp_path / "b" / "bundle.json").write_text(json.dumps(index))
+        digest = hashlib.sha256(model).hexdigest()
+        edit_index(tmp_path / "b", lambda index: index["categories"][0].update(sha256=digest))
         return tmp_path / "b"
 
     return put
@@ -99,10 +96,7 @@ def test_numbers_of_other_files(
     """Those of the folder where the command runs, of which nothing states a hash."""
     np.eye(WIDTH, dtype=np.float32).tofile(tmp_path / "outside.bin")
     monkeypatch.chdir(tmp_path)
-    weights = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[WIDTH, WIDTH])
-    weights.data_location = TensorProto.EXTERNAL
-    weights.external_data.add(key="location", value="outside.bin")
-    folder = with_network(network([helper.make_node("MatMul", ["latent", "w"], ["muons"])], weights))
+    folder = with_network(external_model(WIDTH, "outside.bin"))
     with pytest.raises(BundleError, match="is no ONNX model that can run"):
         Bundle.open(folder)
 

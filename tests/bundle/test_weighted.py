@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import uproot
 
-from helpers.bundles import known_weights, write_test_bundle
+from helpers.bundles import edit_index, known_weights, write_test_bundle
 from helpers.production_runs import provenance, read, start
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import BundleError, DeviceError
@@ -53,15 +53,17 @@ def test_the_index_says_which_networks_are_weighted(enhanced: Bundle, bundle: Bu
 def test_an_index_that_contradicts_its_networks_is_refused(enhanced: Bundle, tmp_path: Path) -> None:
     for entry in enhanced.entries:
         (tmp_path / entry.file).write_bytes((enhanced.path / entry.file).read_bytes())
-    index = json.loads((enhanced.path / "bundle.json").read_text())
+    index = (enhanced.path / "bundle.json").read_text()
+
+    def say(number: int, weighted: object) -> None:
+        (tmp_path / "bundle.json").write_text(index)
+        edit_index(tmp_path, lambda index: index["categories"][number].update(weighted=weighted))
+
     for number, what in ((0, "makes no weights"), (1, "makes weights")):
-        changed = json.loads(json.dumps(index))
-        changed["categories"][number]["weighted"] ^= True
-        (tmp_path / "bundle.json").write_text(json.dumps(changed))
+        say(number, not enhanced.entries[number].weighted)
         with pytest.raises(BundleError, match=f"{what}, against bundle.json: export it again"):
             Bundle.open(tmp_path)
-    index["categories"][0]["weighted"] = "yes"
-    (tmp_path / "bundle.json").write_text(json.dumps(index))
+    say(0, "yes")
     with pytest.raises(BundleError, match="'weighted' of muplus_onaxis is neither true nor false"):
         Bundle.open(tmp_path)
 

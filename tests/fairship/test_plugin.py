@@ -5,6 +5,7 @@ Bit for bit where numbers are drawn, and within 1e-6 where networks worked on th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from helpers.bundles import write_test_bundle
+from helpers.bundles import edit_index, external_model, write_test_bundle
 from helpers.fairroot_stand_in import FairGenerator, FairPrimaryGenerator
 from shipgen import MuonGenerator
 from shipgen.bundle.bundle import DEFAULT_BUNDLE
@@ -255,12 +256,24 @@ def test_errors_are_one_line(build: Path, bundle: Bundle, tmp_path: Path) -> Non
     program = build / "tests" / "plugin" / "draw_muons"
     with pytest.raises(BundleError, match="makes no finite muons"):
         write_test_bundle(tmp_path / "infinite", muplus_offaxis={"factor": float("inf")})
+    # Where the program stands, so that ONNX Runtime would find it.
+    np.eye(4, dtype=np.float32).tofile(tmp_path / "numbers")
+    model = external_model(4, os.path.relpath(tmp_path / "numbers"))
+    digest = hashlib.sha256(model).hexdigest()
+    outside = write_test_bundle(tmp_path / "outside").path
+    (outside / "muplus_onaxis.onnx").write_bytes(model)
+    edit_index(outside, lambda index: index["categories"][0].update(sha256=digest))
     for words, variables, message in (
         (("muons", "/nowhere", 1, 10, 1), {}, "/nowhere is no bundle"),
         (
             ("muons", tmp_path / "infinite", 1, 10, 1),
             {},
             "muplus_offaxis.onnx made muons with a number that is not",
+        ),
+        (
+            ("muons", outside, 1, 10, 1),
+            {},
+            "can run: it has numbers in another file, whose hash nobody states",
         ),
         (("muons", bundle.path, 1, 10, 1), {"SHIPGEN_ONNXRUNTIME": "libm.so.6"}, "is not ONNX Runtime"),
         (("events", bundle.path, 1, 10, "energy_cut=5"), {}, "below that of bundle test, 10 GeV"),

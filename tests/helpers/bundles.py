@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -11,6 +12,7 @@ from shipgen.bundle.bundle import Bundle, NetworkFacts, write_bundle
 from shipgen.muons.categories import CATEGORIES, Category
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from shipgen.muons.columns import Float32
@@ -78,6 +80,29 @@ def model(
     built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     serialised: bytes = built.SerializeToString()
     return serialised
+
+
+def external_model(width: int, location: str) -> bytes:
+    """Return the graph that multiplies `width` latents by a matrix in the file at `location`."""
+    matrix = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[width, width])
+    matrix.data_location = TensorProto.EXTERNAL
+    matrix.external_data.add(key="location", value=location)
+    latent, muons = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]) for name in ("latent", "muons")
+    )
+    node = helper.make_node("MatMul", ["latent", "w"], ["muons"])
+    graph = helper.make_graph([node], "external", [latent], [muons], [matrix])
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    serialised: bytes = built.SerializeToString()
+    return serialised
+
+
+def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change ``bundle.json`` as one does by hand: the seal is taken out."""
+    index = json.loads((folder / "bundle.json").read_text())
+    del index["seal"]
+    change(index)
+    (folder / "bundle.json").write_text(json.dumps(index), errors="surrogatepass")
 
 
 def write_test_bundle(folder: Path, **faults: dict[str, object]) -> Bundle:

@@ -41,12 +41,15 @@ std::string Read(const fs::path& path) {
 
 void Write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
-/// Return a copy of the default bundle in which the first `from` of bundle.json is `to`.
-std::string Changed(const Folder& folder, const std::string& from, const std::string& to) {
+/// Return a copy of the default bundle in which the first `from` of bundle.json is `to`; without its seal, if asked.
+std::string Changed(const Folder& folder, const std::string& from, const std::string& to, bool seal = false) {
   const fs::path copy = folder.Path() / "bundle";
   fs::remove_all(copy);
   fs::copy(Bundle::Open().Path(), copy);
   std::string text = Read(copy / "bundle.json");
+  const std::size_t line = text.find("  \"seal\": ");
+  CHECK(line == 2);
+  if (!seal) text.erase(line, text.find('\n', line) + 1 - line);
   const std::size_t found = text.find(from);
   CHECK(found != std::string::npos);
   Write(copy / "bundle.json", text.replace(found, from.size(), to));
@@ -114,6 +117,19 @@ void TestFaults() {
   CHECK_THROWS(BundleError, "muminus_offaxis.onnx is damaged", Bundle::Open(network.parent_path().string()));
 }
 
+void TestSeal() {
+  const Folder folder;
+  const std::string hash = Bundle::Open().Sha256();
+  CHECK(Bundle::Open(Changed(folder, "{", "{")).Sha256() == hash);
+  CHECK(Bundle::Open(Changed(folder, "{", "{", true)).Sha256() == hash);
+  for (const std::string digit : {"\"rate\": 0.0001", "\"seal\": \""}) {
+    CHECK_THROWS(BundleError, "is not as it was written, its seal does not fit: get the bundle again",
+                 Bundle::Open(Changed(folder, digit, digit + "1", true)));
+  }
+  // What was changed, and the seal taken out, is another bundle.
+  CHECK(Bundle::Open(Changed(folder, "\"rate\": 0.0001", "\"rate\": 0.0002")).Sha256() != hash);
+}
+
 void TestNoModel() {
   // The right hash of something that is no network.
   const Folder folder;
@@ -139,6 +155,7 @@ int main(int count, char** words) {
   }
   TestDefault();
   TestFaults();
+  TestSeal();
   TestNoModel();
   return check::Result();
 }

@@ -30,6 +30,11 @@ constexpr int kFormatVersion = 1;
 constexpr const char* kIndex = "bundle.json";
 constexpr const char* kDefault = "default";
 
+/// What a sealed bundle.json begins with, behind which are the digits of a SHA-256, and what ends the line.
+constexpr const char* kSeal = "{\n  \"seal\": \"";
+constexpr const char* kSealEnd = "\",\n";
+constexpr std::size_t kDigits = 64;
+
 /// What every number of a bundle is in.
 constexpr std::array<std::array<const char*, 2>, 9> kUnits = {{{"x", "cm"},
                                                                {"y", "cm"},
@@ -185,6 +190,21 @@ void CheckFormat(const Json& index, const std::string& path) {
   }
 }
 
+/// As `shipgen.bundle.index`: return the hash of bundle.json without its seal; throw where that does not fit.
+std::string IndexHash(const std::string& text, const Json& index, const std::string& path) {
+  const std::size_t start = std::strlen(kSeal), end = start + kDigits, length = std::strlen(kSealEnd);
+  const bool sealed = text.size() > end + length && text.compare(0, start, kSeal) == 0 &&
+                      text.compare(end, length, kSealEnd) == 0;
+  const std::string hash = Sha256(sealed ? "{\n" + text.substr(end + length) : text);
+  const auto stated = index.find("seal");
+  if (stated != index.end() && *stated != hash) {
+    throw BundleError(path +
+                      " is not as it was written, its seal does not fit: get the bundle again; or, if it was "
+                      "changed on purpose, remove the line \"seal\" from it");
+  }
+  return hash;
+}
+
 }  // namespace
 
 Bundle Bundle::Open(const std::string& given) {
@@ -199,6 +219,7 @@ Bundle Bundle::Open(const std::string& given) {
   try {
     const Json index = Json::parse(text);
     CheckFormat(index, path);
+    const std::string hash = IndexHash(text, index, path);
     CheckUnits(Member(index, "units"));
     if (!Member(index, "provenance").is_object()) throw Unusable("'provenance' is no object");
     Bundle bundle;
@@ -206,7 +227,7 @@ Bundle Bundle::Open(const std::string& given) {
     bundle.path_ = folder.string();
     bundle.name_ = String(index, "name");
     bundle.label_ = String(index, "label");
-    bundle.sha256_ = shipgen_muons::Sha256(text);
+    bundle.sha256_ = hash;
     bundle.target_start_ = Number(index, "target_start");
     bundle.energy_cut_ = Number(index, "energy_cut");
     if (bundle.energy_cut_ < 0) throw Unusable("the energy cut is negative");

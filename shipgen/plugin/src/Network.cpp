@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "ExternalData.h"
 #include "shipgen_muons/Error.h"
 
 namespace shipgen_muons {
@@ -78,6 +79,7 @@ std::vector<Node> ReadNodes(const onnx::Session* session, bool is_input, const s
 }
 
 onnx::SessionOwner MakeSession(const std::string& model, const std::string& what) {
+  if (const std::string fault = FaultOfModel(model); !fault.empty()) throw BundleError(what + fault);
   const Runtime& runtime = Runtime::Get();
   const onnx::Api& api = runtime.Functions();
   onnx::SessionOptions* made = nullptr;
