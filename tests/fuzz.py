@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 
 from helpers.fuzzing import FUZZERS, fuzz
 
 
 def main() -> int:
+    # What is started in the background ignores Ctrl-C, and so would all that is started to be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(FUZZERS)}; or all")
     parser.add_argument("--minutes", type=float, default=5.0, help="in all, shared evenly by the kinds")

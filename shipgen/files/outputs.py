@@ -300,14 +300,14 @@ def work_folder(output: Path, key: Mapping[str, Any], *, own_keys: bool = False)
             if own_keys and not good:
                 # Of an earlier version, which may have said less. Other work is not overwritten.
                 said = found.keys() & wanted.keys()
-                _check_key(
+                check_key(
                     folder, *({name: key[name] for name in wanted if name in said} for key in (found, wanted))
                 )
             if not os.path.lexists(index) or (own_keys and not good):
                 with complete_file(index, force=True) as part:
                     write_json(part, {**wanted, _CHECKSUM: _checksum(wanted)})
             elif found:
-                _check_key(folder, found, wanted)
+                check_key(folder, found, wanted)
             else:
                 raise InputError(f"{index} is damaged: remove the folder {folder.name}, and run again")
             try:
@@ -323,7 +323,7 @@ def work_folder(output: Path, key: Mapping[str, Any], *, own_keys: bool = False)
         raise output_error(folder, error) from error
 
 
-def _check_key(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def check_key(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise `InputError` that names the first difference between two keys."""
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):

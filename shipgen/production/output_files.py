@@ -186,9 +186,12 @@ class Production:
         return JournalEntry(file, None, tuple(facts["counts"].values()), weight)
 
     def _check_published(self, file: int, stored: list[Stored]) -> None:
-        """Raise `InputError` where another file has the name of one that was completed; none may be there."""
+        """Raise `InputError` where another file has the name of one that was completed; none is told."""
         name = self._files.name(file)
         if not name.exists():
+            self.notes.append(
+                f"{name} was complete and is not here any more: it is not made again (--force begins anew)"
+            )
             return
         facts = read_provenance(name, self._layout.tree)
         if (

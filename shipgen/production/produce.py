@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from shipgen import interrupts
-from shipgen.errors import OutputError, ShipgenError
+from shipgen.errors import InputError, OutputError, ShipgenError
+from shipgen.files.journal import JOURNAL, read_journal
 from shipgen.files.layouts import MUONBACK
 from shipgen.files.outputs import (
+    check_key,
     check_output,
     complete_file,
     damaged_work,
@@ -33,7 +37,6 @@ from shipgen.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from shipgen.files.layouts import Layout
     from shipgen.files.rootfile import Location
@@ -159,6 +162,7 @@ def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> Product
             check_output(files.name(file), force=order.force)
         discard_work(files.path)
     if (damaged := damaged_work(files.path)) is not None:
+        _check_journal(damaged, order)
         warn(f"{damaged.parent.name}/{damaged.name} is damaged: only what the journal tells is used")
     with work_folder(files.path, order.key(), own_keys=True) as folder:
         with Production(order, folder) as production:
@@ -175,6 +179,20 @@ def fulfil(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> Product
         kept=production.kept,
         files=tuple(files.name(file) for file in range(len(files))),
     )
+
+
+def _check_journal(damaged: Path, order: Order) -> None:
+    """Raise `InputError` unless work is the order's by its journal; what else says so was `damaged`."""
+    folder, wanted = damaged.parent, json.loads(json.dumps(order.key()))
+    if unfinished(order.files.path) or not (folder / JOURNAL).is_file():
+        # An earlier version's, which the folder's key tells of; or nothing that could be lost.
+        return
+    if (found := read_journal(folder / JOURNAL).key) is None:
+        raise InputError(
+            f"{damaged} and its journal are damaged, so that nobody can tell which muons are in "
+            f"{folder.name}: remove that folder, and run again"
+        )
+    check_key(folder, found, wanted)
 
 
 def _fulfil_arrays(order: Order, *, resume: bool, warn: Callable[[str], Any]) -> ProductionReport:
@@ -283,8 +301,14 @@ def _complete(
     found = read_provenance(location, tree)
     if found is None or not order.is_file(file, found):
         return None
-    if tree is not None and not is_remote(location) and "clusters" in found:
-        # What is said to be complete is so to the last bit; what is at a URL was read back by who sent it.
+    # What is said to be complete is so to the last bit; what is at a URL was read back by who sent it.
+    if tree is None and isinstance(location, Path):
+        # Only this needs it.
+        from shipgen.files.convert import open_muons
+
+        with open_muons(location) as muons:
+            muons.check()
+    elif not is_remote(location) and "clusters" in found:
         ProducedFile.open(location).check()
     return found
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from shipgen.__main__ import early
-from shipgen.cli import run
+from shipgen.cli import COMMANDS, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,9 @@ FUZZERS = {
     "journals": ("journals", "Journals"),
     "signals": ("signals", "Signals"),
 }
+
+#: What `command` would import anew in each child.
+_MODULES = ("shipgen.production.request", "shipgen.generate.generator", "shipgen.files.remote", "uproot")
 
 #: Seconds after which a command counts as hanging; the machine may be busy.
 PATIENCE = 120.0
@@ -74,6 +77,14 @@ class Ended:
             raise WrongError(
                 f"code {self.code} where it should {'fail' if refused else 'succeed'}: {self.stderr}"
             )
+
+
+def load(*names: str) -> None:
+    """Import what the commands `names` of ``shipgen`` do, once, where `command` takes it from."""
+    for name in names:
+        import_module(COMMANDS[name][0])
+    for module in _MODULES:
+        import_module(module)
 
 
 def command(

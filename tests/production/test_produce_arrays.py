@@ -119,6 +119,31 @@ def test_resumed(bundle: Bundle, tmp_path: Path) -> None:
     assert all("made anew" in text for text in warnings)
 
 
+@pytest.mark.parametrize("split", [None, 600])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_complete_is_compared_before_it_is_said_to_be(
+    bundle: Bundle, tmp_path: Path, ending: str, split: int | None
+) -> None:
+    """Also where another file is still to be made."""
+    name = str(tmp_path / f"m.{ending}")
+    request = Request(name, n=1000, seed=1, bundle=str(bundle.path), max_per_file=split, resume=True)
+    files = carry_out(request, lambda _: None).report.files
+    good = files[0].read_bytes()
+    # A number, where it stands as it is: HDF5 has room that it does not use.
+    number = good.find(content(files[0])["pz"][0].astype("f4").tobytes())
+    place = number if number > 0 else len(good) // 2
+    files[0].write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+    with pytest.raises(InputError, match=f"{files[0].name} "):
+        carry_out(request, lambda _: None)
+    for path in files[1:]:
+        path.unlink()
+        with pytest.raises(InputError, match=f"{files[0].name} "):
+            carry_out(request, lambda _: None)
+        assert not path.exists()
+    files[0].write_bytes(good)
+    assert carry_out(request, lambda _: None).report.found == (split is None)
+
+
 @pytest.mark.parametrize("failure", [OSError(28, "full"), KeyboardInterrupt()])
 def test_nothing_is_left_of_a_failure(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException

@@ -233,6 +233,30 @@ def test_work_of_an_earlier_version_is_not_taken_for_damage(
     assert not index.exists()
 
 
+def test_damaged_work_of_another_seed_stays(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    """Its journal knows of which seed it is, and where that is damaged as well, nobody does."""
+    killed(bundle, tmp_path, 2, "--n", "8e5")
+    work = tmp_path / "out.root.work"
+    whole = {name: (work / name).read_bytes() for name in ("work.json", "journal")}
+    (work / "work.json").write_bytes(whole["work.json"].replace(b"seed", b"sead"))
+    request = ("produce", "--n", "8e5", "-o", "out.root", "--bundle", bundle.path, "--resume", "--seed")
+    before = {path: path.read_bytes() for path in work.iterdir()}
+    done = inside(*request, 2)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "out.root.work holds unfinished work with seed 1, but 2 is asked for" in done.stderr
+    assert {path: path.read_bytes() for path in work.iterdir()} == before
+    (work / "journal").write_bytes(whole["journal"].replace(b"seed", b"sead"))
+    done = inside(*request, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "nobody can tell which muons are in out.root.work: remove that folder" in done.stderr
+    (work / "journal").write_bytes(whole["journal"])
+    assert {path: path.read_bytes() for path in work.iterdir()} == before
+    done = inside(*request, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert "out.root.work/work.json is damaged: only what the journal tells is used" in done.stderr
+    assert "muons were there from the interrupted run" in done.stdout
+
+
 def test_a_complete_production_is_told_and_left_alone(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
     """So a batch script can repeat its command; for anything else the file is in the way."""
     request = ("produce", "--n", "1e4", "-o", "out.root", "--bundle", bundle.path)
@@ -344,7 +368,9 @@ def test_split_files_are_resumed(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "out_000.root").unlink()
     process = start(bundle, tmp_path, *options, "--resume")
     _, error = process.communicate(timeout=120)
-    assert (process.returncode, error) == (0, "")
+    # Whoever removed it because it was damaged is told that it will be missing.
+    told = "out_000.root was complete and is not here any more: it is not made again (--force begins anew)"
+    assert (process.returncode, error) == (0, f"shipgen: warning: {told}\n")
     (tmp_path / "out_000.root").write_bytes(first)
     whole = MuonGenerator(bundle, n=2e6, seed=1)
     pz = np.concatenate([batch.pz for batch in whole])

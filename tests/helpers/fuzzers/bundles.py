@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.bundles import write_test_bundle
-from helpers.fuzzing import WrongError, command, flip
+from helpers.bundles import edit_index, write_test_bundle
+from helpers.fuzzing import WrongError, command, flip, load
 from shipgen.bundle.bundle import DEFAULT_BUNDLE
 
 if TYPE_CHECKING:
@@ -31,31 +31,44 @@ MEMORY = 2**30
 
 MOST = 400
 
+_PRODUCE = ("produce", "-n", "500", "--seed", "1", "--workers", "1")
+
 
 class Bundles:
     """Trials."""
 
     def __init__(self, folder: Path) -> None:
-        for module in ("shipgen.describe.describe", "shipgen.production.produce", "onnxruntime", "uproot"):
+        load("info", "produce")
+        for module in ("shipgen.describe.describe", "shipgen.production.produce", "onnxruntime"):
             import_module(module)
         # The default bundle says most of itself, the other one is quick.
         self.good = [write_test_bundle(folder / "bundle").path, DEFAULT_BUNDLE]
+        self.muons = []
+        for number, path in enumerate(self.good):
+            ended = command(*_PRODUCE, "--bundle", path, "-o", f"{number}.root", folder=folder)
+            if ended.code:
+                raise RuntimeError(ended.stderr)
+            self.muons.append(_check_made("good", folder / f"{number}.root"))
 
     def trial(self, rng: np.random.Generator, folder: Path) -> str:
         """Damage a bundle, describe it, and produce from it."""
         bundle = folder / "b"
-        shutil.copytree(self.good[int(rng.integers(2))], bundle)
+        which = int(rng.integers(2))
+        shutil.copytree(self.good[which], bundle)
         kinds = {
             "value": _value, "value ": _value, "value  ": _value, "key": _key, "text": _text, "bit": _bit,
             "network": _network, "name": _name, "size": _size,
         }  # fmt: skip
         kind = str(rng.choice(list(kinds)))
+        if kind not in ("bit", "name"):
+            # As who changes it on purpose takes it out; what has its seal is refused for that alone.
+            edit_index(bundle, lambda _: None)
         kinds[kind](bundle, rng)
         kind = kind.strip()
         codes = []
         for words in (
             ("info", "b"),
-            ("produce", "--bundle", "b", "-n", "500", "--seed", "1", "-o", "o.root"),
+            (*_PRODUCE, "--bundle", "b", "-o", "o.root"),
         ):
             ended = command(*words, folder=folder, memory=MEMORY)
             try:
@@ -68,7 +81,9 @@ class Bundles:
                     raise WrongError(f"{kind}, {words[0]} says {line[:300]!r}")
             codes.append(ended.code)
         if codes[1] == 0:
-            _check_made(kind, folder / "o.root")
+            columns = _check_made(kind, folder / "o.root")
+            if kind == "bit" and columns != self.muons[which]:
+                raise WrongError(f"{kind}: other muons")
         # Without an index it is a folder like any other to `info`.
         if codes[0] != codes[1] and codes != [3, 4]:
             raise WrongError(f"{kind}: info ends with {codes[0]}, produce with {codes[1]}: {ended.stderr}")
@@ -77,7 +92,8 @@ class Bundles:
         return f"{kind} {'refused' if codes[1] else 'used'}"
 
 
-def _check_made(kind: str, path: Path) -> None:
+def _check_made(kind: str, path: Path) -> bytes:
+    """Raise `WrongError` unless the file that was made makes sense; return its muons."""
     import uproot
 
     with uproot.open(path) as file:
@@ -88,6 +104,7 @@ def _check_made(kind: str, path: Path) -> None:
         raise WrongError(f"{kind}: a file of {numbers}")
     if not 300 < facts["muons"] < 700 or not all(np.isfinite(column).all() for column in columns.values()):
         raise WrongError(f"{kind}: a file of {facts['muons']} muons, or not finite")
+    return b"".join(column.tobytes() for column in columns.values())
 
 
 def _index(bundle: Path) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import uproot
 
 from helpers.bundles import write_test_bundle
-from helpers.fuzzing import WrongError, command, flip
+from helpers.fuzzing import WrongError, command, flip, load
 from helpers.muon_files import muon_columns
 from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TARGET_START_2018, TRAINING
 from shipgen.files.tree_writer import RootWriter
@@ -52,6 +52,7 @@ class Files:
     """Trials."""
 
     def __init__(self, folder: Path) -> None:
+        load("produce", *READERS)
         for module in MODULES:
             import_module(module)
         self.other = folder / "other.root"

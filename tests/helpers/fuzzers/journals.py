@@ -1,15 +1,16 @@
-"""Unfinished work that was damaged: bits of journal and work.json, their lines, and the growing files."""
+"""Unfinished work that was damaged: bits of journal and work.json, lines, files that grow or are done."""
 
 from __future__ import annotations
 
 import shutil
 import signal
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import uproot
 
 from helpers.bundles import write_test_bundle
-from helpers.fuzzing import WrongError, command, flip
+from helpers.fuzzing import WrongError, command, flip, load
 from helpers.production_runs import start
 
 if TYPE_CHECKING:
@@ -18,17 +19,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: Clusters are cut where files end and chunks end, so that there are many.
-AMOUNT = ("--workers", "1", "-n", "1.1e6", "--max-per-file", "4e5")
+AMOUNT = ("--workers", "1", "-n", "7e5", "--max-per-file", "2.7e5")
 REQUEST = ("produce", "-o", "out.root", "--seed", "1", *AMOUNT)
 
-#: Clusters on disk when the run was killed: the first file, and two of the second one's three.
-KILLED = 4
+#: Clusters on disk when the run was killed: the first file, and one of the second one's two.
+KILLED = 3
+
+#: What is damaged: a bit of six things, or a line.
+KINDS = ("bit", "bit", "bit", "line", "line", "line", "work.json", "work.json", "data", "complete")
 
 
 class Journals:
     """Trials."""
 
     def __init__(self, folder: Path) -> None:
+        load("produce")
+        import_module("shipgen.production.produce")
         self.bundle = write_test_bundle(folder / "bundle")
         self.left, self.whole = folder / "left", folder / "whole"
         for one, stop in ((self.left, (signal.SIGKILL, KILLED)), (self.whole, None)):
@@ -43,10 +49,12 @@ class Journals:
         """Damage what a killed run left, and go on with it."""
         shutil.copytree(self.left, folder, dirs_exist_ok=True)
         work = folder / "out.root.work"
-        kind = str(rng.choice(["bit", "bit", "bit", "line", "work.json", "data"]))
+        kind = str(rng.choice(KINDS))
         if kind == "data":
             path = next(iter(sorted(work.glob("*.growing"))))
             path.write_bytes(flip(path.read_bytes(), rng))
+        elif kind == "complete":
+            self._refused(folder, rng)
         elif kind == "line":
             path = work / "journal"
             path.write_bytes(_edited(path.read_bytes(), rng))
@@ -63,6 +71,22 @@ class Journals:
         for name in names:
             self._compare(kind, folder / name, self.whole / name)
         return f"{kind}, {'told' if ended.stderr else 'silent'}"
+
+    def _refused(self, folder: Path, rng: np.random.Generator) -> None:
+        """Damage a complete file: no production goes on with that, or changes anything; then mend it."""
+        path = folder / "out_000.root"
+        good = path.read_bytes()
+        path.write_bytes(flip(good, rng))
+        before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        ended = command(*REQUEST, "--bundle", self.bundle.path, "--resume", folder=folder)
+        ended.check(refused=True)
+        if path.name not in ended.stderr:
+            raise WrongError(f"complete: another reason: {ended.stderr}")
+        after = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        journal = folder / "out.root.work" / "journal"
+        for changed in {path for path in before | after if before.get(path) != after.get(path)} - {journal}:
+            raise WrongError(f"complete: {changed.name} was changed")
+        path.write_bytes(good)
 
     @staticmethod
     def _compare(kind: str, made: Path, wanted: Path) -> None:

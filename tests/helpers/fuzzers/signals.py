@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-REQUEST = ("produce", "-o", "out.root", "--seed", "1", "-n", "1.6e6", "--workers", "2", "--resume")
+REQUEST = ("produce", "-o", "out.root", "--seed", "1", "-n", "8e5", "--workers", "2", "--resume")
 
 #: What an interrupted run may say.
 _SAID = ("interrupted; ", "muons are kept in out.root.work: go on by --resume", "nothing half-made was left")
