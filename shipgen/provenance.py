@@ -94,6 +94,7 @@ class ProducedFacts(TypedDict):
     sum_of_weights: float
     weight_meaning: str
     layout: str
+    variations: NotRequired[dict[str, str]]
     units: dict[str, str]
     target_start: TargetStart
     beam: str

@@ -17,6 +17,7 @@ from shipgen_export.enhance.adapt import Learned, learn
 from shipgen_export.enhance.gain import MUONS as MEASURED
 from shipgen_export.enhance.gain import Gain, measure_gain
 from shipgen_export.enhance.graph import build_enhanced_graph, load_graph
+from shipgen_export.graphs.published import kept_factors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +138,7 @@ def enhance(
     learned = _learn_all(bundle, region, share=share, components=components, muons=muons, seed=seed)
     _check_found(bundle, region, learned)
     facts = [
-        _enhanced(entry, network, model, found, region)
+        replace(_enhanced(entry, network, model, found, region), factors=kept_factors(bundle, entry))
         for entry, network, model, found in zip(bundle.entries, bundle.networks, plain, learned, strict=True)
     ]
     with complete_folder(output, index=INDEX, force=force) as folder:

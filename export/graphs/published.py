@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.bundle.bundle import INDEX, Bundle, NetworkFacts, write_bundle
+from shipgen.bundle.factors import FactorFacts
 from shipgen.errors import BundleError, InputError
 from shipgen.files.layouts import TARGET_START_2018
 from shipgen.files.outputs import check_output, complete_folder, read_json
@@ -193,7 +194,9 @@ def export_keras2(
         )
     made = _graph(file, network, chosen, stated.normalisation)
     networks = [
-        NetworkFacts(entry.category, made[0], network.latent_size, entry.rate, made[1])
+        NetworkFacts(
+            entry.category, made[0], network.latent_size, entry.rate, made[1], kept_factors(bundle, entry)
+        )
         if entry.category == chosen
         else kept_network(bundle, entry)
         for entry in bundle.entries
@@ -219,7 +222,17 @@ def export_keras2(
 def kept_network(bundle: Bundle, entry: Any) -> NetworkFacts:
     """Return an entry of `bundle`, whose network was checked when it was opened, to be written again."""
     model = (bundle.path / entry.file).read_bytes()
-    return NetworkFacts(entry.category, model, entry.latent_size, entry.rate, entry.details)
+    return NetworkFacts(
+        entry.category, model, entry.latent_size, entry.rate, entry.details, kept_factors(bundle, entry)
+    )
+
+
+def kept_factors(bundle: Bundle, entry: Any) -> FactorFacts | None:
+    """Return the network of variations of an entry of `bundle`, if it has one, to be written again."""
+    if entry.factors is None:
+        return None
+    model = (bundle.path / entry.factors.file).read_bytes()
+    return FactorFacts(model, entry.factors.columns, entry.factors.facts)
 
 
 def _graph(

@@ -31,7 +31,7 @@ _LEAST_SQUARE = 1e-30
 
 
 @dataclass
-class _Graph:
+class Graph:
     """Nodes and constants as they are written; values are known by name."""
 
     nodes: list[Any] = field(default_factory=list)
@@ -100,7 +100,7 @@ def build_student_graph(weights: Sequence[Float64], form: MuonMap) -> bytes:
 
     names = form.coordinates.names
     shape = form.shape
-    graph = _Graph()
+    graph = Graph()
     latent, *drawn = graph.rows(INPUT, [shape.coordinates, *[1] * shape.drawn])
     rows = dict(zip(names, _lookups(graph, latent, weights, form), strict=True))
     if isinstance(form.coordinates, Cylinder):
@@ -125,7 +125,7 @@ def build_student_graph(weights: Sequence[Float64], form: MuonMap) -> bytes:
     return serialised
 
 
-def _lookups(graph: _Graph, latent: str, weights: Sequence[Float64], form: MuonMap) -> list[str]:
+def _lookups(graph: Graph, latent: str, weights: Sequence[Float64], form: MuonMap) -> list[str]:
     """Return the coordinates, float32[1, N] each."""
     scale = form.marginals[0].cells / (2 * LIMIT)
     *hidden, kernel, bias = weights
@@ -145,11 +145,11 @@ def _lookups(graph: _Graph, latent: str, weights: Sequence[Float64], form: MuonM
     ]
 
 
-def _layer(graph: _Graph, kernel: Float64, bias: Float64, values: str) -> str:
+def _layer(graph: Graph, kernel: Float64, bias: Float64, values: str) -> str:
     return str(graph.add("Gemm", kernel.T, values, bias[:, None]))
 
 
-def _cylinder(graph: _Graph, cylinder: Cylinder, rows: dict[str, str], drawn: list[str]) -> list[str]:
+def _cylinder(graph: Graph, cylinder: Cylinder, rows: dict[str, str], drawn: list[str]) -> list[str]:
     """Return the rows of the features from those of the coordinates, as `Cylinder.inverse` does."""
     add = graph.add
     if cylinder.directed:

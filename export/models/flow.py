@@ -62,11 +62,15 @@ class Density:
 
     def loss(self, normal: Any) -> Any:
         """Return the mean of -log(density / normal density) of muons, float32[n, d]."""
+        return tf.reduce_mean(-self.log_ratio(normal))
+
+    def log_ratio(self, normal: Any) -> Any:
+        """Return log(density / normal density) of each muon, float32[n, d] -> float32[n]."""
         total = 0.0
         for number in range(1, normal.shape[1]):
             latent, slope = spline(self._splines(number, normal[:, :number]), normal[:, number], self._bins)
-            total += 0.5 * (latent**2 - normal[:, number] ** 2) - slope
-        return tf.reduce_mean(total)
+            total += 0.5 * (normal[:, number] ** 2 - latent**2) + slope
+        return total
 
     def sample(self, latent: Any) -> Any:
         """Return what latents become, float32[n, d]; what they have beyond `LIMIT` is cut off the first."""

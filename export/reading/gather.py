@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shipgen.files.layouts import VARIATION_COLUMNS
 from shipgen.files.outputs import sha256
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.sample.prepared_index import BeamPlaces, Spread
@@ -184,20 +183,26 @@ def _write(
 def _write_variations(
     folder: Path, category: Category, shares: Sequence[Share], drawn: _Drawn
 ) -> VariationsEntry:
-    """Write the factors of variations of the muons kept, where all files have them."""
-    if not all(share.piece.tally.variations for share in shares):
+    """Write the factors of those variations of the muons kept that all files have."""
+    there = [share.piece.tally.variations for share in shares]
+    columns = [name for name in there[0] if all(name in names for names in there)]
+    if not columns:
         return {}
     path = folder / file_name(category.name, "variations")
-    shape = (drawn.muons, len(VARIATION_COLUMNS))
+    shape = (drawn.muons, len(columns))
     kept = np.lib.format.open_memmap(path, mode="w+", dtype="<f4", shape=shape)
-    blocks = (block for share in shares for block in share.piece.variations(category))
+    blocks = (
+        block[:, [names.index(name) for name in columns]]
+        for share, names in zip(shares, there, strict=True)
+        for block in share.piece.variations(category)
+    )
     first = 0
     for number, block in enumerate(blocks):
         these = block if drawn.places is None else block[drawn.places[number]]
         kept[first : first + len(these)] = these
         first += len(these)
     kept.flush()
-    return {"variations": {"columns": list(VARIATION_COLUMNS), "sha256": sha256(path)}}
+    return {"variations": {"columns": columns, "sha256": sha256(path)}}
 
 
 def draw(sizes: Sequence[int], number: int, seed: tuple[int, ...]) -> list[Int64]:

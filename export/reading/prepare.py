@@ -53,7 +53,7 @@ SEED = 1
 #: Whether weights contain the probability to leave the absorber.
 SURVIVAL_IN, SURVIVAL_OUT = SURVIVAL_CHOICES = ("in", "out")
 #: Counted up whenever pieces of an earlier version cannot be used.
-_PIECES = 5
+_PIECES = 6
 
 
 def prepare(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.layouts import VARIATION_COLUMNS
 from shipgen.files.outputs import complete_folder, read_json, sha256, write_json
 from shipgen.files.rootfile import is_remote
+from shipgen.files.variation_columns import is_variation
 from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, MUON_MASS, category_of
 from shipgen_export.reading.beam_position import AUTO, ORIGIN, PRIMARY, off_origin, relative
 from shipgen_export.reading.formats.readers import read_steps
@@ -65,8 +65,8 @@ class FileTally:
         What x and y were taken relative to: `beam.look`'s, or `PRIMARY` where a later event showed it.
     energy_cuts : list of two floats, optional
         The least and the largest energy cut that its muons state, GeV; 0 for none.
-    variations : bool
-        Whether its muons have factors of variations.
+    variations : list of str
+        Columns of the factors of variations that its muons have.
     sha256 : str, optional
         Of the file; ``None`` for a remote one.
     """
@@ -84,7 +84,7 @@ class FileTally:
     case: str = ORIGIN
     energy_cuts: list[float] | None = None
     sha256: str | None = None
-    variations: bool = False
+    variations: list[str] = field(default_factory=list)
 
     def count(self, found: dict[str, int]) -> None:
         """Add up what a step counted."""
@@ -165,8 +165,8 @@ class ReadFile:
             yield features.reshape(count, width), weights, group - self.tally.lowest_group
 
     def variations(self, category: Category) -> Iterator[Float32]:
-        """Yield the factors of `VARIATION_COLUMNS` of a category in the same blocks as `blocks`."""
-        width = len(VARIATION_COLUMNS)
+        """Yield the factors of its variations of a category in the same blocks as `blocks`."""
+        width = len(self.tally.variations)
         for first, count in self.ranges(category):
             factors = self._load(category.name, "variations", np.float32, first * width, count * width)
             yield factors.reshape(count, width)
@@ -314,14 +314,17 @@ def clean(columns: Columns, tally: FileTally) -> tuple[dict[str, npt.NDArray[Any
         }
     kept["weight"] = np.asarray(columns["weight"], np.float64)
     kept["group"] = np.asarray(columns["group"], np.int64)
-    if "variations" in columns:
-        kept["variations"] = np.asarray(columns["variations"], np.float32)
+    if names := [name for name in columns if is_variation(name)]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            kept["variations"] = np.stack([np.asarray(columns[name], np.float32) for name in names], axis=1)
+        tally.variations = names
     place = category_of(columns["pdg"], kept["x"], kept["y"])
     finite = np.logical_and.reduce([np.isfinite(kept[name]) for name in FEATURE_UNITS])
     reasons = (
         ("not a muon", place < 0),
         ("a feature is NaN or infinite", ~finite),
         ("the weight is zero", kept["weight"] == 0),
+        ("a factor of a variation is negative or not finite", _odd_factors(kept)),
     )
     left = np.ones(len(place), bool)
     for reason, bad in reasons:
@@ -335,12 +338,19 @@ def clean(columns: Columns, tally: FileTally) -> tuple[dict[str, npt.NDArray[Any
     return kept, place
 
 
+def _odd_factors(kept: Columns) -> npt.NDArray[np.bool_]:
+    """Return which muons have a factor that no weight can be multiplied with."""
+    if "variations" not in kept:
+        return np.zeros(len(kept["weight"]), bool)
+    factors = np.asarray(kept["variations"], np.float32)
+    return np.asarray(~np.logical_and(np.isfinite(factors), factors >= 0).all(1))
+
+
 def _distribute(
     columns: dict[str, npt.NDArray[Any]], place: npt.NDArray[np.int8], store: _Store, tally: FileTally
 ) -> None:
     """Append the muons to the files of their categories."""
     tally.muons += len(place)
-    tally.variations |= "variations" in columns
     weights = columns["weight"]
     if len(weights):
         # Not finite ones make the file unusable anyway.

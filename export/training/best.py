@@ -25,6 +25,14 @@ from shipgen_export.training.run.category_folder import LAST
 from shipgen_export.training.run.run_folder import TrainingRun
 from shipgen_export.training.spread import uncertainty
 from shipgen_export.training.train import Trained, check_category, train
+from shipgen_export.training.train_variations import FOLDER as VARIATIONS
+from shipgen_export.training.train_variations import (
+    VariationTask,
+    has_variations,
+    read_factors,
+    train_factors,
+)
+from shipgen_export.variations.fit import STEPS as VARIATION_STEPS
 from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.bundle.bundle import Bundle
+    from shipgen.muons.categories import Category
 
 #: Steps of a teacher and of the student.
 TEACHER_STEPS, STUDENT_STEPS = 6_000, 40_000
@@ -163,6 +172,7 @@ def train_best(
         [task(category, number) for category in names for number in range(1, teachers + 1)],
         [task(category, None) for category in names],
     )
+    varied = _variations(sample, output, [category_by_name(name) for name in names], seed, teachers)
     yield (
         f"{len(rounds[0])} flows of {teacher_steps:,} steps, then {len(names)} networks of {student_steps:,} "
         f"steps that learn from them; {cores} at a time"
@@ -178,14 +188,34 @@ def train_best(
                         yield f"{one.folder.name}: {trained.summary()}"
                         if one.teacher == 1:
                             yield from trained.notes
+            if varied:
+                with in_order(train_factors, varied, cores) as found:
+                    yield from found
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"what was trained is kept in {output}: run the same command again to go on"
         ) from None
     bundle = output / "bundle"
     yield export(
-        _student(output), bundle, pot=pot, name=name or output.absolute().name, force=bundle.exists()
+        _student(output),
+        bundle,
+        pot=pot,
+        name=name or output.absolute().name,
+        force=bundle.exists(),
+        factors=read_factors(output / VARIATIONS, chosen) if varied else {},
     )
+
+
+def _variations(
+    sample: PreparedSample, output: Path, categories: Sequence[Category], seed: int, teachers: int
+) -> list[VariationTask]:
+    """Return the networks of variations to train, none for a sample without factors."""
+    if not has_variations(sample):
+        return []
+    flows = tuple(_teacher(output, number) for number in range(1, teachers + 1))
+    return [
+        VariationTask(sample, output / VARIATIONS, one, seed, VARIATION_STEPS, flows) for one in categories
+    ]
 
 
 def _run(task: NetworkTask) -> Trained:

@@ -19,10 +19,11 @@ from shipgen_export.training.run.category_folder import LAST
 from shipgen_export.training.run.run_folder import CategoryFolder, TrainingRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from shipgen.bundle.details import Details
+    from shipgen.bundle.factors import FactorFacts
     from shipgen_export.sample.sample import PreparedSample
 
 #: The networks of a category that can be exported.
@@ -54,6 +55,7 @@ def export(
     pot: float | None = None,
     name: str | None = None,
     force: bool = False,
+    factors: Mapping[str, FactorFacts] | None = None,
 ) -> Bundle:
     """Export a run's networks with rates and provenance as a bundle; nothing is written unless all is well.
 
@@ -73,6 +75,8 @@ def export(
         What to call the bundle; `output`'s name otherwise.
     force : bool
         Replace `output`.
+    factors : mapping of str to FactorFacts, optional
+        Networks of variations by category.
 
     Raises
     ------
@@ -95,7 +99,8 @@ def export(
     networks = []
     with progress("exporting", len(ready), "networks") as advance:
         for one in ready:
-            networks.append(_export_network(run, model, one))
+            made = _export_network(run, model, one)
+            networks.append(replace(made, factors=(factors or {}).get(one.category.name)))
             advance(1)
     with complete_folder(output, index=INDEX, force=force) as folder:
         bundle = write_bundle(

@@ -12,7 +12,7 @@ from shipgen.bundle.bundle import INDEX, SURVIVAL, Bundle, write_bundle
 from shipgen.errors import InputError
 from shipgen.files.outputs import check_output, complete_folder
 from shipgen.muons.categories import CATEGORIES
-from shipgen_export.graphs.published import kept_network
+from shipgen_export.graphs.published import kept_factors, kept_network
 from shipgen_export.training.export import export
 
 
@@ -58,10 +58,14 @@ def export_into(path: Path, output: Path, base: Path | None, **options: Any) -> 
         replaced = {entry.category for entry in new.entries}
         kept = [kept_network(old, entry) for entry in old.entries if entry.category not in replaced]
         names = ", ".join(category.name for category in CATEGORIES if category in replaced)
+        # Factors follow from a muon's features, whoever made it.
+        factors = {entry.category: kept_factors(old, entry) for entry in old.entries}
+        made = [kept_network(new, entry) for entry in new.entries]
+        made = [replace(one, factors=one.factors or factors.get(one.category)) for one in made]
         with complete_folder(output, index=INDEX, force=force) as folder:
             bundle = write_bundle(
                 folder,
-                [*(kept_network(new, entry) for entry in new.entries), *kept],
+                [*made, *kept],
                 name=name,
                 label=f"{old.label}; {names}: {new.label}",
                 target_start=old.target_start,

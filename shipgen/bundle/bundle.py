@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from shipgen.bundle.entries import Entry, Missing, read_entry, read_missing
+from shipgen.bundle.factors import check_factor_files, common_columns, write_factors
 from shipgen.bundle.index import check_seal, index_hash, index_text
 from shipgen.bundle.network import Network
 from shipgen.errors import BundleError, InputError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shipgen.bundle.details import Details
+    from shipgen.bundle.factors import FactorFacts
     from shipgen.muons.categories import Category
 
 FORMAT = "shipgen-bundle"
@@ -135,6 +137,7 @@ class Bundle:
             raise BundleError(f"{folder / INDEX} cannot be used: a network is used twice")
         for network in bundle.networks:
             network.try_out()
+        check_factor_files(bundle)
         return bundle
 
     def __repr__(self) -> str:
@@ -172,6 +175,11 @@ class Bundle:
     def weighted(self) -> bool:
         """Whether any category's muons differ in weight."""
         return any(entry.weighted for entry in self.entries)
+
+    @property
+    def variations(self) -> dict[str, str]:
+        """Columns of the variations that all of its categories have, and what each stands for."""
+        return common_columns(self.entries)
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:
@@ -230,6 +238,8 @@ class NetworkFacts:
         Muons per POT.
     details : Details
         Stored as they are.
+    factors : FactorFacts, optional
+        Its network of variations.
     """
 
     category: Category
@@ -237,6 +247,7 @@ class NetworkFacts:
     latent_size: int
     rate: float
     details: Details
+    factors: FactorFacts | None = None
 
 
 def write_bundle(
@@ -296,6 +307,7 @@ def write_bundle(
                 "sha256": sha256(file),
                 "weighted": loaded.weighted,
                 **network.details,
+                **write_factors(folder, network.category, network.factors),
             }
         )
     text = index_text(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle.details import Details, read_details
+from shipgen.bundle.factors import FactorEntry
 from shipgen.muons.categories import CATEGORIES, Category
 from shipgen.numbers import plain_text, real, whole
 
@@ -37,6 +38,8 @@ class Entry:
         Whether the network says a weight of each muon.
     details : Details
         What else ``bundle.json`` says of it.
+    factors : FactorEntry, optional
+        Its network of variations.
     """
 
     category: Category
@@ -46,6 +49,7 @@ class Entry:
     sha256: str
     weighted: bool
     details: Details
+    factors: FactorEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -107,4 +111,6 @@ def read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Entr
     digest, weighted = plain_text(item.pop("sha256"), "sha256", most=64), item.pop("weighted", False)
     if not isinstance(weighted, bool):
         raise ValueError(f"'weighted' of {category.name} is neither true nor false")
-    return Entry(category, rate, latent_size, file, digest, weighted, details=read_details(item))
+    stated = item.pop("variations", None)
+    factors = None if stated is None else FactorEntry.read(stated, category.name)
+    return Entry(category, rate, latent_size, file, digest, weighted, read_details(item), factors)

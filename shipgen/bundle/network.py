@@ -138,34 +138,7 @@ class Network:
         MissingExtraError
             ONNX Runtime is not installed.
         """
-        onnxruntime = _onnxruntime()
-        model = _read(path)
-        if hashlib.sha256(model).hexdigest() != digest:
-            raise BundleError(
-                f"the network {path} is damaged or not the bundle's own, its hash differs: "
-                "get the bundle again"
-            )
-        options = onnxruntime.SessionOptions()
-        # One thread a call: chunks run side by side, which beats threads inside a small network.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ONLY_FATAL
-        # No numbers from other files, whose hash nobody checked: they would be looked for in this folder.
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-        try:
-            session = onnxruntime.InferenceSession(
-                model, options, providers=[(_PROVIDERS[device], _OPTIONS.get(device, {}))]
-            )
-        except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            raise BundleError(
-                f"the network {path} is no ONNX model that can run: {_reason(error)}"
-            ) from error
-        # ONNX Runtime goes on with the CPU when the device's libraries or driver are missing.
-        if _PROVIDERS[device] not in session.get_providers():
-            raise DeviceError(
-                f"device {device} cannot be used, its driver or libraries are missing (ONNX Runtime lists "
-                "the versions of CUDA and cuDNN it needs): install them, or choose --device cpu"
-            )
+        session = open_session(path, digest, device)
         inputs, outputs = session.get_inputs(), session.get_outputs()
         try:
             feature_major = _layout(path, inputs, outputs, latent_size, features)
@@ -252,8 +225,7 @@ class Network:
         BundleError
             They are not finite, of another shape, other ones in other batches, or do not come at all.
         """
-        latent = np.random.default_rng(1).standard_normal((_TRIED, self.latent_size), np.float32)
-        latent[:4] = np.eye(4, self.latent_size, k=-1)
+        latent = self._trial_latents()
         whole = self._try(latent)
         if not np.isfinite(whole).all():
             raise BundleError(f"the network {self.path} makes no finite muons")
@@ -266,6 +238,15 @@ class Network:
                     f"the network {self.path} makes other muons of the same latents where it makes {few} or "
                     f"{_TRIED} at a time: export it again"
                 )
+
+    def trial(self) -> Float32:
+        """Return columns of some muons, as `columns` gives them."""
+        return self._try(self._trial_latents())
+
+    def _trial_latents(self) -> Float32:
+        latent = np.random.default_rng(1).standard_normal((_TRIED, self.latent_size), np.float32)
+        latent[:4] = np.eye(4, self.latent_size, k=-1)
+        return latent
 
     def _try(self, latent: Float32) -> Float32:
         """Turn rows of latents into columns in another thread: one that does not end can be interrupted."""
@@ -292,6 +273,46 @@ class Network:
         if failed:
             raise failed[0]
         return made[0]
+
+
+def open_session(path: Path, digest: str, device: str) -> Any:
+    """Return a session of the ONNX file at `path` on `device`, the file compared with its hash.
+
+    Raises
+    ------
+    BundleError
+        The file is missing, is not the one with `digest`, or is no ONNX model.
+    DeviceError
+        The device cannot be used.
+    MissingExtraError
+        ONNX Runtime is not installed.
+    """
+    onnxruntime = _onnxruntime()
+    model = _read(path)
+    if hashlib.sha256(model).hexdigest() != digest:
+        raise BundleError(
+            f"the network {path} is damaged or not the bundle's own, its hash differs: get the bundle again"
+        )
+    options = onnxruntime.SessionOptions()
+    # One thread a call: chunks run side by side, which beats threads inside a small network.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ONLY_FATAL
+    # No numbers from other files, whose hash nobody checked: they would be looked for in this folder.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    try:
+        session = onnxruntime.InferenceSession(
+            model, options, providers=[(_PROVIDERS[device], _OPTIONS.get(device, {}))]
+        )
+    except Exception as error:  # ONNX Runtime's own exceptions share no base class
+        raise BundleError(f"the network {path} is no ONNX model that can run: {_reason(error)}") from error
+    # ONNX Runtime goes on with the CPU when the device's libraries or driver are missing.
+    if _PROVIDERS[device] not in session.get_providers():
+        raise DeviceError(
+            f"device {device} cannot be used, its driver or libraries are missing (ONNX Runtime lists "
+            "the versions of CUDA and cuDNN it needs): install them, or choose --device cpu"
+        )
+    return session
 
 
 def run_options() -> Any:

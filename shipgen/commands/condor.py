@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, telling, workers_option
-from shipgen.commands.selection_options import selection_options, take_selection
+from shipgen.commands.selection_options import selection_options, take_selection, variations_option
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
@@ -30,6 +30,7 @@ from shipgen.files.tree_writer import DEFAULT_COMPRESSION
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )
 @selection_options
+@variations_option
 @workers_option(default=1, show_default=True, help="Threads of a job.")
 @click.option("--list", "listed", is_flag=True, help="List the shards in OUT.json, do not merge them.")
 @click.option("--reference", type=PATH, help="Validate against this: a prepared sample or a ROOT file.")

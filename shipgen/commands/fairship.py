@@ -29,6 +29,7 @@ def command() -> None:
 @click.option("--beside", is_flag=True, help="Add the muons to those of the macro's own generators.")
 @click.option("--seed", type=SEED, help="With --beside; else the macro's.")
 @click.option("--energy-cut", type=POSITIVE, metavar="GEV", help="With --beside; else the macro's.")
+@click.option("--variation", metavar="NAME", help="Weights are those of this variation of the bundle.")
 @selection_options
 @click.argument("macro", type=PATH)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- [ARGS]")

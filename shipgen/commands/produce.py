@@ -18,7 +18,7 @@ from shipgen.commands.options import (
     telling,
     workers_option,
 )
-from shipgen.commands.selection_options import selection_options, take_selection
+from shipgen.commands.selection_options import selection_options, take_selection, variations_option
 from shipgen.files.arrays.choose import LAYOUTS
 from shipgen.files.rootfile import base_name, is_remote
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 @click.option("--max-per-file", type=COUNT, metavar="M", help="Split into OUT_000.root, ... of M muons.")
 @click.option("--shard", metavar="I/N", help="Make part I of N only, OUT_shardIofN.root; needs --seed.")
 @selection_options
+@variations_option
 @workers_option(help="Threads, or with --dask workers to start; all cores of this machine if not given.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(

@@ -40,6 +40,18 @@ _OPTIONS = (
 )
 
 
+#: How many factors stand beside the weights.
+variations_option = click.option(
+    "--variations",
+    is_flag=False,
+    flag_value="all",
+    default="",
+    metavar="[NAMES]",
+    help="Write the factors of these variations of the weights, joined by commas; all of the bundle if none "
+    "is named.",
+)
+
+
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
     for option in reversed(_OPTIONS):
@@ -54,4 +66,8 @@ def take_selection(options: dict[str, Any]) -> Selection:
     if given and not names:
         raise InputError(f"--category names none: choose from {', '.join(CATEGORY_NAMES)}")
     values = {name: options.pop(name) for name in ("charge_fraction", "smear_beam", "paint_beam")}
-    return Selection(categories=names, **values)
+    asked = options.pop("variations", "")
+    variations = tuple(name.strip() for name in asked.split(",") if name.strip())
+    if asked and not variations:
+        raise InputError("--variations names none: leave the names out for all")
+    return Selection(categories=names, variations=variations, **values)

@@ -102,6 +102,7 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
     yield "  0.5 is none, 1 is all" + "; the hard one has more trees and derived features" * any(hard)
     yield from _proposals(bundle)
     yield from _uncertainty(bundle)
+    yield from _variations(bundle)
     for entry in bundle.entries:
         facts = entry.details.get("coordinates", {})
         for note in sample_notes(facts):
@@ -151,6 +152,28 @@ def _uncertainty(bundle: Bundle) -> Iterator[str]:
     yield head
     for name in names:
         yield f"  {name:26}" + "".join(f" {own_error(found.get(name)):>16}" for found in stated)
+
+
+def _variations(bundle: Bundle) -> Iterator[str]:
+    """Yield by how much each variation changes the rate of each category, and what it stands for."""
+    if not bundle.variations:
+        return
+    yield "  variations, `shipgen produce --variations`: change of the rate in per cent"
+    yield f"  {'':26}" + "".join(f" {entry.category.name:>16}" for entry in bundle.entries)
+    for name, meaning in bundle.variations.items():
+        changes = []
+        for entry in bundle.entries:
+            closures = entry.factors.facts.get("closure") if entry.factors else None
+            changes.append(_change(_part(closures, name)))
+        yield f"  {name:26}" + "".join(f" {change:>16}" for change in changes) + f"  {meaning}".rstrip()
+
+
+def _change(closure: Any) -> str:
+    """Return by how much a variation changes a rate, in per cent, as far as it is stated."""
+    try:
+        return f"{100 * (real(closure['mean'], 'mean', low=0) - 1):+.2f}"
+    except (KeyError, TypeError, ValueError):
+        return "not stated"
 
 
 def difference(figures: Any) -> str:

@@ -148,6 +148,7 @@ class _InPlace:
             target_z=settings.target_z,
             categories=options.selection.categories,
             charge_fraction=options.selection.charge_fraction,
+            variation=options.variation,
             original=getattr(root, ORIGINAL, None),
         )
 

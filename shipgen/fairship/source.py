@@ -111,6 +111,7 @@ def muon_source(
     charge_fraction: float | None = None,
     smear_beam: float = 0.0,
     paint_beam: float = 0.0,
+    variation: str | None = None,
     base: type | None = None,
 ) -> Any:
     """Return a generator for ``FairPrimaryGenerator.AddGenerator``.
@@ -126,6 +127,8 @@ def muon_source(
         As for `shipgen.generate.event_options.EventOptions`: one muon an event.
     categories, charge_fraction, smear_beam, paint_beam
         As for `shipgen.generate.selection.Selection`: all muons of the bundle, vertices not smeared.
+    variation : str, optional
+        As for `EventOptions`: weights are those of this variation.
     base : type, optional
         What to derive from in Python; ``ROOT.FairGenerator``, in C++, when not given.
 
@@ -144,6 +147,7 @@ def muon_source(
         offset_x=offset_x,
         offset_y=offset_y,
         selection=Selection(categories, charge_fraction, smear_beam, paint_beam),
+        variation=variation,
     )
     return make_source(MuonEvents(bundle, options), base)
 

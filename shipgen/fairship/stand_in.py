@@ -263,6 +263,7 @@ def FixedTargetGenerator(  # noqa: N802
     target_z: float | None = None,
     categories: tuple[str, ...] = (),
     charge_fraction: float | None = None,
+    variation: str | None = None,
     base: type | None = None,
     original: Any = None,
 ) -> Any:
@@ -280,6 +281,8 @@ def FixedTargetGenerator(  # noqa: N802
         Where the target starts, cm; what the macro says, or the geometry, when not given.
     categories, charge_fraction
         Which muons of the bundle, in which mixture.
+    variation
+        As for `shipgen.fairship.muon_source`.
     base : type, optional
         What to derive from in Python; ``ROOT.FairGenerator``, in C++, when not given.
     original : type, optional
@@ -293,13 +296,14 @@ def FixedTargetGenerator(  # noqa: N802
     """
     if original is None:
         original = getattr(sys.modules.get("ROOT"), "FixedTargetGenerator", None)
-    own_beam = _OWN_BEAM if hasattr(original, "SetSmearBeam") else {}
+    own_beam: dict[str, Any] = dict(_OWN_BEAM) if hasattr(original, "SetSmearBeam") else {}
     try:
         options = EventOptions(
             muons_per_event=muons_per_event,
             pot_per_event=pot_per_event,
             target_z=target_z or 0.0,
             selection=Selection(categories, charge_fraction, **own_beam),
+            variation=variation,
         )
         muons = MuonEvents(bundle, options)
         # Now, not when the geometry has been built.

@@ -29,6 +29,7 @@ from shipgen.files.outputs import complete_file
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import SEAL, check_clusters, read_stated
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION, check_compression, parse_compression
+from shipgen.files.variation_columns import stated_variations, with_variations
 from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
 
@@ -205,8 +206,10 @@ def convert(
         Writing failed.
     """
     chosen = _chosen(output, layout, names or {}, compression)
-    with open_muons(path) as muons, complete_file(output, force=force) as part:
-        _write(part, muons, chosen, compression, _texts(muons, chosen, names or {}))
+    with open_muons(path) as muons:
+        chosen = with_variations(chosen, stated_variations(muons.provenance))
+        with complete_file(output, force=force) as part:
+            _write(part, muons, chosen, compression, _texts(muons, chosen, names or {}))
         return len(muons)
 
 

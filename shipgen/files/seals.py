@@ -25,6 +25,7 @@ from shipgen.files.layouts import (
 )
 from shipgen.files.root_storage import Baskets, Pages, Stored, content_hash
 from shipgen.files.rootfile import readable
+from shipgen.files.variation_columns import stated_variations, with_variations
 from shipgen.numbers import real, whole
 from shipgen.provenance import read_objects
 
@@ -229,8 +230,14 @@ def layout_of(content: dict[str, Any]) -> Layout | None:
     if content.get("kind") == KIND_TRAINING:
         return TRAINING
     known = OUTPUT_LAYOUTS.get(str(content.get("layout")))
+    if known is None:
+        return None
+    try:
+        known = with_variations(known, stated_variations(content))
+    except ValueError as error:
+        raise InputError(f"what the file says of itself is damaged: {error}") from error
     names = content.get("names")
-    return known if known is None or not isinstance(names, dict) else known.renamed(names)
+    return known.renamed(names) if isinstance(names, dict) else known
 
 
 def header_sizes(layout: Layout) -> list[int]:

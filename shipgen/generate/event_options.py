@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
+from shipgen.files.variation_columns import column_of
 from shipgen.generate.selection import EVERYTHING, Selection
 from shipgen.muons.categories import CATEGORY_NAMES
 from shipgen.numbers import is_number
@@ -46,6 +47,8 @@ class EventOptions:
         Where the beam hits the target in the geometry, cm.
     selection : Selection
         Which muons of the bundle, in which mixture, with which beam; as for files.
+    variation : str, optional
+        Name of a variation of the bundle, such as ``kaons``: weights are multiplied with its factors.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class EventOptions:
     offset_x: float = 0.0
     offset_y: float = 0.0
     selection: Selection = EVERYTHING
+    variation: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` where something cannot be."""
@@ -95,6 +99,7 @@ class EventOptions:
             "target_z": self.target_z,
             "offset_x": self.offset_x,
             "offset_y": self.offset_y,
+            **({} if self.variation is None else {"variation": column_of(self.variation)}),
         }
 
     def _check(self, name: str, good: Callable[[float], bool]) -> None:

@@ -16,8 +16,10 @@ import numpy as np
 
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
+from shipgen.files.variation_columns import choose
 from shipgen.generate.chunks import ChunkMaker
 from shipgen.generate.event_options import MOST_IN_EVENT, ONE_MUON, UNITS
+from shipgen.generate.factors import FactorMaker
 from shipgen.generate.plan import LARGEST, Plan
 from shipgen.generate.streams import EVENTS, draw_seed, stream
 from shipgen.muons.categories import MUON_MASS
@@ -125,6 +127,10 @@ class MuonEvents:
                 f"pot_per_event = {options.pot_per_event:g} gives {mean:.3g} muons an event: choose "
                 f"less than {MOST_IN_EVENT / plan.rate:.3g}"
             )
+        self._factors = None
+        if options.variation is not None:
+            columns = choose((options.variation,), bundle.variations, f"bundle {bundle.name}")
+            self._factors = FactorMaker(bundle, columns)
         self._plan = plan
         self._make = ChunkMaker(
             bundle.entries, bundle.networks, plan.weight, factors=plan.factors, reuse=True
@@ -251,6 +257,9 @@ class MuonEvents:
         below, options = 0, self.options
         for chunk in self.plan:
             batch = self._make(chunk)
+            factor = (
+                np.float64(1) if self._factors is None else next(iter(self._factors(chunk, batch).values()))
+            )
             options.selection.move(chunk, batch)
             above = self._above(batch)
             # In float64: the offset is a hundred times larger than the target.
@@ -259,7 +268,7 @@ class MuonEvents:
                 batch.y.astype(np.float64) + options.offset_y,
             )
             z = batch.z.astype(np.float64) - self.bundle.target_start + options.target_z
-            weight = batch.weight.astype(np.float64) * self.weight
+            weight = batch.weight.astype(np.float64) * self.weight * factor
             columns = (batch.pdg, batch.px, batch.py, batch.pz, x, y, z, weight)
             for start in range(0, len(batch), _BLOCK):
                 part = slice(start, start + _BLOCK)

@@ -18,6 +18,7 @@ from shipgen.bundle.network import choose_device
 from shipgen.errors import InputError
 from shipgen.generate.amount import PROTONS_PER_SPILL, pot_of
 from shipgen.generate.chunks import ChunkMaker
+from shipgen.generate.factors import FactorMaker
 from shipgen.generate.plan import LARGEST, Plan
 from shipgen.generate.selection import EVERYTHING, Selection, unknown_argument
 from shipgen.generate.shards import as_shard
@@ -28,7 +29,7 @@ from shipgen.muons.frames import UNITS, check_unit, target_start_in
 from shipgen.numbers import is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from shipgen.bundle.network import Network
     from shipgen.generate.plan import Chunk
@@ -76,6 +77,8 @@ class MuonGenerator:
         Where networks run: ``cpu``, ``cuda``, or ``auto`` for CUDA where ONNX Runtime offers it.
     selection : Selection
         Which muons of the bundle, in which mixture, with which beam.
+    variations : str or sequence of str
+        As `Selection.variations`: batches have their factors in `Batch.variations`.
 
     Raises
     ------
@@ -114,6 +117,7 @@ class MuonGenerator:
         workers: int | None = None,
         device: str = "cpu",
         selection: Selection = EVERYTHING,
+        variations: str | Sequence[str] = (),
         **unknown: Never,
     ) -> None:
         if unknown:
@@ -128,6 +132,11 @@ class MuonGenerator:
                 raise InputError(f"{name} = {value!r} is not a whole number above zero")
         if not isinstance(selection, Selection):
             raise InputError(f"selection = {selection!r} is no shipgen.Selection")
+        if variations:
+            given: Any = variations
+            selection = replace(
+                selection, variations=_once("variations", given, selection.variations or None)
+            )
         self.endless, self.selection = endless, selection
         # May have been written 1e5.
         self.batch_size = None if batch_size is None else int(batch_size)
@@ -154,6 +163,8 @@ class MuonGenerator:
         self.workers = int(workers or len(os.sched_getaffinity(0)))
         self.device = choose_device(device)
         self._loaded = os.getpid(), self.bundle.load_networks(self.device)
+        columns = selection.columns(self.bundle)
+        self._factors = FactorMaker(self.bundle, columns, self.device) if columns else None
 
     @property
     def n(self) -> float:
@@ -169,6 +180,12 @@ class MuonGenerator:
     def seed(self) -> int:
         """The seed."""
         return self.plan.seed
+
+    @property
+    def variations(self) -> dict[str, str]:
+        """Columns of factors that the batches have, and what each stands for."""
+        columns = () if self._factors is None else self._factors.columns
+        return {name: self.bundle.variations[name] for name in columns}
 
     @property
     def muons(self) -> int:
@@ -232,7 +249,7 @@ class MuonGenerator:
         n, (first, _) = self.muons, self._rows()
         columns: dict[str, Any] = {
             name: np.empty(n, np.int32 if name == "pdg" else np.float32)
-            for name in ("pdg", "x", "y", "z", "px", "py", "pz", "weight")
+            for name in ("pdg", "x", "y", "z", "px", "py", "pz", "weight", *self.variations)
         }
 
         def fill(chunk: Chunk, batch: Batch) -> Batch:
@@ -247,7 +264,7 @@ class MuonGenerator:
             raise InputError(
                 "the Poisson draw gave no muon: ask for more, or for an exact number (exact=True)"
             )
-        return replace(made[-1], **columns)
+        return made[-1].with_columns(columns)
 
     def run(
         self, work: Callable[[Chunk, Batch], Result], *, first: int = 0, stop: int | None = None
@@ -295,8 +312,9 @@ class MuonGenerator:
 
     def _make(self, make: ChunkMaker, chunk: Chunk) -> Batch:
         batch = make(chunk)
+        factors = {} if self._factors is None else self._factors(chunk, batch)
         self.selection.move(chunk, batch)
-        return replace(batch, target_start=self.bundle.target_start)
+        return replace(batch, target_start=self.bundle.target_start, variations=factors)
 
     def _run(self, work: Callable[[Chunk, Batch], Result], chunks: range, *, reuse: bool) -> Iterator[Result]:
         """Yield what `work` makes of the batches of `chunks`, also in a child that is forked meanwhile."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
+from shipgen.files.variation_columns import PREFIX, choose
 from shipgen.generate.plan import Rates
 from shipgen.generate.streams import BEAM, stream
 from shipgen.muons.beam import Beam
@@ -37,6 +38,9 @@ class Selection:
     smear_beam, paint_beam : float
         Standard deviation of the beam's position in x and y, and radius of the circle it is painted on, cm;
         drawn for each muon. FairShip's ``MuonBackGenerator`` takes 0.8 and 5 when it reads a file.
+    variations : tuple of str
+        Names of those whose factors stand beside the weights, such as ``kaons``, or one name; ``all`` stands
+        for all of the bundle.
 
     Raises
     ------
@@ -48,6 +52,7 @@ class Selection:
     charge_fraction: float | None = None
     smear_beam: float = 0.0
     paint_beam: float = 0.0
+    variations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `InputError` where something cannot be."""
@@ -55,6 +60,8 @@ class Selection:
         object.__setattr__(self, "categories", (given,) if isinstance(given, str) else tuple(given))
         for name in self.categories:
             category_by_name(name)
+        asked: Any = self.variations
+        object.__setattr__(self, "variations", (asked,) if isinstance(asked, str) else tuple(asked))
         fraction = self.charge_fraction
         if fraction is not None and not (is_number(fraction) and 0 < fraction < 1):
             raise InputError(
@@ -77,6 +84,8 @@ class Selection:
             content["charge_fraction"] = self.charge_fraction
         if self.beam.moved:
             content |= {"smear_beam_cm": self.smear_beam, "paint_beam_cm": self.paint_beam}
+        if self.variations:
+            content["variations"] = sorted({name.removeprefix(PREFIX) for name in self.variations})
         return content
 
     def words(self) -> list[str]:
@@ -88,7 +97,19 @@ class Selection:
             found += ["--smear-beam", repr(self.smear_beam)]
         if self.paint_beam:
             found += ["--paint-beam", repr(self.paint_beam)]
+        if self.variations:
+            found += ["--variations", ",".join(self.variations)]
         return found
+
+    def columns(self, bundle: Bundle) -> tuple[str, ...]:
+        """Return the columns of the variations that are asked for, such as ``vary_kaons``.
+
+        Raises
+        ------
+        InputError
+            The bundle has none of that name.
+        """
+        return choose(self.variations, bundle.variations, f"bundle {bundle.name}")
 
     def rates(self, bundle: Bundle) -> Rates:
         """Return the rates that muons of `bundle` are drawn with, and the factors of their weights.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,7 +14,7 @@ from shipgen.muons.frames import UNITS, frame_of, target_start_in
 from shipgen.muons.quantities import QUANTITIES, Quantities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -45,6 +45,8 @@ class Batch:
         z of the target's start, in `unit`; batches of a generator say it.
     unit : str
         Of lengths, ``cm`` or ``m``.
+    variations : dict of str to float32[n]
+        Factors of the weights for named variations, by column, such as ``vary_kaons``.
     """
 
     pdg: npt.NDArray[np.int32]
@@ -57,6 +59,7 @@ class Batch:
     weight: Float32
     target_start: float | None = None
     unit: str = "cm"
+    variations: Mapping[str, Float32] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pdg)
@@ -85,14 +88,14 @@ class Batch:
             chosen = np.asarray(item, np.intp) if isinstance(item, list) and not item else np.asarray(item)
             if chosen.ndim != 1:
                 raise IndexError(f"muons are chosen by a slice, a mask or places, not by {item!r}")
-        part: Any = {name: column[chosen] for name, column in self.columns().items()}
-        return replace(self, **part)
+        return self.with_columns({name: column[chosen] for name, column in self.columns().items()})
 
     def _quantity(self, name: str) -> Array:
-        if name in _COLUMNS:
+        if name in _COLUMNS or name in self.variations:
             return self.columns()[name]
         if name not in QUANTITIES:
-            raise KeyError(f"no quantity {name!r}: there are {', '.join((*QUANTITIES, 'weight'))}")
+            known = (*QUANTITIES, "weight", *self.variations)
+            raise KeyError(f"no quantity {name!r}: there are {', '.join(known)}")
         return Quantities(self.columns())[name]
 
     @property
@@ -125,12 +128,20 @@ class Batch:
         """Return the muons of several batches, one after the other, in the frame of the first."""
         first = batches[0]
         parts = [first, *(_like(batch, first) for batch in batches[1:])]
-        columns: Any = {name: np.concatenate([part.columns()[name] for part in parts]) for name in _COLUMNS}
-        return replace(first, **columns)
+        names = [name for name in first.columns() if all(name in part.columns() for part in parts)]
+        return first.with_columns(
+            {name: np.concatenate([part.columns()[name] for part in parts]) for name in names}
+        )
 
     def columns(self) -> dict[str, Array]:
-        """Return the columns by name."""
-        return {name: getattr(self, name) for name in _COLUMNS}
+        """Return the columns by name, those of variations at the end."""
+        return {**{name: getattr(self, name) for name in _COLUMNS}, **self.variations}
+
+    def with_columns(self, columns: Mapping[str, Array]) -> Batch:
+        """Return a batch with these columns, as `columns` gives them, in the same frame and unit."""
+        own: Any = {name: columns[name] for name in _COLUMNS}
+        others: Any = {name: values for name, values in columns.items() if name not in _COLUMNS}
+        return replace(self, **own, variations=others)
 
     def in_frame(self, frame: str | float, unit: str = "cm") -> Batch:
         """Return the muons in another frame and unit.
@@ -169,12 +180,13 @@ class Batch:
         dtype : dtype
             Of the array; float32 holds all that is in a batch.
         structured : bool
-            Return array[n] of records instead, each field in the type of its column.
+            Return array[n] of records instead, each field in the type of its column; with variations.
         """
         columns = self.columns()
         if structured:
-            records = np.empty(len(self), [(name, columns[name].dtype) for name in ROW])
-            for name in ROW:
+            names = (*ROW, *self.variations)
+            records = np.empty(len(self), [(name, columns[name].dtype) for name in names])
+            for name in names:
                 records[name] = columns[name]
             return records
         return rows_of([columns[name] for name in ROW], dtype)
@@ -197,7 +209,7 @@ class Batch:
             import pandas as pd
         except ImportError as error:
             raise MissingExtraError("a DataFrame", "pandas", "arrays") from error
-        return pd.DataFrame({name: self.columns()[name] for name in ROW})
+        return pd.DataFrame({name: self.columns()[name] for name in (*ROW, *self.variations)})
 
     def to_torch(self, dtype: npt.DTypeLike = np.float32) -> Any:
         """Return `to_numpy` as a PyTorch tensor; raise `MissingExtraError` without PyTorch."""

@@ -14,6 +14,7 @@ from shipgen.files.arrays.choose import layout_facts
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.files.root_storage import content_hash
 from shipgen.files.tree_writer import DEFAULT_COMPRESSION
+from shipgen.files.variation_columns import with_variations
 from shipgen.muons.categories import FEATURE_UNITS
 from shipgen.production.file_names import Files
 from shipgen.provenance import bundle_facts, file_summary, versions
@@ -43,6 +44,7 @@ _SAME = (
     "muons",
     "pot",
     "layout",
+    "variations",
     "units",
 )
 
@@ -107,6 +109,7 @@ class Order:
             )
         first, stop = shard.muons(plan.total) if shard else (0, plan.total)
         files = Files(path, stop - first, max_per_file, first)
+        layout = with_variations(layout, generator.variations)
         return cls(generator, files, layout, compression, shard, force, command)
 
     def key(self) -> dict[str, Any]:
@@ -175,6 +178,7 @@ class Order:
             "sum_of_weights": self.weight(muons),
             "weight_meaning": "expected sum of weights = muons for `pot` protons on target",
             "layout": self.layout.name,
+            "variations": self.generator.variations,
             "units": self.layout.units(),
             "target_start": self._target_start(),
             "beam": str(self.generator.selection.beam),
@@ -184,6 +188,8 @@ class Order:
             "versions": versions("shipgen", "numpy", "onnxruntime", "uproot"),
         }
         # What is not stated is not there.
+        if not facts["variations"]:
+            del facts["variations"]
         if facts["selection"] is None:
             del facts["selection"]
         if facts["shard"] is None:

@@ -15,6 +15,7 @@ from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY, check_shield
 from shipgen.files.outputs import check_idle, check_output, unfinished
 from shipgen.files.rootfile import is_remote, open_root, readable
 from shipgen.files.tree_writer import check_compression
+from shipgen.files.variation_columns import is_variation
 from shipgen.production.file_names import numbered
 from shipgen.production.order import WORK
 from shipgen.provenance import read_objects
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 #: Bytes that the six features and the code of a muon take compressed, measured (21 and 25) and a tenth more.
 _COMPRESSED = {"lz4": 28}
 _COMPRESSED_WELL = 23
+
+#: Bytes that a factor of a variation takes compressed.
+_FACTOR = 4
 
 #: How much more they take as doubles, measured.
 _AS_DOUBLES = 1.25
@@ -104,7 +108,11 @@ def bytes_per_muon(layout: Layout, compression: str) -> float:
         return len(sizes) * float(np.dtype("f8").itemsize)
     if compression == "none" or layout.kind != "root":
         return float(sum(sizes))
+    sizes = [
+        size for size, branch in zip(sizes, layout.branches, strict=True) if not is_variation(branch.column)
+    ]
     size = _COMPRESSED.get(compression.partition(":")[0], _COMPRESSED_WELL)
+    size += _FACTOR * (len(layout.branches) - len(sizes))
     return size * _AS_DOUBLES if max(sizes) > np.dtype("f4").itemsize else float(size)
 
 

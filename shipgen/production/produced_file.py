@@ -14,10 +14,10 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.arrays.file_kinds import ENDINGS, kind_of
 from shipgen.files.clusters import BranchBlock, Cluster
-from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, OUTPUT_LAYOUTS
+from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED
 from shipgen.files.root_storage import content_hash
 from shipgen.files.rootfile import is_remote, open_root, readable
-from shipgen.files.seals import header_sizes, read_stated, stored_clusters
+from shipgen.files.seals import header_sizes, layout_of, read_stated, stored_clusters
 from shipgen.generate.shards import Shard
 from shipgen.provenance import read_objects
 
@@ -81,7 +81,7 @@ class ProducedFile:
                     f"{location} is not made by `shipgen produce`: give files as `shipgen produce` wrote them"
                 )
             facts = cast("ProducedFacts", found)
-            layout = OUTPUT_LAYOUTS.get(str(facts.get("layout")))
+            layout = layout_of(found)
             if layout is None or "converted_from" in facts or not {"plan", "clusters"} <= set(facts):
                 why = "converted" if "converted_from" in facts else "from another version of shipgen"
                 raise InputError(f"{location} is {why}: give files as this `shipgen produce` wrote them")

@@ -171,7 +171,7 @@ def carry_out(request: Request, warn: Callable[[str], Any]) -> Made:
         for number in range(len(order.files)):
             if isinstance(location := at(order.files.name(number)), str):
                 check_upload(location, force=request.force)
-        _warn(request, generator, path, order.files.total, warn)
+        _warn(request, order, path, warn)
         check_stale(order.files)
         report = fulfil(order, resume=request.resume, warn=warn)
         made = _made(report, generator, at)
@@ -202,15 +202,14 @@ def _earlier_seed(request: Request, path: Path) -> int | None:
     return earlier_seed(path, split=request.max_per_file is not None)
 
 
-def _warn(
-    request: Request, generator: MuonGenerator, path: Path, muons: int, warn: Callable[[str], Any]
-) -> None:
+def _warn(request: Request, order: Order, path: Path, warn: Callable[[str], Any]) -> None:
     """Say what the user would want to know before."""
+    muons = order.files.total
     if request.chosen.kind != "root" and request.shard:
         warn(f"`shipgen merge` takes no arrays: {TOGETHER}")
-    if warning := check_space(path, muons, request.chosen, request.compression, resume=request.resume):
+    if warning := check_space(path, muons, order.layout, request.compression, resume=request.resume):
         warn(warning)
-    chunks = len(generator.plan)
+    chunks = len(order.generator.plan)
     if request.shard and request.shard.of > chunks:
         warn(
             f"{request.shard.of:,} shards of {chunks:,} chunks ({CHUNK_SIZE:,} muons): several make the same "

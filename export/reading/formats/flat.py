@@ -15,6 +15,7 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files.layouts import KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
+from shipgen.files.variation_columns import is_variation
 from shipgen.provenance import read_objects
 from shipgen_export.reading.formats.headers import file_header
 from shipgen_export.reading.formats.sources import MERGED, Dropped, Header, Step, TreeKind, finite_sum, number
@@ -86,6 +87,7 @@ def _target_start(provenance: Mapping[str, Any]) -> float | None:
 def _step(arrays: Any, first: int, *, branches: Mapping[str, str], scale: float) -> Step:
     """Take the muons of a range of entries; lengths in the file x `scale` are cm."""
     columns = {name: np.asarray(arrays[branch]) for name, branch in branches.items()}
+    columns |= {name: np.asarray(arrays[name]) for name in arrays.fields if is_variation(name)}
     found = {}
     if _CODE in arrays.fields and not columns["pdg"].any():
         columns["pdg"] = np.asarray(arrays[_CODE])

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING, VARIATION_COLUMNS
+from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TRAINING
 from shipgen.files.rootfile import base_name, is_remote, open_root, readable
 from shipgen.files.seals import check_open
+from shipgen.files.variation_columns import is_variation
 from shipgen.muons.categories import FEATURE_UNITS
 from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
@@ -65,8 +66,7 @@ def _training_header(file: Any) -> Header:
 def _training_step(arrays: Any, first: int) -> Step:  # noqa: ARG001 - protons are numbered in the file
     columns = {name: np.asarray(arrays[name]) for name in ("pdg", *FEATURE_UNITS, "weight")}
     columns["group"] = np.asarray(arrays["proton"]).astype(np.int64)
-    if set(VARIATION_COLUMNS) <= set(arrays.fields):
-        columns["variations"] = np.stack([np.asarray(arrays[name]) for name in VARIATION_COLUMNS], axis=1)
+    columns |= {name: np.asarray(arrays[name]) for name in arrays.fields if is_variation(name)}
     return Step(columns, entries=len(arrays))
 
 
@@ -81,7 +81,6 @@ TRAINING_SAMPLE = TreeKind(
     group="proton",
     per_pot=True,
     unsmeared=True,
-    optional=VARIATION_COLUMNS,
 )
 
 
@@ -188,6 +187,7 @@ def read_steps(source: Source, step: int | str = STEP) -> Iterator[Step]:
         tree = file[source.kind.tree]
         there = tree.keys(full_paths=False)
         branches = [*source.kind.branches, *(name for name in source.kind.optional if name in there)]
+        branches += filter(is_variation, there)
         for arrays in tree.iterate(branches, step_size=step, library="ak"):
             try:
                 result = source.kind.step(arrays, first)

@@ -65,7 +65,7 @@ class Step:
         pdg, x, y, z (cm), px, py, pz (GeV), weight, group (number of the proton or event within the file);
         where the file has primary tracks also primary_x, primary_y (cm; start of the event's first track) and
         primary (`NO_PRIMARY`, `ODD_PRIMARY` or `USABLE_PRIMARY`); where it has factors of variations also
-        variations (float32[n, v], in the order of `VARIATION_COLUMNS`).
+        these, by the names of their columns.
     entries : int
         Entries of the tree in this step.
     found : dict of str to int

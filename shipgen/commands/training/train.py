@@ -17,6 +17,8 @@ from shipgen_export.models.settings_file import read_settings
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.best import STUDENT_STEPS, TEACHER_STEPS, TEACHERS, train_best
 from shipgen_export.training.train import DEFAULT_STEPS, EVALUATE_EVERY, PATIENCE, train
+from shipgen_export.training.train_variations import add_variations
+from shipgen_export.variations.fit import STEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,18 +147,19 @@ class _ModelGroup(click.Group):
     """A subcommand a model."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return [*MODELS, str(best.name)]
+        return [*MODELS, *(str(command.name) for command in _WHOLE)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        if cmd_name == best.name:
-            return best
+        if own := next((command for command in _WHOLE if command.name == cmd_name), None):
+            return own
         if cmd_name not in MODELS:
             raise InputError(f"no model {cmd_name!r}: choose from {', '.join(self.list_commands(ctx))}")
         return _ModelCommand(cmd_name, MODELS[cmd_name])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Models"):
-            lines = [(str(best.name), best.short_help or ""), *((n, m.help) for n, m in MODELS.items())]
+            whole = [(str(command.name), command.short_help or "") for command in _WHOLE]
+            lines = [*whole, *((n, m.help) for n, m in MODELS.items())]
             formatter.write_dl(lines)
 
 
@@ -240,3 +243,46 @@ def best(*, prepared: Path, output: Path, workers: int | None, **options: Any) -
             click.echo(f"bundle {found.path}: `shipgen produce --bundle {found.path} -n 1e6 -o muons.root`")
         else:
             click.echo(found)
+
+
+@click.command(
+    "variations", short_help="small networks of the variations of a sample, for an existing bundle"
+)
+@click.argument("prepared", type=PATH)
+@click.option("--bundle", type=PATH, metavar="BUNDLE", help="To copy. [default: the default bundle]")
+@click.option("-o", "--output", type=PATH, required=True, help="Bundle to write.")
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    type=PATH,
+    metavar="RUN",
+    help="Run folder of a flow of this sample, as of `train best`; with two or more their spread is a "
+    "variation as well.",
+)
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Decides everything random.")
+@click.option("--steps", type=COUNT, default=STEPS, show_default=True, help="Steps of each network.")
+@workers_option(help="Networks that are trained at once. [default: all cores]")
+@click.option("--name", help="What to call the bundle. [default: the name of OUTPUT]")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+def variations(
+    *, prepared: Path, bundle: Path | None, output: Path, workers: int | None, **options: Any
+) -> None:
+    """Add the variations of the prepared sample PREPARED, its columns vary_NAME, to a copy of a bundle.
+
+    A small network a category gives the mean factor of each variation at a muon's features, for `shipgen
+    produce --variations`. `train best` makes them by itself; this is for bundles of before, for variations of
+    another sample of the same target and cut, and for columns of one's own.
+    """
+    from shipgen.bundle.bundle import Bundle
+
+    cores = workers or len(os.sched_getaffinity(0))
+    for found in add_variations(prepared, bundle, output, cores=cores, **options):
+        if isinstance(found, Bundle):
+            click.echo(f"bundle {found.path}: `shipgen produce --bundle {found.path} --variations ...`")
+        else:
+            click.echo(found)
+
+
+#: What is no single model.
+_WHOLE: tuple[click.Command, ...] = (best, variations)

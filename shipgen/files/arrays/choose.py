@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shipgen.errors import InputError
 from shipgen.files.arrays.file_kinds import ENDINGS, PICKLES
 from shipgen.files.layouts import ARRAYS, MUONBACK, OUTPUT_LAYOUTS, RNTUPLE, SHIELD
+from shipgen.files.variation_columns import stated_variations, with_variations
 from shipgen.muons.frames import FRAMES, UNITS, frame_of
 
 if TYPE_CHECKING:
@@ -102,10 +103,10 @@ def stated_layout(facts: Mapping[str, Any], kind: str) -> Layout:
     name = facts.get("layout")
     if not isinstance(name, str) or name not in LAYOUTS:
         raise InputError(f"has the layout {name!r}: this shipgen knows {', '.join(LAYOUTS)}")
-    layout = replace(LAYOUTS[name], kind=kind)
-    if kind == "root":
-        return layout.renamed(facts.get("names", {}))
+    layout = with_variations(replace(LAYOUTS[name], kind=kind), stated_variations(facts))
     layout = layout.renamed(facts.get("names", {}))
+    if kind == "root":
+        return layout
     start = facts["target_start"]
     return layout.placed(facts["units"][layout.z.name], float(start["value"]))
 

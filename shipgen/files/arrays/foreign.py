@@ -21,6 +21,7 @@ from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.layouts import PROVENANCE_KEY
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import check_open
+from shipgen.files.variation_columns import is_variation
 from shipgen.muons.columns import ROW
 from shipgen.muons.frames import FRAMES, UNITS, check_unit, target_start_in
 
@@ -78,7 +79,7 @@ class ArrayMuons:
     def pieces(self) -> Iterator[dict[str, Float64]]:
         """Yield the columns `ROW` in pieces: float64[n]; cm, GeV, z = 0 where the target starts.
 
-        Without a field for it the weight is 1.
+        With those of variations, if there are any. Without a field for it the weight is 1.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class ArrayMuons:
         found["z"] = found["z"] - self.target_start
         for name in "xyz":
             found[name] = found[name] / UNITS[self.unit]
-        return {name: found[name] for name in ROW}
+        return {name: values for name, values in found.items() if name in ROW or is_variation(name)}
 
 
 @contextmanager
@@ -206,6 +207,7 @@ def _find(
     if charge and ("pdg" not in found or "charge" in named):
         found.pop("pdg", None)
         found["charge"] = charge
+    found |= {name: name for name in names if is_variation(name)}
     missing = [name for name in ROW[:7] if name not in found and not (name == "pdg" and charge)]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}: its fields are {', '.join(names)[:200]}")
