@@ -65,7 +65,9 @@ class FactorEntry:
             raise ValueError(f"the variations of {category} lie outside the folder: {file}")
         columns: dict[str, str] = {}
         for item in rest.pop("columns"):
-            name, meaning = item["name"], plain_text(item.get("meaning", ""), "meaning", most=1000)
+            name, meaning = item["name"], item.get("meaning", "")
+            if meaning != "":
+                meaning = plain_text(meaning, "meaning", most=1000)
             if not is_variation(name) or name in columns or len(columns) == _MOST:
                 raise ValueError(f"the variations of {category} have a column {str(name)[:80]!r}")
             columns[name] = meaning

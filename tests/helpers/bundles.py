@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from shipgen.bundle.bundle import Bundle, NetworkFacts, write_bundle
+from shipgen.bundle.factors import FactorFacts
 from shipgen.muons.categories import CATEGORIES, Category
 
 if TYPE_CHECKING:
@@ -97,6 +98,41 @@ def external_model(width: int, location: str) -> bytes:
     return serialised
 
 
+#: Variations of the bundle that has some.
+VARIED = {"vary_kaons": "more kaons", "vary_mine": ""}
+
+
+def known_factors(pz: Float32) -> dict[str, Float32]:
+    """Return the factors of `VARIED` for muons of that pz."""
+    return {"vary_kaons": np.exp(pz / 100), "vary_mine": np.exp(-pz / 50)}
+
+
+def factor_model(category: Category, *, sign: float = 1.0) -> bytes:
+    """Return the serialised graph of `known_factors`; another `sign` makes a faulty one."""
+    features = len(category.features)
+    nodes = [
+        helper.make_node("Gather", ["muons", "last"], ["pz"], axis=0),
+        helper.make_node("Mul", ["pz", "slopes"], ["exponents"]),
+        helper.make_node("Exp", ["exponents"], ["powers"]),
+        helper.make_node("Mul", ["powers", "sign"], ["factors"]),
+    ]
+    constants = {
+        "last": np.array([features - 1]),
+        "slopes": np.array([[0.01], [-0.02]], np.float32),
+        "sign": np.array(sign, np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "variations",
+        [helper.make_tensor_value_info("muons", TensorProto.FLOAT, [features, "N"])],
+        [helper.make_tensor_value_info("factors", TensorProto.FLOAT, [2, "N"])],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    serialised: bytes = built.SerializeToString()
+    return serialised
+
+
 def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change ``bundle.json`` as one does by hand: the seal is taken out."""
     index = json.loads((folder / "bundle.json").read_text())
@@ -105,8 +141,17 @@ def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None
     (folder / "bundle.json").write_text(json.dumps(index), errors="surrogatepass")
 
 
-def write_test_bundle(folder: Path, **faults: dict[str, object]) -> Bundle:
-    """Write the bundle into `folder`; `faults` maps a category to keywords of `model`."""
+def varied(category: Category, *, sign: float = 1.0) -> FactorFacts:
+    """Return the network of variations of a category."""
+    closure = {name: {"mean": 1.25} for name in VARIED}
+    return FactorFacts(factor_model(category, sign=sign), VARIED, {"closure": closure})
+
+
+def write_test_bundle(folder: Path, *, variations: float = 0, **faults: dict[str, object]) -> Bundle:
+    """Write the bundle into `folder`; `faults` maps a category to keywords of `model`.
+
+    With `variations` it has some, whose factors are multiplied with it.
+    """
     folder.mkdir(parents=True)
     networks = [
         NetworkFacts(
@@ -115,6 +160,7 @@ def write_test_bundle(folder: Path, **faults: dict[str, object]) -> Bundle:
             latent_size=len(category.features),
             rate=RATES[category.name],
             details={},
+            factors=varied(category, sign=variations) if variations else None,
         )
         for category in CATEGORIES
     ]
