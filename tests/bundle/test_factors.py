@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from helpers.bundles import VARIED, known_factors, write_test_bundle
+from helpers.bundles import VARIED, edit_index, known_factors, write_test_bundle
 from shipgen.bundle.bundle import Bundle
 from shipgen.bundle.factors import load_factors
 from shipgen.describe.describe import describe
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    index = json.loads((folder / "bundle.json").read_text())
-    edit(index["categories"][0]["variations"])
-    (folder / "bundle.json").write_text(json.dumps(index))
+    edit_index(folder, lambda index: edit(index["categories"][0]["variations"]))
 
 
 def test_a_bundle_says_its_variations(tmp_path: Path) -> None:
