@@ -25,7 +25,13 @@ from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 @click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given.")
 @click.option("--seed", type=SEED, metavar="S", help="Drawn now if not given.")
 @click.option("--exact", is_flag=True, help="Exactly the expected number, not a Poisson number around it.")
-@click.option("--layout", type=click.Choice(list(OUTPUT_LAYOUTS)), default=MUONBACK.name, show_default=True)
+@click.option(
+    "--layout",
+    type=click.Choice(list(OUTPUT_LAYOUTS)),
+    default=MUONBACK.name,
+    show_default=True,
+    help="Of the files.",
+)
 @click.option(
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )

@@ -107,7 +107,12 @@ def layout_options(layouts: Sequence[str]) -> Callable[[Any], Any]:
 def spill_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for an amount given in spills to a command."""
     per_spill = click.option(
-        "--protons-per-spill", type=POSITIVE, default=PROTONS_PER_SPILL, show_default=True, metavar="P"
+        "--protons-per-spill",
+        type=POSITIVE,
+        default=PROTONS_PER_SPILL,
+        show_default=True,
+        metavar="P",
+        help="What --spills counts.",
     )
     return click.option("--spills", type=POSITIVE, metavar="N", help="Spills to produce muons for.")(
         per_spill(command)

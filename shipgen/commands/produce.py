@@ -51,7 +51,13 @@ if TYPE_CHECKING:
 @selection_options
 @variations_option
 @workers_option(help="Threads, or with --dask workers to start; all cores of this machine if not given.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where networks run.",
+)
 @click.option(
     "--dask",
     metavar="WHERE",

@@ -5,15 +5,11 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from shipgen_export.simulation.simulate import simulate
-
-if TYPE_CHECKING:
-    from shipgen.bundle.bundle import Bundle
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,15 +53,11 @@ def test_correlations_of_bundle_figures() -> None:
     np.testing.assert_allclose(macro["spearman"](columns, weights), expected, atol=1e-5)
 
 
-def test_the_readmes_python_examples_run(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_readmes_python_examples_run(tmp_path: Path) -> None:
     """Exactly as printed; the one with the generator uses the default bundle and prints a line a batch.
 
     FairShip's lines, marked ``py``, need more than Python.
     """
-    from shipgen import MuonGenerator
-    from shipgen.production.produce import produce
-
-    produce(MuonGenerator(bundle, n=1e4, seed=1), tmp_path / "muons.root")
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
     examples = [block.partition("```")[0] for block in blocks]
     printed = []
@@ -74,5 +66,5 @@ def test_the_readmes_python_examples_run(bundle: Bundle, tmp_path: Path) -> None
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         printed.append(len(done.stdout.splitlines()))
-    assert ["MuonGenerator" in example for example in examples] == [False, True]
-    assert printed == [0, 5]
+    assert ["MuonGenerator" in example for example in examples] == [True]
+    assert printed == [5]

@@ -33,7 +33,7 @@ from shipgen.muons.categories import CATEGORY_NAMES
 )
 @click.option("--cells", type=click.IntRange(2, 400), default=50, show_default=True, help="Along each.")
 @click.option("--muons", type=COUNT, default=100_000, show_default=True, help="Made for each category.")
-@click.option("--seed", type=SEED, default=1, show_default=True)
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Of the latents that are drawn.")
 @click.option("--pictures/--no-pictures", default=True, help="Whether to draw; latent.json comes anyway.")
 @click.option("--force", is_flag=True, help="Replace an existing folder.")
 def command(bundle: Path, output: Path, **options: Any) -> None:

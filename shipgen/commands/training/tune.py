@@ -21,7 +21,13 @@ _MODELS = ("gan", "vae", "flow", "distill")
 @click.option(
     "--trials", type=COUNT, default=50, show_default=True, help="Trials that come to an end, in all."
 )
-@click.option("--category", type=click.Choice(CATEGORY_NAMES), default="muminus_offaxis", show_default=True)
+@click.option(
+    "--category",
+    type=click.Choice(CATEGORY_NAMES),
+    default="muminus_offaxis",
+    show_default=True,
+    help="The one that trials are trained on.",
+)
 @click.option("--steps", type=COUNT, default=5000, show_default=True, help="Steps of each trial.")
 @click.option(
     "--evaluate-every",

@@ -31,7 +31,7 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
     show_default=True,
     help="Most muons a category, drawn fairly.",
 )
-@click.option("--seed", type=SEED, default=1, show_default=True)
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Of classifiers and draws.")
 @click.option(
     "--part",
     type=click.Choice(list(_PARTS)),
@@ -50,7 +50,11 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
 )
 @click.option("--bundle", type=PATH, help="What GENERATED was produced with, to compare its rates.")
 @click.option(
-    "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="Probability that two samples of the same distribution get any test that fails.",
 )
 @workers_option(old=["--cores"], help="Processes; all cores if not given.")
 @click.option("--max-auc", type=POSITIVE, help="Exit with 8 when an AUC of the source's form is above.")
@@ -59,7 +63,9 @@ _PARTS = {"held-out": ("validation", "test"), "test": ("test",), "train": ("trai
 @click.option("--max-chi2", type=POSITIVE, help="The same for chi2/dof of a distribution.")
 @click.option("--max-ks", type=POSITIVE, help="The same for a Kolmogorov-Smirnov distance.")
 @click.option("--max-rate-pull", type=POSITIVE, help="The same for the pull of a category's rate.")
-@click.option("--max-tail", type=POSITIVE, help="The same for |ratio - 1| - error of a tail.")
+@click.option(
+    "--max-tail", type=POSITIVE, help="The same for a tail's distance of its ratio from 1, less its error."
+)
 @click.option("--max-failed", type=click.IntRange(0), help="The same for the number of tests that fail.")
 @click.option("--pictures/--no-pictures", default=True, help="Whether to draw; tables come anyway.")
 @click.option("--ignore-units", is_flag=True, help="Compare samples that seem to be in different units.")
