@@ -83,7 +83,7 @@ class Stages:
 
     def _latents(self) -> Stage:
         counts = self._chunk.counts(len(self._bundle.entries))
-        memory = [np.empty(one.latent_shape(BATCH_SIZE), np.float32) for one in self._bundle.networks]
+        memory = [np.empty(one.drawn_shape(BATCH_SIZE), np.float32) for one in self._bundle.networks]
 
         def work() -> None:
             for entry, network, count, out in zip(
@@ -107,7 +107,7 @@ class Stages:
                 for start in range(0, count, BATCH_SIZE):
                     rest = min(BATCH_SIZE, count - start)
                     part = latent[:, :rest] if network.feature_major else latent[:rest]
-                    network.columns(np.ascontiguousarray(part))
+                    network.columns_of_drawn(np.ascontiguousarray(part))
 
         return Stage("networks", self._size, work)
 

@@ -221,9 +221,16 @@ def _enhanced(entry: Entry, network: Network, model: bytes, found: Learned, regi
     if found.proposal is None:
         stated: dict[str, Any] = {"region": region.text, "share_of_region": found.share}
         return NetworkFacts(
-            entry.category, model, entry.latent_size, entry.rate, {**entry.details, "enhanced": stated}
+            entry.category,
+            model,
+            entry.latent_size,
+            entry.rate,
+            {**entry.details, "enhanced": stated},
+            stream=entry.stream,
         )
-    graph = build_enhanced_graph(model, found.proposal, feature_major=network.feature_major)
+    graph = build_enhanced_graph(
+        model, found.proposal, feature_major=network.feature_major, stream=entry.stream
+    )
     latent_size = entry.latent_size + found.proposal.extra
     proposal = {
         "region": region.text,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.bundle.levels import LEVELLED, NORMAL, mixing
 from shipgen.bundle.network import INPUT
 from shipgen.errors import BundleError, MissingExtraError
 from shipgen_export.silence import silenced
@@ -117,8 +118,10 @@ class Nodes:
         return str(self.add("Reshape", product, self.constant(shape, np.int64)))
 
 
-def build_enhanced_graph(model: bytes, proposal: Proposal, *, feature_major: bool) -> bytes:
-    """Return the serialised graph of a plain network behind its proposal.
+def build_enhanced_graph(
+    model: bytes, proposal: Proposal, *, feature_major: bool, stream: int = NORMAL
+) -> bytes:
+    """Return the serialised graph of a plain network behind its proposal; it takes normal numbers.
 
     Parameters
     ----------
@@ -128,6 +131,8 @@ def build_enhanced_graph(model: bytes, proposal: Proposal, *, feature_major: boo
         In the space of its latents.
     feature_major : bool
         The plain network's layout.
+    stream : int
+        What the plain network takes: see `shipgen.bundle.levels`.
 
     Raises
     ------
@@ -148,6 +153,8 @@ def build_enhanced_graph(model: bytes, proposal: Proposal, *, feature_major: boo
     normal, choice = graph.split(INPUT, [proposal.latent_size, 1])
     latent = _latents(graph, proposal, normal, choice)
     _weights(graph, proposal, latent)
+    if stream == LEVELLED:
+        latent = graph.linear(mixing(proposal.latent_size).T, latent)
     _rename(plain.graph, {INPUT: latent})
     width = proposal.latent_size + proposal.extra
     shape: list[Any] = [width, "N"] if feature_major else ["N", width]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shipgen.bundle.levels import NORMAL, mixing
 from shipgen.bundle.network import INPUT, OUTPUT
 from shipgen.errors import BundleError, ShipgenError
 from shipgen_export.graphs.keras2 import ACTIVATIONS
@@ -118,7 +119,12 @@ def comparison_latents(latent_size: int, seed: int) -> Float32:
 
 
 def check_agreement(
-    category: Category, generator: Any, form: Normalisation | MuonMap, model: bytes, seed: int = 1
+    category: Category,
+    generator: Any,
+    form: Normalisation | MuonMap,
+    model: bytes,
+    seed: int = 1,
+    stream: int = NORMAL,
 ) -> Agreement:
     """Compare the graph with Keras and with NumPy on `comparison_latents`.
 
@@ -134,6 +140,8 @@ def check_agreement(
         The serialised graph.
     seed : int
         Of the latents.
+    stream : int
+        What the graph takes: normal numbers (1), or levels (2), which the latents are turned into.
 
     Raises
     ------
@@ -148,9 +156,10 @@ def check_agreement(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    given = latent if stream == NORMAL else (latent @ mixing(latent.shape[1])).astype(np.float32)
     # Students' graphs have a row a feature.
-    rows = session.get_inputs()[0].shape[0] == latent.shape[1]
-    muons = session.run([OUTPUT], {INPUT: np.ascontiguousarray(latent.T) if rows else latent})[0]
+    rows = session.get_inputs()[0].shape[0] == given.shape[1]
+    muons = session.run([OUTPUT], {INPUT: np.ascontiguousarray(given.T) if rows else given})[0]
     muons = (muons.T if rows else muons).astype(np.float64)
     with tf.device("/CPU:0"):
         trained = np.asarray(generator(latent, training=False), np.float64)

@@ -223,7 +223,13 @@ def kept_network(bundle: Bundle, entry: Any) -> NetworkFacts:
     """Return an entry of `bundle`, whose network was checked when it was opened, to be written again."""
     model = (bundle.path / entry.file).read_bytes()
     return NetworkFacts(
-        entry.category, model, entry.latent_size, entry.rate, entry.details, kept_factors(bundle, entry)
+        entry.category,
+        model,
+        entry.latent_size,
+        entry.rate,
+        entry.details,
+        kept_factors(bundle, entry),
+        entry.stream,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle.bundle import INDEX, Bundle, NetworkFacts, write_bundle
+from shipgen.bundle.levels import NORMAL
 from shipgen.errors import InputError
 from shipgen.files.outputs import check_output, complete_folder, read_json, sha256
 from shipgen.muons.categories import CATEGORIES, Category
@@ -244,7 +245,7 @@ def _export_network(run: TrainingRun, model: Model, ready: _Ready) -> NetworkFac
     from shipgen_export.backend import configure
     from shipgen_export.graphs.agreement import check_agreement
     from shipgen_export.graphs.onnx_graph import build_graph
-    from shipgen_export.graphs.student_graph import build_student_graph
+    from shipgen_export.graphs.student_graph import STREAM, build_student_graph
     from shipgen_export.maps.muon_map import MuonMap
 
     configure()
@@ -255,10 +256,10 @@ def _export_network(run: TrainingRun, model: Model, ready: _Ready) -> NetworkFac
     generator = model.build(config, form.shape)
     folder.read_network(ready.network, generator)
     if isinstance(form, MuonMap):
-        graph = build_student_graph(generator.get_weights(), form)
+        graph, stream = build_student_graph(generator.get_weights(), form), STREAM
     else:
-        graph = build_graph(generator, form)
-    agreement = check_agreement(category, generator, form, graph)
+        graph, stream = build_graph(generator, form), NORMAL
+    agreement = check_agreement(category, generator, form, graph, stream=stream)
     low, high = ready.normalisation.minimum, ready.normalisation.maximum
     details: Details = {
         "training_range": {name: [float(low[i]), float(high[i])] for i, name in enumerate(category.features)},
@@ -274,7 +275,7 @@ def _export_network(run: TrainingRun, model: Model, ready: _Ready) -> NetworkFac
         details["coordinates"] = {**form.coordinates.to_json(), **form.facts}
     if uncertainty := stated_uncertainty(folder, ready.network):
         details["uncertainty"] = uncertainty
-    return NetworkFacts(category, graph, generator.input_shape[1], ready.rate, details)
+    return NetworkFacts(category, graph, generator.input_shape[1], ready.rate, details, stream=stream)
 
 
 def stated_uncertainty(folder: CategoryFolder, network: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shipgen.bundle.entries import Entry, Missing, read_entry, read_missing
 from shipgen.bundle.factors import check_factor_files, common_columns, write_factors
 from shipgen.bundle.index import check_seal, index_hash, index_text
+from shipgen.bundle.levels import NORMAL
 from shipgen.bundle.network import Network
 from shipgen.errors import BundleError, InputError
 from shipgen.files.outputs import read_json, sha256
@@ -198,6 +199,7 @@ class Bundle:
                 latent_size=entry.latent_size,
                 features=len(entry.category.features),
                 device=device,
+                stream=entry.stream,
             )
             for entry in self.entries
         )
@@ -240,6 +242,8 @@ class NetworkFacts:
         Stored as they are.
     factors : FactorFacts, optional
         Its network of variations.
+    stream : int
+        How its latents are drawn: as normal numbers (1), or as levels (2), which the graph takes then.
     """
 
     category: Category
@@ -248,6 +252,7 @@ class NetworkFacts:
     rate: float
     details: Details
     factors: FactorFacts | None = None
+    stream: int = NORMAL
 
 
 def write_bundle(
@@ -294,6 +299,7 @@ def write_bundle(
             digest=sha256(file),
             latent_size=network.latent_size,
             features=len(network.category.features),
+            stream=network.stream,
         )
         entries.append(
             {
@@ -306,6 +312,7 @@ def write_bundle(
                 "file": file.name,
                 "sha256": sha256(file),
                 "weighted": loaded.weighted,
+                **({} if network.stream == NORMAL else {"stream": network.stream}),
                 **network.details,
                 **write_factors(folder, network.category, network.factors),
             }

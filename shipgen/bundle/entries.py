@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle.details import Details, read_details
 from shipgen.bundle.factors import FactorEntry
+from shipgen.bundle.levels import LEVELLED, NORMAL
 from shipgen.muons.categories import CATEGORIES, Category
 from shipgen.numbers import plain_text, real, whole
 
@@ -40,6 +41,8 @@ class Entry:
         What else ``bundle.json`` says of it.
     factors : FactorEntry, optional
         Its network of variations.
+    stream : int
+        How its latents are drawn: as normal numbers (1), also where nothing is said, or as levels (2).
     """
 
     category: Category
@@ -50,6 +53,7 @@ class Entry:
     weighted: bool
     details: Details
     factors: FactorEntry | None = None
+    stream: int = NORMAL
 
 
 @dataclass(frozen=True)
@@ -113,4 +117,5 @@ def read_entry(category: Category, content: Sequence[Mapping[str, Any]]) -> Entr
         raise ValueError(f"'weighted' of {category.name} is neither true nor false")
     stated = item.pop("variations", None)
     factors = None if stated is None else FactorEntry.read(stated, category.name)
-    return Entry(category, rate, latent_size, file, digest, weighted, read_details(item), factors)
+    stream = whole(item.pop("stream", NORMAL), f"the stream of {category.name}", low=NORMAL, high=LEVELLED)
+    return Entry(category, rate, latent_size, file, digest, weighted, read_details(item), factors, stream)

@@ -4,6 +4,9 @@ A graph has one of two layouts, told apart by which dimension of its input is fr
 float32[N, L] to ``muons`` float32[N, d], or feature-major, float32[L, N] to float32[d, N]. The second is
 faster where the layers are small, and its output is columns already. A second output, ``weight`` float32[N],
 says how many muons each one stands for, 1 on average; without it all stand for one.
+
+The latents of a feature-major network may be given as levels, whose sums they are, more rows than there are
+latents: see `shipgen.bundle.levels`.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from shipgen.bundle.levels import LEVELLED, NORMAL, levels_of, mixing
 from shipgen.errors import BundleError, DeviceError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -115,6 +119,8 @@ class Network:
         Whether it says a weight of each muon.
     device : str
         Where it runs, ``cpu`` or ``cuda``.
+    stream : int
+        What its graph takes and production draws: normal numbers (1) or levels (2).
     """
 
     path: Path
@@ -124,9 +130,19 @@ class Network:
     weighted: bool
     device: str
     _session: Any
+    stream: int = NORMAL
 
     @classmethod
-    def load(cls, path: Path, *, digest: str, latent_size: int, features: int, device: str = "cpu") -> Self:
+    def load(
+        cls,
+        path: Path,
+        *,
+        digest: str,
+        latent_size: int,
+        features: int,
+        device: str = "cpu",
+        stream: int = NORMAL,
+    ) -> Self:
         """Load the ONNX file at `path` onto `device` and check hash, input and output.
 
         Raises
@@ -141,14 +157,21 @@ class Network:
         session = open_session(path, digest, device)
         inputs, outputs = session.get_inputs(), session.get_outputs()
         try:
-            feature_major = _layout(path, inputs, outputs, latent_size, features)
+            width = levels_of(latent_size) if stream == LEVELLED else latent_size
+            feature_major = _layout(path, inputs, outputs, width, features)
         except UnicodeDecodeError as error:
             raise BundleError(f"the network {path} has names that are no text: {error}") from error
-        return cls(path, latent_size, features, feature_major, len(outputs) > 1, device, session)
+        if stream == LEVELLED and not feature_major:
+            raise BundleError(f"the network {path} takes levels as columns: levels are rows; export it again")
+        return cls(path, latent_size, features, feature_major, len(outputs) > 1, device, session, stream)
 
     def latent_shape(self, n: int) -> tuple[int, int]:
         """Return the shape of `n` latents in the network's layout."""
         return (self.latent_size, n) if self.feature_major else (n, self.latent_size)
+
+    def drawn_shape(self, n: int) -> tuple[int, int]:
+        """Return the shape of what is drawn for `n` muons: their latents or their levels."""
+        return (levels_of(self.latent_size), n) if self.stream == LEVELLED else self.latent_shape(n)
 
     def __call__(self, latent: Float32) -> Float32:
         """Turn latents into muons, cm and GeV, both in the network's layout.
@@ -164,7 +187,7 @@ class Network:
         MemoryError
             The main memory is not enough.
         """
-        muons: Float32 = self._run([OUTPUT], latent, None)[0]
+        muons: Float32 = self._run([OUTPUT], self._drawn(latent), None)[0]
         return muons
 
     def columns(self, latent: Float32, options: Any = None) -> Float32:
@@ -173,11 +196,21 @@ class Network:
         The last one is the weight, if the network is `weighted`; raises as a call does. `options` is from
         `run_options`.
         """
+        return self.columns_of_drawn(self._drawn(latent), options)
+
+    def columns_of_drawn(self, drawn: Float32, options: Any = None) -> Float32:
+        """Turn what is drawn, of `drawn_shape`, into columns, as `columns` does."""
         if not self.weighted:
-            muons: Float32 = self._run([OUTPUT], latent, options)[0]
+            muons: Float32 = self._run([OUTPUT], drawn, options)[0]
             return muons if self.feature_major else muons.T
-        muons, weights = self._run([OUTPUT, WEIGHT], latent, options)
+        muons, weights = self._run([OUTPUT, WEIGHT], drawn, options)
         return np.concatenate([muons if self.feature_major else muons.T, weights[None]])
+
+    def _drawn(self, latent: Float32) -> Float32:
+        """Return levels whose sums are the latents; latents as they are where the graph takes these."""
+        if self.stream == NORMAL:
+            return latent
+        return (mixing(self.latent_size).T @ latent).astype(np.float32)
 
     def _run(self, names: list[str], latent: Float32, options: Any) -> Any:
         made = self._outputs(names, latent, options)

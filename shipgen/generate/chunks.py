@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shipgen.bundle.levels import EIGHT, LEVELLED, fill
 from shipgen.bundle.network import run_options
 from shipgen.errors import BundleError
 from shipgen.generate.streams import LATENT, stream
@@ -192,20 +193,29 @@ class ChunkMaker:
             if self._stopped.is_set():
                 raise CancelledError
             stop = min(start + step, n)
-            latent = self._latent(network) if stop - start == BATCH_SIZE else None
-            latent = draw_latents(network, rng, stop - start, latent)
-            made[:, start:stop] = network.columns(latent, self._options)
+            memory = self._latent(network) if stop - start == BATCH_SIZE else None
+            drawn = draw_latents(network, rng, stop - start, memory)
+            made[:, start:stop] = network.columns_of_drawn(drawn, self._options)
 
     def _latent(self, network: Network) -> Float32:
         """Return this thread's memory for a full batch of latents of `network`."""
-        shape, latents = network.latent_shape(BATCH_SIZE), self._scratch().latents
+        shape, latents = network.drawn_shape(BATCH_SIZE), self._scratch().latents
         if shape not in latents:
             latents[shape] = np.empty(shape, np.float32)
         return latents[shape]
 
 
 def draw_latents(network: Network, rng: np.random.Generator, n: int, out: Float32 | None = None) -> Float32:
-    """Return `n` latents in the network's layout, drawn in pieces of `BATCH_SIZE`; in `out` if given."""
+    """Return `n` latents in the network's layout, drawn in pieces of `BATCH_SIZE`; in `out` if given.
+
+    Or their levels, where the network's graph takes these: `network.drawn_shape` is the shape.
+    """
+    if network.stream == LEVELLED:
+        levels = np.empty(network.drawn_shape(n), np.float32) if out is None else out
+        for start in range(0, n, BATCH_SIZE):
+            part = levels[:, start : start + BATCH_SIZE]
+            fill(rng.bit_generator.random_raw(part.size // EIGHT), part)
+        return levels
     if out is not None:
         return rng.standard_normal(out=out, dtype=np.float32)
     if n <= BATCH_SIZE or not network.feature_major:

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from helpers.bundles import write_levelled_bundle
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import BundleError, InputError
 from shipgen.generate.generator import MuonGenerator
@@ -54,15 +55,20 @@ def enhanced(plain: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Enhance
 
 
 @pytest.mark.parametrize(("d", "components"), [(1, 1), (2, 4), (4, 9)])
-@pytest.mark.parametrize("layout", ["rows", "columns"])
-def test_graph_agrees_with_numpy(layout: str, d: int, components: int, bundle: Bundle, plain: Bundle) -> None:
-    """In both layouts; also far out, where densities differ by more than float32 holds."""
-    source = bundle if layout == "rows" else plain
+@pytest.mark.parametrize("layout", ["rows", "columns", "levels"])
+def test_graph_agrees_with_numpy(
+    layout: str, d: int, components: int, bundle: Bundle, plain: Bundle, tmp_path: Path
+) -> None:
+    """In all layouts; also far out, where densities differ by more than float32 holds."""
+    source = {"rows": bundle, "columns": plain}.get(layout) or write_levelled_bundle(tmp_path / "levels")
     entry, network = source.entries[2], source.networks[2]
-    assert network.feature_major == (layout == "columns")
+    assert network.feature_major == (layout != "rows")
     made = proposal(entry.latent_size, d, components)
     graph = build_enhanced_graph(
-        (source.path / entry.file).read_bytes(), made, feature_major=network.feature_major
+        (source.path / entry.file).read_bytes(),
+        made,
+        feature_major=network.feature_major,
+        stream=entry.stream,
     )
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     latent = np.random.default_rng(1).standard_normal((4000, entry.latent_size + 1), np.float32)

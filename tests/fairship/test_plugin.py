@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from helpers.bundles import edit_index, external_model, write_test_bundle
+from helpers.bundles import edit_index, external_model, write_levelled_bundle, write_test_bundle
 from helpers.fairroot_stand_in import FairGenerator, FairPrimaryGenerator
 from shipgen import MuonGenerator
 from shipgen.bundle.bundle import DEFAULT_BUNDLE
+from shipgen.bundle.levels import LEVELLED, fill
 from shipgen.errors import BundleError, InputError
 from shipgen.fairship import muon_source
 from shipgen.generate.event_options import EventOptions
@@ -107,6 +108,14 @@ def test_latents_are_the_same(draw: Draw, seed: int, chunk: int, category: int) 
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("seed", "chunk", "category"), [(1, 0, 1), (2**63 - 1, 381_469, 4)])
+def test_levels_are_the_same(draw: Draw, seed: int, chunk: int, category: int) -> None:
+    found = np.frombuffer(draw("levels", seed, chunk, LATENT + category, 100_000), np.float32)
+    outputs = stream(seed, chunk, LATENT + category).bit_generator.random_raw(12_500)
+    np.testing.assert_array_equal(found, fill(outputs, np.empty(100_000, np.float32)))
+    assert len(set(found.tolist())) == 256
+
+
 @pytest.mark.parametrize(
     ("rates", "amount", "seed", "exact"),
     [
@@ -141,12 +150,14 @@ def test_nothing_is_left_in_the_home_of_the_user(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("which", ["default", "test"])
-def test_muons_are_the_same(draw: Draw, bundle: Bundle, which: str) -> None:
-    """Of a bundle that is feature-major and one that is row-major; a full chunk and a part of one."""
-    path = DEFAULT_BUNDLE if which == "default" else bundle.path
+@pytest.mark.parametrize("which", ["default", "test", "levels"])
+def test_muons_are_the_same(draw: Draw, bundle: Bundle, tmp_path: Path, which: str) -> None:
+    """Of a bundle that is feature-major, one that is row-major and one of levels; more than a chunk."""
+    path = {"default": DEFAULT_BUNDLE, "test": bundle.path, "levels": tmp_path / "levels"}[which]
+    if which == "levels":
+        assert {network.stream for network in write_levelled_bundle(path).networks} == {LEVELLED}
     generator = MuonGenerator(path, n=CHUNK_SIZE + 50_000, seed=5, workers=1)
-    assert {network.feature_major for network in generator.networks} == {which == "default"}
+    assert {network.feature_major for network in generator.networks} == {which != "test"}
     found = np.frombuffer(draw("muons", path, 5, CHUNK_SIZE + 50_000, 0), MUON)
     batches = list(generator)
     for name in MUON.names or ():

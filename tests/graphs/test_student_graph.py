@@ -10,9 +10,10 @@ import onnxruntime
 import pytest
 
 from helpers.even_muons import CASES, START, category_sample
+from shipgen.bundle.levels import LEVELLED, NORMAL
 from shipgen.errors import BundleError
 from shipgen_export.graphs.agreement import TOLERANCE, check_agreement, reference
-from shipgen_export.graphs.student_graph import build_student_graph
+from shipgen_export.graphs.student_graph import STREAM, build_student_graph
 from shipgen_export.maps.marginals import Marginal
 from shipgen_export.maps.muon_map import MuonMap
 from shipgen_export.models.distill import build_generator
@@ -39,14 +40,14 @@ def test_graph_agrees_with_tensorflow_and_numpy(name: str) -> None:
     sample = category_sample(muons, category)
     made = MuonMap.fit(sample, START, EDGES)
     generator = student(made, 1)
-    graph = build_student_graph(generator.get_weights(), made)
-    agreement = check_agreement(sample.category, generator, made, graph)
-    assert max(*agreement.keras, *agreement.numpy) < TOLERANCE
-    # Another student's graph is refused.
-    with pytest.raises(BundleError, match="differs from"):
-        check_agreement(
-            sample.category, generator, made, build_student_graph(student(made, 2).get_weights(), made)
-        )
+    for how in (NORMAL, LEVELLED):
+        graph = build_student_graph(generator.get_weights(), made, stream=how)
+        agreement = check_agreement(sample.category, generator, made, graph, stream=how)
+        assert max(*agreement.keras, *agreement.numpy) < TOLERANCE
+        # Another student's graph is refused.
+        other = build_student_graph(student(made, 2).get_weights(), made, stream=how)
+        with pytest.raises(BundleError, match="differs from"):
+            check_agreement(sample.category, generator, made, other, stream=how)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,11 @@ def test_a_few_muons_where_a_table_is_steep_may_differ_more(cell: int, size: flo
     other = replace(made, marginals=(Marginal(p), *made.marginals[1:]))
     graph = build_student_graph(generator.get_weights(), other)
     if allowed:
-        agreement = check_agreement(sample.category, generator, made, graph)
+        agreement = check_agreement(sample.category, generator, made, graph, stream=STREAM)
         assert max(agreement.numpy) > TOLERANCE
     else:
         with pytest.raises(BundleError, match="differs from"):
-            check_agreement(sample.category, generator, made, graph)
+            check_agreement(sample.category, generator, made, graph, stream=STREAM)
 
 
 def test_a_muon_is_made_of_its_latents_alone() -> None:
@@ -77,7 +78,7 @@ def test_a_muon_is_made_of_its_latents_alone() -> None:
     session = onnxruntime.InferenceSession(
         build_student_graph(generator.get_weights(), made), providers=["CPUExecutionProvider"]
     )
-    latent = np.random.default_rng(4).standard_normal((7, 5000), np.float32)
+    latent = np.random.default_rng(4).standard_normal((8, 5000), np.float32)
     whole = session.run(None, {"latent": latent})[0]
     assert whole.shape == (6, 5000)
     part = session.run(None, {"latent": np.ascontiguousarray(latent[:, 1000:1100])})[0]

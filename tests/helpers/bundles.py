@@ -10,13 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shipgen.bundle.bundle import Bundle, NetworkFacts, write_bundle
 from shipgen.bundle.factors import FactorFacts
+from shipgen.bundle.levels import LEVELLED, NORMAL, mixing
 from shipgen.muons.categories import CATEGORIES, Category
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from shipgen.muons.columns import Float32
+    from shipgen.muons.columns import Float32, Float64
 
 OFFSET = {"x": 0.0, "y": 0.0, "z": -7000.0, "px": 0.0, "py": 0.0, "pz": 30.0}
 SCALE = {"x": 2.0, "y": 3.0, "z": 80.0, "px": 1.0, "py": 1.5, "pz": 19.0}
@@ -50,10 +51,13 @@ def model(
     factor: float = 1.0,
     weighted: bool = False,
     weight_factor: float = 1.0,
+    levelled: bool = False,
 ) -> bytes:
     """Return the serialised graph of a category; `output` and the factors make faulty ones."""
     offset, scale = parameters(category)
     width = len(category.features)
+    if levelled:
+        return _of_levels(mixing(width), scale, offset)
     nodes = [
         helper.make_node("Tanh", ["latent"], ["t"]),
         helper.make_node("Mul", ["t", "scale"], ["s"]),
@@ -133,6 +137,26 @@ def factor_model(category: Category, *, sign: float = 1.0) -> bytes:
     return serialised
 
 
+def _of_levels(sums: Float64, scale: Float32, offset: Float32) -> bytes:
+    """Return the serialised graph of a category whose latents are sums of levels."""
+    constants = {"sums": sums.astype(np.float32), "scale": scale[:, None], "offset": offset[:, None]}
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["sums", "latent"], ["normal"]),
+            helper.make_node("Tanh", ["normal"], ["t"]),
+            helper.make_node("Mul", ["t", "scale"], ["s"]),
+            helper.make_node("Add", ["s", "offset"], ["muons"]),
+        ],
+        "levels",
+        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, [sums.shape[1], "N"])],
+        [helper.make_tensor_value_info("muons", TensorProto.FLOAT, [len(sums), "N"])],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    serialised: bytes = built.SerializeToString()
+    return serialised
+
+
 def edit_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change ``bundle.json`` as one does by hand: the seal is taken out."""
     index = json.loads((folder / "bundle.json").read_text())
@@ -161,6 +185,7 @@ def write_test_bundle(folder: Path, *, variations: float = 0, **faults: dict[str
             rate=RATES[category.name],
             details={},
             factors=varied(category, sign=variations) if variations else None,
+            stream=LEVELLED if faults.get(category.name, {}).get("levelled") else NORMAL,
         )
         for category in CATEGORIES
     ]
@@ -173,3 +198,8 @@ def write_test_bundle(folder: Path, *, variations: float = 0, **faults: dict[str
         energy_cut=ENERGY_CUT,
         provenance={},
     )
+
+
+def write_levelled_bundle(folder: Path) -> Bundle:
+    """Write the same bundle with networks that take levels, whose sums their latents are."""
+    return write_test_bundle(folder, **{category.name: {"levelled": True} for category in CATEGORIES})

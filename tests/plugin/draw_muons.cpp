@@ -1,6 +1,8 @@
 // Draws what Python draws, for comparison; everything goes to stdout.
 //   draw_muons latents SEED CHUNK PURPOSE COUNT
 //     float32 normals of a stream
+//   draw_muons levels SEED CHUNK PURPOSE COUNT
+//     float32 levels of a stream
 //   draw_muons plan SEED N|-POT EXACT RATE...
 //     total, weight, float64; then the category of each muon, uint8
 //   draw_muons muons BUNDLE SEED N|-POT EXACT
@@ -44,6 +46,12 @@ void PutLatents(const std::vector<std::string>& words) {
   Stream(Whole(words.at(1)), Whole(words.at(2)), Whole(words.at(3)))
       .FillNormal(latents.data(), latents.size());
   Put(latents);
+}
+
+void PutLevels(const std::vector<std::string>& words) {
+  std::vector<float> levels(Whole(words.at(4)));
+  Stream(Whole(words.at(1)), Whole(words.at(2)), Whole(words.at(3))).FillLevels(levels.data(), levels.size());
+  Put(levels);
 }
 
 void PutPlan(const std::vector<std::string>& words) {
@@ -139,6 +147,8 @@ int main(int count, char** arguments) {
     const std::string what = words.at(0);
     if (what == "latents")
       PutLatents(words);
+    else if (what == "levels")
+      PutLevels(words);
     else if (what == "plan")
       PutPlan(words);
     else if (what == "muons")

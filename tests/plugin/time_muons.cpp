@@ -45,9 +45,11 @@ class Batches {
       const double share = entry.rate / bundle_.Rate();
       for (double done = 0; done < share * kMuons; done += kBatchSize) {
         const double count = std::min(static_cast<double>(kBatchSize), share * kMuons - done);
-        if (latents)
-          stream_.FillNormal(runs_[k]->Latents(),
-                             static_cast<std::size_t>(count) * entry.network->LatentSize());
+        const auto numbers = static_cast<std::size_t>(count) * entry.network->Inputs();
+        if (latents && entry.network->HowDrawn() == kLevelled)
+          stream_.FillLevels(runs_[k]->Latents(), numbers);
+        else if (latents)
+          stream_.FillNormal(runs_[k]->Latents(), numbers);
         if (networks) (*runs_[k])(static_cast<std::size_t>(count));
       }
     }

@@ -154,7 +154,12 @@ Entry ReadEntry(const Category& category, const Json& list, const fs::path& fold
     throw BundleError(what + " is damaged or not the bundle's own, its hash differs: get the bundle again");
   }
   const auto size = static_cast<std::size_t>(latent_size);
-  auto network = std::make_shared<const Network>(path.string(), model, size, category.Features());
+  const Json drawn = item->value("stream", Json(static_cast<int>(kNormal)));
+  if (drawn != static_cast<int>(kNormal) && drawn != static_cast<int>(kLevelled)) {
+    throw Unusable("the stream of " + name + " is " + drawn.dump() + ", not 1 or 2");
+  }
+  auto network = std::make_shared<const Network>(path.string(), model, size, category.Features(),
+                                                 drawn == static_cast<int>(kLevelled) ? kLevelled : kNormal);
   const Json weighted = item->value("weighted", Json(false));
   if (!weighted.is_boolean()) throw Unusable("'weighted' of " + name + " is neither true nor false");
   if (network->Weighted() != weighted.get<bool>()) {

@@ -94,7 +94,11 @@ void MuonSeries::Refill(Reader& reader) {
   Batches& batches = *reader.batches;
   const Network& network = *batches.network;
   const auto count = static_cast<std::size_t>(std::min(reader.left, kBatchSize));
-  batches.latents.FillNormal(batches.run.Latents(), count * network.LatentSize());
+  if (network.HowDrawn() == kLevelled) {
+    batches.latents.FillLevels(batches.run.Latents(), count * network.Inputs());
+  } else {
+    batches.latents.FillNormal(batches.run.Latents(), count * network.Inputs());
+  }
   try {
     batches.run(count);
   } catch (const BundleError& error) {

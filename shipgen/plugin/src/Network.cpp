@@ -109,18 +109,22 @@ bool AnyNotFinite(const float* values, std::size_t count) {
 
 }  // namespace
 
-Network::Network(std::string path, const std::string& model, std::size_t latent_size, std::size_t features)
+Network::Network(std::string path, const std::string& model, std::size_t latent_size, std::size_t features,
+                 Drawn drawn)
     : path_(std::move(path)),
-      latent_size_(latent_size),
+      inputs_(drawn == kLevelled ? LevelsOf(latent_size) : latent_size),
       features_(features),
+      drawn_(drawn),
       session_(MakeSession(model, "the network " + path_ + " is no ONNX model that can run: ")) {
   const std::string what = "the network " + path_ + " cannot be read: ";
   const std::vector<Node> inputs = ReadNodes(session_.get(), true, what);
   const std::vector<Node> outputs = ReadNodes(session_.get(), false, what);
-  const auto latents = static_cast<std::int64_t>(latent_size), width = static_cast<std::int64_t>(features);
+  const auto latents = static_cast<std::int64_t>(inputs_), width = static_cast<std::int64_t>(features);
   weighted_ = outputs.size() == 2 && outputs[1].Is(kWeight, {-1});
   if (inputs.size() == 1 && (outputs.size() == 1 || weighted_)) {
-    if (inputs[0].Is(kInput, {-1, latents}) && outputs[0].Is(kOutput, {-1, width})) return;
+    const bool row_major = inputs[0].Is(kInput, {-1, latents}) && outputs[0].Is(kOutput, {-1, width});
+    // Levels are rows.
+    if (row_major && drawn == kNormal) return;
     feature_major_ = inputs[0].Is(kInput, {latents, -1}) && outputs[0].Is(kOutput, {width, -1});
     if (feature_major_) return;
   }
@@ -129,13 +133,13 @@ Network::Network(std::string path, const std::string& model, std::size_t latent_
     for (const Node& node : *nodes) found += (found.empty() ? "" : "; ") + node.Text();
   }
   throw BundleError("the network " + path_ + " has " + found + " where 'latent' float32[N, " +
-                    std::to_string(latent_size) + "] and 'muons' float32[N, " + std::to_string(features) +
+                    std::to_string(inputs_) + "] and 'muons' float32[N, " + std::to_string(features) +
                     "] are expected, or both transposed, and perhaps 'weight' float32[N]");
 }
 
 NetworkRun::NetworkRun(const Network& network, std::size_t most)
     : network_(network),
-      latents_(most * network.LatentSize()),
+      latents_(most * network.Inputs()),
       features_(most * network.Features()),
       weights_(network.Weighted() ? most : 0),
       largest_(MakeTensors(most)) {}
@@ -159,7 +163,7 @@ NetworkRun::Tensors NetworkRun::MakeTensors(std::size_t count) {
   };
   Tensors tensors;
   tensors.count = count;
-  tensors.latents = make(latents_, matrix(network_.LatentSize()));
+  tensors.latents = make(latents_, matrix(network_.Inputs()));
   tensors.features = make(features_, matrix(network_.Features()));
   if (network_.Weighted()) tensors.weights = make(weights_, {static_cast<std::int64_t>(count)});
   return tensors;
@@ -193,7 +197,7 @@ void NetworkRun::CheckNumbers(std::size_t count) const {
 void TryOut(const Network& network) {
   constexpr std::size_t kMuons = 4;
   NetworkRun run(network, kMuons);
-  const std::size_t size = network.LatentSize();
+  const std::size_t size = network.Inputs();
   for (std::size_t i = 1; i < kMuons && i <= size; ++i) {
     run.Latents()[network.FeatureMajor() ? (i - 1) * kMuons + i : i * size + (i - 1)] = 1;
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "Levels.h"
 #include "OnnxRuntime.h"
 
 namespace shipgen_muons {
@@ -23,12 +24,16 @@ class Network {
   /// \param model        the bytes of the ONNX file
   /// \param latent_size  L
   /// \param features     d
+  /// \param drawn        what the graph takes: normal numbers, or levels, of which there are more than L
   /// \throws BundleError   it is no ONNX model, or has other inputs or outputs
   /// \throws OnnxRuntimeError  ONNX Runtime is missing
-  Network(std::string path, const std::string& model, std::size_t latent_size, std::size_t features);
+  Network(std::string path, const std::string& model, std::size_t latent_size, std::size_t features,
+          Drawn drawn);
 
   const std::string& Path() const { return path_; }
-  std::size_t LatentSize() const { return latent_size_; }
+  /// Numbers that are drawn for a muon.
+  std::size_t Inputs() const { return inputs_; }
+  Drawn HowDrawn() const { return drawn_; }
   std::size_t Features() const { return features_; }
   bool FeatureMajor() const { return feature_major_; }
   bool Weighted() const { return weighted_; }
@@ -37,7 +42,8 @@ class Network {
   friend class NetworkRun;
 
   std::string path_;
-  std::size_t latent_size_, features_;
+  std::size_t inputs_, features_;
+  Drawn drawn_;
   bool feature_major_ = false, weighted_ = false;
   onnx::SessionOwner session_;
 };
@@ -49,7 +55,8 @@ class NetworkRun {
   /// \param most     muons of the largest batch
   NetworkRun(const Network& network, std::size_t most);
 
-  /// Where the latents of `count` muons go, `count` x L numbers in the network's layout.
+  /// Where the latents of `count` muons go, or their levels: `count` x Inputs() numbers in the network's
+  /// layout.
   float* Latents() { return latents_.data(); }
 
   /// Turn the latents of `count` muons into muons; at most as many as were said.

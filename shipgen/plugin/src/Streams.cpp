@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "Levels.h"
+
 extern "C" {
 #include "numpy/random/bitgen.h"
 // From numpy/random/distributions.h, which needs Python's headers.
@@ -79,6 +81,14 @@ Stream::Stream(std::uint64_t seed, std::uint64_t chunk, std::uint64_t purpose) {
 void Stream::FillNormal(float* values, std::size_t count) {
   bitgen_t bits = BitGenerator(this);
   random_standard_normal_fill_f(&bits, static_cast<std::intptr_t>(count), values);
+}
+
+void Stream::FillLevels(float* values, std::size_t count) {
+  const std::array<float, 256>& levels = Levels();
+  for (std::size_t i = 0; i < count; i += kEight) {
+    std::uint64_t bits = Next();
+    for (std::size_t byte = 0; byte < kEight; ++byte, bits >>= 8) values[i + byte] = levels[bits & 0xff];
+  }
 }
 
 double Stream::Normal() {

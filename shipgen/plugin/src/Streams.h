@@ -44,6 +44,10 @@ class Stream {
   /// `standard_normal(dtype=float32)`.
   void FillNormal(float* values, std::size_t count);
 
+  /// Fill `values` with `count` levels, a multiple of eight: one for each byte of the outputs, their lowest
+  /// byte first.
+  void FillLevels(float* values, std::size_t count);
+
   /// A normal number of mean 0 and deviation 1, as `standard_normal()`.
   double Normal();
 
