@@ -18,7 +18,7 @@ from shipgen.bundle.network import INPUT, OUTPUT
 from shipgen.errors import MissingExtraError
 from shipgen_export.graphs.onnx_graph import OPSET
 from shipgen_export.maps.coordinates import LEAST, MEDIAN_SQUARE, STRAIGHT, Cylinder
-from shipgen_export.maps.marginals import LIMIT
+from shipgen_export.maps.smoothing import LIMIT
 from shipgen_export.models.distill import SLOPE
 from shipgen_export.silence import silenced
 

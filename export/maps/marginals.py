@@ -11,13 +11,14 @@ gives places on a ruler instead, and the ruler, which has a mark at every edge, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen_export.maps.smoothing import LIMIT, Distribution, Slabs, fit_smooth, shares_below
 from shipgen_export.sample.sample import effective_size
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from shipgen.muons.columns import Float64, Int64
 
-#: The tables reach from -LIMIT to LIMIT standard deviations, outside of which lie 6e-7 of all muons.
-LIMIT = 5.0
 CELLS = 2048
 
 #: Distance of a ruler's marks in normal numbers, at most and at least, and how many a gap should have.
@@ -36,16 +35,9 @@ _MUONS_A_MARK = 20
 #: How far apart, in normal numbers, the muons are counted for a ruler, at most.
 _STRETCH = 0.05
 
-#: Effective protons between two knots of a smooth distribution, and the fewest knots. With fewer protons a
-#: knot follows the accidents of the sample, which muons of one proton share; with more it loses structure.
-_PROTONS_A_KNOT, _FEWEST_KNOTS = 100, 4
-#: Points that a smooth distribution is given by.
-_POINTS = 16_384
-#: Muons that the outermost knots have beyond them.
-_MUONS_BEYOND = 3
-
-#: The tail that a smooth distribution stands for: this share of the weight, or what holds so many muons.
-_TAIL_SHARE, _TAIL_MUONS = 1e-3, 2_000
+#: The tail that a smooth distribution stands for: what holds so many effective muons, or this share of the
+#: weight.
+_TAIL_SHARE, _TAIL_MUONS = 2e-4, 2_000
 #: A share above which too little of the sample would be left as it is.
 _LARGEST_TAIL_SHARE = 0.02
 #: How far beyond the largest muon the tail may reach, in units of the tail's length in the sample.
@@ -63,10 +55,13 @@ class Marginal:
         values of the coordinate, or, with a ruler, places on it.
     ruler : float64[m], optional
         The coordinate at the places 0 to m - 1, increasing; linear between.
+    facts : dict
+        How it was made, plain values: see `shipgen_export.maps.smoothing.fit_smooth`.
     """
 
     values: Float64
     ruler: Float64 | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cells(self) -> int:
@@ -80,10 +75,12 @@ class Marginal:
         weights: Float64,
         *,
         edges: Sequence[float] = (),
+        materials: Sequence[int] = (),
         ruled: bool = False,
         smooth_tail: bool = True,
         cells: int = CELLS,
         protons: Int64 | None = None,
+        origin: Distribution | None = None,
     ) -> Self:
         """Make the table of weighted quantiles.
 
@@ -93,6 +90,8 @@ class Marginal:
             The coordinate of each muon and its weight.
         edges : sequence of float
             Where the density jumps.
+        materials : sequence of int
+            The material between each two edges, where known.
         ruled : bool
             Whether it may jump where no edge is known: then the ruler has the sample's quantiles as marks,
             as finely as the muons allow.
@@ -104,6 +103,8 @@ class Marginal:
         protons : int64[n], optional
             The proton of each muon: then the distribution is as smooth as their number allows, unless it may
             jump at unknown places.
+        origin : Distribution, optional
+            As for `shipgen_export.maps.smoothing.fit_smooth`.
 
         Raises
         ------
@@ -121,15 +122,13 @@ class Marginal:
             raise InputError("cannot make a table of quantiles: a value is NaN or infinite")
         order = np.argsort(values, kind="stable")
         values, weights = values[order], weights[order]
-        below = (np.cumsum(weights) - weights / 2) / weights.sum()
+        below = shares_below(weights)
         tail = Tail.fit(values, weights) if smooth_tail else None
+        facts: dict[str, Any] = {}
         # Jumps at unknown places would be smoothed away.
         if protons is not None and (len(edges) or not ruled):
-            of_proton = np.bincount(np.unique(protons[order], return_inverse=True)[1], weights).astype(
-                np.float64
-            )
-            knots = max(int(effective_size(of_proton) / _PROTONS_A_KNOT), _FEWEST_KNOTS)
-            values, below = _smooth(values, below, knots, edges)
+            slabs = Slabs(tuple(edges), tuple(materials))
+            (values, below), facts = fit_smooth(values, weights, protons[order], slabs, origin)
         normal = np.linspace(-LIMIT, LIMIT, cells + 1)
         table = np.interp(ndtr(normal), below, values)
         table[0], table[-1] = values[0], values[-1]
@@ -140,7 +139,7 @@ class Marginal:
         table = np.maximum.accumulate(table)
         inside = np.unique([edge for edge in edges if table[0] < edge < table[-1]])
         if not len(inside) and not ruled:
-            return cls(table)
+            return cls(table, facts=facts)
         ends = (table[0], table[-1])
         if len(inside):
             ruler = _ruler(values, below, inside, ends)
@@ -150,7 +149,21 @@ class Marginal:
         beyond = table > values[-1]
         places[beyond] = np.interp(table[beyond], ruler, np.arange(len(ruler)))
         places[0], places[-1] = 0, len(ruler) - 1
-        return cls(np.maximum.accumulate(places), ruler)
+        return cls(np.maximum.accumulate(places), ruler, facts)
+
+    def distribution(self) -> Distribution:
+        """Return what the table says, as values and the share of the weight below each."""
+        from scipy.special import ndtr
+
+        normal = np.linspace(-LIMIT, LIMIT, self.cells + 1)
+        if self.ruler is not None:
+            # Every mark of the ruler, for it has the edges.
+            marks = np.interp(np.arange(len(self.ruler)), self.values, normal)
+            normal = np.unique(np.concatenate([normal, marks]))
+        values = self.from_normal(normal)
+        below = ndtr(normal)
+        below[0], below[-1] = 0.0, 1.0
+        return Distribution(values, below)
 
     def to_normal(self, values: Float64, random: np.random.Generator) -> Float64:
         """Return the normal number of each value, float64[n]; equal values are spread over their part.
@@ -186,48 +199,6 @@ def _between(table: Float64, place: Float64) -> Float64:
     """Interpolate `table` at fractional indices."""
     cell = np.minimum(place.astype(np.int64), len(table) - 2)
     return np.asarray(table[cell] + (place - cell) * (table[cell + 1] - table[cell]))
-
-
-def _smooth(values: Float64, below: Float64, knots: int, edges: Sequence[float]) -> tuple[Float64, Float64]:
-    """Return the distribution through knots between which so many-th parts of the weight lie, in many points.
-
-    With edges each of them is a knot, and the density is constant from knot to knot; without, the coordinate
-    is a monotone cubic of the normal number.
-
-    Parameters
-    ----------
-    values, below : float64[n]
-        Ascending values and the share of the weight below each.
-    knots : int
-        How many; their number falls off towards the ends, so that tails keep their shape.
-    edges : sequence of float
-        Where the density jumps.
-    """
-    from scipy.interpolate import PchipInterpolator
-    from scipy.special import ndtr, ndtri
-
-    halvings = int(np.log2(max(len(values) / (knots * _MUONS_BEYOND), 1)))
-    outer = 1 / knots / 2.0 ** np.arange(halvings, 0, -1)
-    cuts = [edge for edge in sorted(edges) if values[0] < edge < values[-1]]
-    if cuts:
-        ends = np.array([0.0, *np.interp(cuts, values, below), 1.0])
-        counts = np.maximum(np.rint(np.diff(ends) * knots), 1).astype(np.int64)
-        shares = [
-            low + (high - low) * np.arange(1, count) / count
-            for (low, high), count in zip(pairwise(ends), counts, strict=True)
-        ]
-        places = np.interp(np.concatenate([outer, *shares, 1 - outer]), below, values)
-        marks = np.unique([values[0], *cuts, *places, values[-1]])
-        return marks, np.interp(marks, values, below)
-    outer, inner = ndtri(outer), ndtri(np.arange(1, knots) / knots)
-    places = np.concatenate([[-LIMIT], outer, inner, -outer[::-1], [LIMIT]])
-    marks = np.interp(ndtr(places), below, values)
-    kept = np.diff(marks, prepend=-np.inf) > 0
-    if kept.sum() < 2:
-        return values, below
-    normal = np.linspace(-LIMIT, LIMIT, _POINTS)
-    smooth = PchipInterpolator(places[kept], marks[kept])(np.clip(normal, *places[kept][[0, -1]]))
-    return np.maximum.accumulate(smooth), ndtr(normal)
 
 
 def _ruler(values: Float64, below: Float64, edges: Float64, ends: tuple[float, float]) -> Float64:

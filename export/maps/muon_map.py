@@ -133,7 +133,14 @@ class MuonMap:
         return Shape(len(self.marginals), self.coordinates.drawn, self.coordinates.on_axis)
 
     @classmethod
-    def fit(cls, sample: CategorySample, start: float, edges: Sequence[float] = ()) -> Self:
+    def fit(
+        cls,
+        sample: CategorySample,
+        start: float,
+        edges: Sequence[float] = (),
+        materials: Sequence[int] = (),
+        origin: MuonMap | None = None,
+    ) -> Self:
         """Choose coordinates by the sample's symmetries and tabulate them; the part ``train`` is used.
 
         Parameters
@@ -144,12 +151,27 @@ class MuonMap:
             z of the target's start, cm.
         edges : sequence of float
             z where materials meet, cm.
+        materials : sequence of int
+            The material between each two of them, where known.
+        origin : MuonMap, optional
+            Of a sample like it, known better: its tables are corrected where few protons allow no better.
+
+        Raises
+        ------
+        InputError
+            The coordinates are others than those of `origin`.
         """
         sample, left_out = without_upstream(sample)
         features, weights = sample.part("train")
         protons = sample.group[sample.split == SPLITS.index("train")]
         weights, unusual = tame(weights)
         coordinates, symmetries = choose_coordinates(sample, weights, start)
+        if origin is not None and coordinates.names != origin.coordinates.names:
+            raise InputError(
+                f"{sample.category.name} is described by {', '.join(coordinates.names)}, for its symmetries, "
+                f"and what it starts from by {', '.join(origin.coordinates.names)}: train it from nothing, "
+                "with `shipgen train best`"
+            )
         depths = tuple(edge - start for edge in edges)
         marginals = []
         for number, name in enumerate(coordinates.names):
@@ -165,14 +187,17 @@ class MuonMap:
                     values,
                     weights,
                     edges=inside,
+                    materials=materials if inside else (),
                     ruled=name in {"depth", "z"},
                     smooth_tail=name in _TAILED,
                     protons=protons,
+                    origin=None if origin is None else origin.marginals[number].distribution(),
                 )
             )
         facts = {
             "symmetries": symmetries.to_json(),
             "edges": list(edges),
+            "tables": dict(zip(coordinates.names, (one.facts for one in marginals), strict=True)),
             "unusual_weights": None if unusual is None else vars(unusual),
             "left_out": left_out,
         }

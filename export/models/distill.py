@@ -76,6 +76,7 @@ class Student:
 
     #: Columns of the history that `train` gives.
     losses = ("loss",)
+    ended = False
 
     def __init__(self, config: StudentConfig, shape: Shape, seed: int, teacher: Callable[[Any], Any]) -> None:
         self.config = config

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen_export.backend import keras, tf
-from shipgen_export.maps.marginals import LIMIT
+from shipgen_export.maps.smoothing import LIMIT
+from shipgen_export.models.by_size import patience
 from shipgen_export.models.dense import MappedNetwork, apply_dense, make_dense
 from shipgen_export.models.settings import FlowConfig
 from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shipgen.muons.columns import Float32
     from shipgen_export.maps.coordinates import Shape
 
@@ -109,6 +112,8 @@ class Flow:
     held_out : float32[n, d], optional
         Muons of other protons, as many as their weights say. Small samples are learnt by heart before the
         last step: those weights are used whose loss is the least for these muons.
+    start : sequence of arrays, optional
+        Weights of a flow of another sample to go on from; if no step is better, they are used.
 
     Attributes
     ----------
@@ -121,7 +126,14 @@ class Flow:
     #: Columns of the history that `train` gives.
     losses = ("loss",)
 
-    def __init__(self, config: FlowConfig, shape: Shape, seed: int, held_out: Float32 | None = None) -> None:
+    def __init__(
+        self,
+        config: FlowConfig,
+        shape: Shape,
+        seed: int,
+        held_out: Float32 | None = None,
+        start: Sequence[Any] | None = None,
+    ) -> None:
         self.config = config
         self.companions: dict[str, Any] = {}
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
@@ -129,14 +141,23 @@ class Flow:
         self._trained = Density(config, coordinates, seed)
         self.density = Density(config, coordinates, seed)
         self._best = Density(config, coordinates, seed)
-        #: Loss of the muons held out, at its least.
+        #: Loss of the muons held out, at its least, and the step that it had it at.
         self.least = tf.Variable(np.inf, dtype=tf.float32, trainable=False, name="least")
+        self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="best_step")
         self._held_out = None if held_out is None else tf.constant(held_out)
         self._judge = tf.function(self.density.loss, jit_compile=True)
         self.generator = MappedNetwork(shape, self._best.variables, self._best.sample)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=1e-3)
-        self._optimizer = keras.optimizers.Adam(schedule, global_clipnorm=config.clip)
+        self._optimizer = keras.optimizers.AdamW(
+            schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip
+        )
         self._optimizer.build(self._trained.variables)
+        if start is not None:
+            for density in (self._trained, self.density, self._best):
+                for variable, value in zip(density.variables, start, strict=True):
+                    variable.assign(value)
+            if held_out is not None:
+                self.least.assign(self._judge(self._held_out))
         batches = tf.TensorSpec((None, config.batch, coordinates), tf.float32)
         self._train = tf.function(self._many_steps, input_signature=[batches])
 
@@ -149,8 +170,16 @@ class Flow:
             "average": self.density.networks,
             "best": self._best.networks,
             "least": self.least,
+            "best_step": self.best_step,
             "optimizer": self._optimizer,
         }
+
+    @property
+    def ended(self) -> bool:
+        """Whether the muons held out have not become likelier for so long that more steps are for nothing."""
+        if self._held_out is None:
+            return False
+        return int(self.step) - int(self.best_step) >= patience(self.config)
 
     def train(self, real: Any) -> dict[str, Any]:
         """Do as many steps as `real` has batches.
@@ -173,6 +202,7 @@ class Flow:
             loss = float(self._judge(self._held_out))
             if loss < float(self.least):
                 self.least.assign(loss)
+                self.best_step.assign(self.step)
                 self._keep()
         return {"loss": losses}
 

@@ -83,6 +83,8 @@ class StepTrainer:
 
     #: Streams of random numbers within a step.
     streams = 8
+    #: It goes on as long as it is asked to.
+    ended = False
 
     def __init__(self, config: Any, features: int, seed: int) -> None:
         self.config = config

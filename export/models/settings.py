@@ -264,8 +264,15 @@ class FlowConfig(Scheduled):
     batch: int = _setting(2048, "Muons a step.", low=1)
     learning_rate: float = _setting(2e-3, "Adam's learning rate at the start.", above=0)
     clip: float = _setting(1.0, "Largest norm of the gradient.", above=0)
+    weight_decay: float = _setting(
+        0.0, "Share of the weights, in units of the learning rate, taken off at each step (AdamW).", low=0
+    )
     average: float = _setting(
         0.998, "Moving average of the weights: the share of the past that each step keeps.", low=0, high=1
+    )
+    as_given: bool = _setting(
+        False,
+        "Do the steps that are asked for whatever the size of the sample. [default: they are the most]",
     )
     bootstrap: bool = _setting(
         False, "Train on a bootstrap sample: each proton counts as often as a Poisson number of mean 1."

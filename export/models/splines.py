@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shipgen_export.backend import tf
-from shipgen_export.maps.marginals import LIMIT
+from shipgen_export.maps.smoothing import LIMIT
 
 #: Least width and height of a bin, as a share of all, and least slope at a knot.
 _LEAST_BIN, _LEAST_SLOPE = 1e-3, 1e-3

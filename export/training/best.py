@@ -1,7 +1,8 @@
 """The project's own way of training: flows as teachers, a small student of their mean, a bundle.
 
 ``OUT/teacher-1`` and so on are runs of flows, the first on the whole sample, the others on bootstrap samples
-of its protons; ``OUT/student`` is the run that learns from them, ``OUT/bundle`` what is exported.
+of its protons; ``OUT/student`` is the run that learns from them, ``OUT/bundle`` what is exported. Where a
+bundle is adapted, teachers start from flows that learnt its muons, in ``OUT/origin``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from shipgen.progress import progress
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import StudentConfig
 from shipgen_export.sample.sample import PreparedSample
+from shipgen_export.training.adapt import adapted_from, origin_sample
 from shipgen_export.training.export import check_sample, export, lacking
 from shipgen_export.training.map_training import Teachers, with_kept_map
 from shipgen_export.training.run.category_folder import LAST
@@ -43,11 +45,14 @@ if TYPE_CHECKING:
     from shipgen.muons.categories import Category
 
 #: Steps of a teacher and of the student.
-TEACHER_STEPS, STUDENT_STEPS = 6_000, 40_000
+TEACHER_STEPS, STUDENT_STEPS = 6_000, 30_000
 TEACHERS = 3
 
 #: A short training is spared most of the teachers' answers: each pair is looked at so often at least.
 _LOOKS, _FEWEST_PAIRS = 4, 100_000
+
+#: Number of the flow that learns the muons of a bundle to be adapted, and its steps at most.
+_ORIGIN, ORIGIN_STEPS = 0, 3_000
 
 #: Between the seeds of teachers, so that those of neighbouring seeds of a whole training differ.
 _SEEDS_APART = 1_000_003
@@ -65,19 +70,28 @@ class NetworkTask:
     teacher: int | None
     teachers: int
     settings: dict[str, Any]
+    adapted: bool = False
 
     def __str__(self) -> str:
         who = "the student" if self.teacher is None else f"teacher {self.teacher}"
+        if self.teacher == _ORIGIN:
+            who = "what the bundle makes"
         return f"training {who} of {self.category}"
 
     @property
     def folder(self) -> Path:
         """The run folder."""
+        if self.teacher == _ORIGIN:
+            return _origin(self.output)
         return _student(self.output) if self.teacher is None else _teacher(self.output, self.teacher)
 
 
 def _teacher(output: Path, number: int) -> Path:
     return output / f"teacher-{number}"
+
+
+def _origin(output: Path) -> Path:
+    return output / "origin" / "run"
 
 
 def _student(output: Path) -> Path:
@@ -98,6 +112,7 @@ def train_best(
     student: dict[str, Any] | None = None,
     pot: float | None = None,
     name: str | None = None,
+    adapted: Bundle | None = None,
 ) -> Iterator[str | Bundle]:
     """Train teachers and students of each category and export the students; go on with what is there.
 
@@ -123,6 +138,8 @@ def train_best(
         As for `export`.
     name : str, optional
         The bundle's; `output`'s name otherwise.
+    adapted : Bundle, optional
+        Of another production: teachers start from what it makes.
 
     Yields
     ------
@@ -152,6 +169,7 @@ def train_best(
         output.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {output} cannot be made: {error.strerror}") from error
+    made = None if adapted is None else _origin_sample(adapted, sample, chosen, output, seed)
 
     def task(category: str, number: int | None) -> NetworkTask:
         taught = number is None
@@ -164,19 +182,27 @@ def train_best(
             settings["bootstrap"] = number != 1
         steps = student_steps if taught else teacher_steps
         own_seed = seed if number is None else seed + (number - 1) * _SEEDS_APART
-        return NetworkTask(sample, output, category, own_seed, steps, number, teachers, settings)
+        if number == _ORIGIN and made is not None:
+            steps = min(steps, ORIGIN_STEPS)
+            return NetworkTask(made, output, category, seed, steps, number, teachers, flow or {})
+        return NetworkTask(
+            sample, output, category, own_seed, steps, number, teachers, settings, adapted is not None
+        )
 
     # The larger categories first: what is left at the end is short.
     names = [category.name for category in sorted(chosen, key=lambda category: category.on_axis)]
-    rounds = (
+    rounds = [
         [task(category, number) for category in names for number in range(1, teachers + 1)],
         [task(category, None) for category in names],
-    )
+    ]
     varied = _variations(sample, output, [category_by_name(name) for name in names], seed, teachers)
     yield (
-        f"{len(rounds[0])} flows of {teacher_steps:,} steps, then {len(names)} networks of {student_steps:,} "
-        f"steps that learn from them; {cores} at a time"
+        f"{len(rounds[0])} flows of {teacher_steps:,} steps at most, then {len(names)} networks of "
+        f"{student_steps:,} steps that learn from them; {cores} at a time"
     )
+    if adapted is not None:
+        rounds.insert(0, [task(category, _ORIGIN) for category in names])
+        yield f"before, {len(names)} flows learn what the bundle {adapted.name} makes"
     if note := lacking(sample):
         yield note
     try:
@@ -203,6 +229,7 @@ def train_best(
         name=name or output.absolute().name,
         force=bundle.exists(),
         factors=read_factors(output / VARIATIONS, chosen) if varied else {},
+        origin=None if adapted is None else adapted_from(adapted),
     )
 
 
@@ -216,6 +243,16 @@ def _variations(
     return [
         VariationTask(sample, output / VARIATIONS, one, seed, VARIATION_STEPS, flows) for one in categories
     ]
+
+
+def _origin_sample(
+    bundle: Bundle, sample: PreparedSample, chosen: Sequence[Category], output: Path, seed: int
+) -> PreparedSample:
+    """Return the bundle's muons as a sample in its folder, made once."""
+    names = [category.name for category in chosen]
+    origin_run = _origin(output)
+    origin_run.parent.mkdir(exist_ok=True)
+    return origin_sample(bundle, sample, names, origin_run.parent / "prepared", seed).verify(names)
 
 
 def _run(task: NetworkTask) -> Trained:
@@ -244,6 +281,7 @@ def _train(task: NetworkTask) -> Trained:
         pictures=taught and importlib.util.find_spec("matplotlib") is not None,
         measured=taught,
         teachers=folders if taught else (),
+        start=_origin(task.output) if task.adapted and not taught else None,
     )
     if taught:
         _measure_uncertainty(task, Teachers.open(folders, task.sample))
@@ -262,6 +300,7 @@ def _measure_uncertainty(task: NetworkTask, teachers: Teachers) -> None:
     if folder.uncertainty.is_file() and read_json(folder.uncertainty).get("sha256") == digest:
         return
     start = float(task.sample.index["target_start"])
-    found = uncertainty(muons, start, student, teachers.networks(category), task.seed)
+    own = folder.map_of(category, LAST)
+    found = uncertainty(muons, start, student, teachers.networks(category), task.seed, own=own)
     with complete_file(folder.uncertainty, force=True) as part:
         write_json(part, {"sha256": digest, **found})

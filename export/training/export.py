@@ -57,6 +57,7 @@ def export(
     name: str | None = None,
     force: bool = False,
     factors: Mapping[str, FactorFacts] | None = None,
+    origin: dict[str, Any] | None = None,
 ) -> Bundle:
     """Export a run's networks with rates and provenance as a bundle; nothing is written unless all is well.
 
@@ -78,6 +79,8 @@ def export(
         Replace `output`.
     factors : mapping of str to FactorFacts, optional
         Networks of variations by category.
+    origin : dict, optional
+        What identifies the bundle that this one was adapted from.
 
     Raises
     ------
@@ -111,7 +114,7 @@ def export(
             label=label(sample),
             target_start=sample.index["target_start"],
             energy_cut=energy_cut,
-            provenance=_provenance(run, sample),
+            provenance=_provenance(run, sample) | ({"adapted_from": origin} if origin else {}),
             missing=missing_rates(sample, [one.category for one in ready], pot),
         )
     return replace(bundle, path=output)
@@ -251,7 +254,7 @@ def _export_network(run: TrainingRun, model: Model, ready: _Ready) -> NetworkFac
     configure()
     category = ready.category
     folder = run.category(category)
-    form = folder.read_map(category) if model.taught else ready.normalisation
+    form = folder.map_of(category, ready.network) if model.taught else ready.normalisation
     config = model.settings(**run.index["config"])
     generator = model.build(config, form.shape)
     folder.read_network(ready.network, generator)

@@ -40,7 +40,8 @@ _SLICE = 500_000
 class Trainer(Protocol):
     """What `train_category` needs of a model in training.
 
-    `generator` is the network that is evaluated and kept, `companions` are others that belong to it.
+    `generator` is the network that is evaluated and kept, `companions` are others that belong to it; once it
+    has `ended`, more steps would be for nothing.
     """
 
     generator: Any
@@ -48,6 +49,10 @@ class Trainer(Protocol):
     losses: tuple[str, ...]
     step: Any
     config: Any
+
+    @property
+    def ended(self) -> bool:
+        """Whether more steps would be for nothing."""
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -237,7 +242,7 @@ def train_category(
         return before + time.monotonic() - started
 
     with _deferred_interrupts() as interrupted, _progress(folder.path.name, trainer, goal) as advance:
-        while not interrupted():
+        while not interrupted() and not trainer.ended:
             if watch and watch.due(checkpoints):
                 watch.evaluate(checkpoints, trainer, elapsed, log)
                 saved = time.monotonic()

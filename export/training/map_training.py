@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,10 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.outputs import sha256
 from shipgen_export.maps.muon_map import MuonMap, tame, without_upstream
+from shipgen_export.models.by_size import flow_of_size
 from shipgen_export.models.kinds import model_by_name
+from shipgen_export.models.settings import FlowConfig
+from shipgen_export.sample.sample import effective_size
 from shipgen_export.training.run.category_folder import LAST
 from shipgen_export.training.run.run_folder import TrainingRun
 
@@ -40,10 +43,28 @@ def material_edges(sample: PreparedSample) -> tuple[float, ...]:
     return stated[0] if stated and len(set(stated)) == 1 else ()
 
 
-def with_map(muons: CategorySample, folder: CategoryFolder, sample: PreparedSample) -> CategorySample:
-    """Return the category's sample with its map, which is made once, then kept."""
+def slab_materials(sample: PreparedSample) -> tuple[int, ...]:
+    """Return the material between each two of `material_edges`, as numbers; nothing where it is not known."""
+    edges = material_edges(sample)
+    if not edges:
+        return ()
+    # Where files state edges, each has a target.
+    targets = [(source["provenance"] or {})["target"] for source in sample.index["sources"]]
+    stated = [target.get("slab_materials") for target in targets]
+    materials = stated[0]
+    if not isinstance(materials, list) or any(other != materials for other in stated):
+        return ()
+    known = len(materials) == len(edges) - 1 and all(isinstance(one, int) and one >= 0 for one in materials)
+    return tuple(materials) if known else ()
+
+
+def with_map(
+    muons: CategorySample, folder: CategoryFolder, sample: PreparedSample, origin: MuonMap | None = None
+) -> CategorySample:
+    """Return the category's sample with its map, which is made once, then kept; see `MuonMap.fit`."""
     if not folder.started:
-        folder.keep_map(MuonMap.fit(muons, sample.index["target_start"], material_edges(sample)).write)
+        edges, materials = material_edges(sample), slab_materials(sample)
+        folder.keep_map(MuonMap.fit(muons, sample.index["target_start"], edges, materials, origin).write)
     # Read back, so that a run which goes on has what the first one had.
     return with_kept_map(muons, folder)
 
@@ -73,6 +94,19 @@ def training_weights(muons: CategorySample, seed: int, *, bootstrap: bool) -> Fl
     return np.asarray(weights * np.random.default_rng(key).poisson(1.0, len(protons))[of_muon])
 
 
+def by_size(
+    run: TrainingRun, category: Category, config: FlowConfig, muons: CategorySample, origin: Origin | None
+) -> dict[str, Any]:
+    """Return a flow's settings for the size of a category's sample; what differs is kept in its folder."""
+    folder = run.category(category)
+    if not folder.started:
+        start = None if origin is None else FlowConfig(**origin.run.config(category))
+        own = asdict(flow_of_size(config, effective_size(tame(muons.part("train")[1])[0]), start))
+        changed = {name: value for name, value in own.items() if value != run.index["config"][name]}
+        folder.write_state(replace(folder.state(), settings=changed))
+    return run.config(category)
+
+
 def held_out(muons: CategorySample, seed: int) -> Float32:
     """Return muons of the part ``validation`` by which a flow's best step is found, float32[n, d].
 
@@ -93,6 +127,48 @@ def held_out(muons: CategorySample, seed: int) -> Float32:
     places = random.random(min(len(features), _MOST_HELD_OUT)) * cumulative[-1]
     chosen = np.minimum(np.searchsorted(cumulative, places, side="right"), len(features) - 1)
     return muons.form.forward(features[chosen].astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A run of flows of another sample, from which those of this one start."""
+
+    run: TrainingRun
+
+    @classmethod
+    def open(cls, path: Path, categories: Sequence[Category]) -> Origin:
+        """Open a run folder; raise `InputError` when it lacks a finished flow of one of the `categories`."""
+        run = TrainingRun.open(path)
+        check_flows(run, categories, "start from")
+        return cls(run)
+
+    def digest(self) -> str:
+        """Return what identifies the run's settings."""
+        return sha256(self.run.path / "run.json")
+
+    def map(self, category: Category) -> MuonMap:
+        """Return the map of a category."""
+        return self.run.category(category).read_map(category)
+
+    def weights(self, category: Category) -> list[Any]:
+        """Return the weights of a category's flow."""
+        kind, folder = model_by_name(self.run.model), self.run.category(category)
+        generator = kind.build(kind.settings(**self.run.config(category)), self.map(category).shape)
+        folder.read_network(LAST, generator)
+        return list(generator.get_weights())
+
+
+def check_flows(run: TrainingRun, categories: Sequence[Category], purpose: str) -> None:
+    """Raise `InputError` when a run has no flows, or lacks one of `categories` that did all its steps."""
+    if run.model != "flow":
+        raise InputError(f"{run.path} is a run of {run.model}, not of a flow: nothing can {purpose} it")
+    for category in categories:
+        if not run.category(category).weights.is_file():
+            raise InputError(
+                f"{run.path} has no flow of {category.name}: train it with `{run.command(category)}`"
+            )
+        if unfinished := run.unfinished(category):
+            raise InputError(f"only a flow whose training is finished is one to {purpose}: {unfinished}")
 
 
 @dataclass(frozen=True)
@@ -118,16 +194,8 @@ class Teachers:
             raise InputError("a student needs teachers: give the run folder of a flow with --teacher RUN")
         runs = tuple(TrainingRun.open(path) for path in paths)
         for run in runs:
-            if run.model != "flow":
-                raise InputError(f"{run.path} is a run of {run.model}, not of a flow: it cannot teach")
             run.check_sample(sample)
-            for category in categories:
-                if not run.category(category).weights.is_file():
-                    raise InputError(
-                        f"{run.path} has no flow of {category.name}: train it with `{run.command(category)}`"
-                    )
-                if unfinished := run.unfinished(category):
-                    raise InputError(f"a flow teaches when its training is finished: {unfinished}")
+            check_flows(run, categories, "learn from")
         return cls(runs)
 
     def runs_digests(self) -> list[str]:
@@ -171,7 +239,7 @@ class Teachers:
             kind = model_by_name(run.model)
             folder = run.category(category)
             shape = folder.read_map(category).shape
-            generator = kind.build(kind.settings(**run.index["config"]), shape)
+            generator = kind.build(kind.settings(**run.config(category)), shape)
             folder.read_network(LAST, generator)
             made.append(generator)
         return made

@@ -8,6 +8,7 @@ of all protons as trainings on other samples of the same size would.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shipgen.muons.columns import Float32, Float64
+    from shipgen_export.maps.muon_map import MuonMap
     from shipgen_export.sample.sample import CategorySample
 
 #: Muons that each network makes.
@@ -60,13 +62,16 @@ def tails(features: Float64, start: float) -> dict[str, NDArray[np.bool_]]:
     """Return which muons lie in each of some tails, by name; parameters as for `quantities`."""
     q = Quantities.of_rows(features, start)
     p, pt = q["p"], q["pt"]
+    far = {f"r > {limit} cm": q["r"] > limit for limit in (5, 7)} if "r" in q else {}
     return {
         "p > 60 GeV": p > 60,
         "p > 100 GeV": p > 100,
+        "p > 200 GeV": p > 200,
         "pT > 1.5 GeV": pt > 1.5,
         "pT > 2.5 GeV": pt > 2.5,
         "p > 60 GeV, pT > 1 GeV": (p > 60) & (pt > 1),
         "z > 100 cm from the start": q["z"] > 100,
+        **far,
     }
 
 
@@ -93,7 +98,13 @@ def quantities(features: Float64, start: float) -> dict[str, Float64]:
 
 
 def uncertainty(
-    muons: CategorySample, start: float, student: Any, teachers: Sequence[Any], seed: int, made: int = MUONS
+    muons: CategorySample,
+    start: float,
+    student: Any,
+    teachers: Sequence[Any],
+    seed: int,
+    made: int = MUONS,
+    own: MuonMap | None = None,
 ) -> StudentSpread:
     """Compare a student, its teachers and the sample in some quantities.
 
@@ -112,6 +123,8 @@ def uncertainty(
         Of the latents.
     made : int
         Muons that each makes.
+    own : MuonMap, optional
+        The student's, where it has one of its own.
 
     Returns
     -------
@@ -127,11 +140,12 @@ def uncertainty(
     train, train_error = _of_part(muons, learnt, tame(muons.weights[learnt])[0], start)
     key = (seed, muons.category.number, _LATENT)
 
-    def of(generator: Any) -> tuple[dict[str, float], dict[str, float]]:
+    def of(generator: Any, like: CategorySample) -> tuple[dict[str, float], dict[str, float]]:
         random = np.random.default_rng(np.random.SeedSequence(key))
-        return _means(generate(generator, muons, made, random), start)
+        return _means(generate(generator, like, made, random), start)
 
-    (own, own_error), others = of(student), [of(teacher)[0] for teacher in teachers]
+    mine = muons if own is None else replace(muons, map=own)
+    (value_of, error_of), others = of(student, mine), [of(teacher, muons)[0] for teacher in teachers]
     found: dict[str, QuantitySpread] = {}
     for name, value in sample.items():
         values = np.array([other[name] for other in others])
@@ -140,8 +154,8 @@ def uncertainty(
             "error": error[name],
             "train": train[name],
             "train_error": train_error[name],
-            "student": own[name],
-            "made_error": own_error[name],
+            "student": value_of[name],
+            "made_error": error_of[name],
             "mean": float(values.mean()),
             "spread": float(np.sqrt(np.square(values[1:] - values[0]).mean())),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,9 @@ from shipgen.muons.categories import category_by_name
 from shipgen_export.merit.evaluate import FIGURES, Evaluator, measure
 from shipgen_export.merit.merits import rows_since_best
 from shipgen_export.models.kinds import model_by_name
+from shipgen_export.models.settings import FlowConfig
 from shipgen_export.training.loop import Goal, MuonStream, StepsAlone, Stopped, Watch, train_category
-from shipgen_export.training.run.category_folder import read_table
+from shipgen_export.training.run.category_folder import LAST, read_table
 from shipgen_export.training.run.run_folder import CategoryFolder, TrainingRun
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from shipgen_export.models.kinds import Model
     from shipgen_export.models.settings import Settings
     from shipgen_export.sample.sample import CategorySample, PreparedSample
-    from shipgen_export.training.map_training import Teachers
+    from shipgen_export.training.map_training import Origin, Teachers
 
     Watcher = Callable[[int, Mapping[str, float | None]], None]
 
@@ -106,6 +107,7 @@ def train(
     pictures: bool = True,
     tensorboard: bool = False,
     teachers: Sequence[Path] = (),
+    start: Path | None = None,
     measured: bool = True,
     watcher: Watcher | None = None,
 ) -> Iterator[Trained]:
@@ -143,6 +145,8 @@ def train(
         Write TensorBoard's event files.
     teachers : sequence of Path
         Run folders of flows, for a student.
+    start : Path, optional
+        Run folder of flows of another sample that these go on from.
     measured : bool
         Measure the figure of merit at the end.
     watcher : callable, optional
@@ -165,10 +169,11 @@ def train(
     if pictures and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("drawing pictures (--no-pictures leaves them out)", "matplotlib", "plot")
     from shipgen_export.backend import configure
-    from shipgen_export.training.map_training import Teachers
+    from shipgen_export.training.map_training import Origin, Teachers
 
     device = configure(threads)
     taught = Teachers.open(teachers, sample, chosen) if kind.taught else None
+    origin = None if start is None else Origin.open(start, chosen)
     every = evaluate_every or config.planned_steps or EVALUATE_EVERY
     # The learning rate's fall is what ends planned trainings.
     patience = 0 if kind.planned else patience
@@ -181,16 +186,18 @@ def train(
         evaluate_every=evaluate_every if kind.planned else every,
         device=device,
         teachers=taught.runs_digests() if taught else (),
+        start=origin.digest() if origin else None,
     )
-    if minutes is not None:
-        goal = Goal(seconds=minutes * 60 / len(chosen))
-    else:
-        goal = Goal(steps=config.planned_steps or steps or DEFAULT_STEPS)
     for category in chosen:
         folder = run.category(category)
         with folder.locked():
             before = folder.state().steps
-            muons, trainer, stream = _prepare(run, kind, config, sample, category, taught)
+            muons, trainer, stream = _prepare(run, kind, config, sample, category, taught, origin)
+            own = trainer.config
+            if minutes is not None:
+                goal = Goal(seconds=minutes * 60 / len(chosen))
+            else:
+                goal = Goal(steps=own.planned_steps or steps or DEFAULT_STEPS)
             watch = Watch(
                 Evaluator(muons, seed),
                 every,
@@ -199,7 +206,9 @@ def train(
             )
             log = _log(folder, tensorboard, watcher)
             state = train_category(trainer, stream, folder, goal, watch, log)
-            untrained = kind.build(config, muons.form.shape)
+            if kind.taught:
+                muons = _calibrate(folder, muons, trainer, seed)
+            untrained = kind.build(own, muons.form.shape)
             merit = _merit(folder, kind, muons, untrained, seed) if measured else None
             idle = rows_since_best(read_table(folder.merits, state.steps), every)
         ended = patience if 0 < patience <= idle else 0
@@ -215,10 +224,17 @@ def _prepare(
     sample: PreparedSample,
     category: Category,
     teachers: Teachers | None,
+    origin: Origin | None,
 ) -> tuple[CategorySample, Any, MuonStream | StepsAlone]:
     """Return a category's muons as the model sees them, the trainer, and what it is trained on."""
     from shipgen_export.maps.conditions import conditioned
-    from shipgen_export.training.map_training import held_out, training_weights, with_kept_map, with_map
+    from shipgen_export.training.map_training import (
+        by_size,
+        held_out,
+        training_weights,
+        with_kept_map,
+        with_map,
+    )
 
     folder, muons = run.category(category), sample.load(category.name)
     stream: MuonStream | StepsAlone = StepsAlone()
@@ -228,16 +244,32 @@ def _prepare(
         muons = with_kept_map(muons, folder)
         more = [teachers.mean(category)]
     elif kind.teaches:
-        muons = with_map(muons, folder, sample)
+        muons = with_map(muons, folder, sample, origin.map(category) if origin else None)
+        assert isinstance(config, FlowConfig)  # noqa: S101 (what teaches is a flow)
+        config = kind.settings(**by_size(run, category, config, muons, origin))
         weights = training_weights(muons, run.seed, bootstrap=run.index["config"]["bootstrap"])
         stream = MuonStream(muons, config.real_batch, run.seed, weights)
-        more = [held_out(muons, run.seed)]
+        more = [held_out(muons, run.seed), origin.weights(category) if origin else None]
     else:
         muons = conditioned(run.normalised(muons), config.condition_names)
         stream = MuonStream(muons, config.real_batch, run.seed)
     # A seed of its own for each category, so that equal networks do not start equal.
     seed = int(np.random.SeedSequence((run.seed, category.number)).generate_state(1)[0])
     return muons, kind.load(kind.trainer)(config, muons.form.shape, seed, *more), stream
+
+
+def _calibrate(folder: CategoryFolder, muons: CategorySample, trainer: Any, seed: int) -> CategorySample:
+    """Return the sample with the map of the student's last network, made unless it is there."""
+    from shipgen_export.maps.muon_map import MuonMap
+    from shipgen_export.training import calibrate
+
+    if folder.state().weights_sha256 not in folder.state().calibrated:
+        # Of a short training no more than it learnt from are counted.
+        count = min(calibrate.MUONS, 2 * trainer.config.pairs)
+        assert isinstance(muons.form, MuonMap)  # noqa: S101 (what is taught has its teachers' map)
+        made = calibrate.calibrated(muons.form, trainer.generator.network, seed, count)
+        folder.keep_calibrated(made.write)
+    return replace(muons, map=folder.map_of(muons.category, LAST))
 
 
 def _drawing(folder: CategoryFolder, category: Category) -> Callable[..., object]:

@@ -26,16 +26,24 @@ class Scripted:
 
 
 class Counter:
-    """A trainer of one layer whose weights are the number of steps; it breaks after `last` steps."""
+    """A trainer of one layer whose weights are the number of steps.
+
+    It breaks after `last` steps, and has ended after `useful` ones.
+    """
 
     losses = ("loss",)
 
-    def __init__(self, last: int = 10**9, width: int = 1) -> None:
+    def __init__(self, last: int = 10**9, width: int = 1, useful: int = 10**9) -> None:
         self.generator = layer(width)
         self.companions = {"encoder": layer()}
         self.step = tf.Variable(0, dtype=tf.int64)
         self.config = None
         self._last = last
+        self._useful = useful
+
+    @property
+    def ended(self) -> bool:
+        return int(self.step) >= self._useful
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import genpareto
 
 from helpers.even_muons import CATEGORY, MUONS, START, even_muons, find
-from shipgen_export.maps.marginals import LIMIT, Marginal, Tail
+from shipgen_export.maps.marginals import Marginal, Tail
 from shipgen_export.maps.muon_map import MuonMap
+from shipgen_export.maps.smoothing import LIMIT
 from shipgen_export.sample.sample import CategorySample, split_by_group
 from shipgen_export.sample.transforms import Normalisation
 

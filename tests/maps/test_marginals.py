@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import genpareto, kstest, norm
 
 from shipgen.errors import InputError
-from shipgen_export.maps.marginals import CELLS, LIMIT, Marginal, Tail
+from shipgen_export.maps.marginals import CELLS, Marginal, Tail
+from shipgen_export.maps.smoothing import LIMIT
 
 MUONS = 200_000
 

@@ -13,8 +13,8 @@ from helpers.even_muons import CASES, MUONS, START, category_sample, even_muons
 from shipgen.errors import InputError
 from shipgen.muons.categories import category_by_name
 from shipgen_export.maps.coordinates import Cylinder
-from shipgen_export.maps.marginals import LIMIT
 from shipgen_export.maps.muon_map import MuonMap, tame, without_upstream
+from shipgen_export.maps.smoothing import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ import pytest
 from shipgen.errors import InputError
 from shipgen_export.backend import tf
 from shipgen_export.maps.coordinates import Shape
+from shipgen_export.models.by_size import flow_of_size, patience
 from shipgen_export.models.flow import Density, Flow, FlowConfig
 
 if TYPE_CHECKING:
@@ -92,6 +93,36 @@ def test_the_best_for_muons_held_out_is_kept(tmp_path: Path) -> None:
         np.testing.assert_array_equal(old, new)
 
 
+def test_training_ends_when_muons_held_out_become_no_likelier() -> None:
+    """Of few muons more steps are for nothing, long before those that are planned."""
+    few, others = ring(64, 11)[:, :2], ring(5_000, 12)[:, :2]
+    config = FlowConfig(hidden=32, bins=12, batch=64, steps=1200, average=0.9, learning_rate=1e-2)
+    flow = Flow(config, Shape(2, 0, on_axis=False), seed=1, held_out=others)
+    while not flow.ended:
+        flow.train(np.broadcast_to(few, (100, *few.shape)))
+    assert int(flow.step) - int(flow.best_step) == patience(config)
+    assert int(flow.step) < config.steps
+    endless = Flow(config, Shape(2, 0, on_axis=False), seed=1)
+    endless.train(few[None])
+    assert not endless.ended
+
+
+def test_a_flow_starts_from_another_and_is_no_worse_for_muons_held_out() -> None:
+    others = ring(5_000, 12)
+    start = [variable.numpy() for variable in random_density(3, 1, size=0.1).variables]
+    config = FlowConfig(hidden=32, bins=8, batch=64, steps=100, learning_rate=1.0)
+    flow = Flow(config, Shape(3, 0, on_axis=False), seed=2, held_out=others, start=start)
+    least = float(flow.least)
+    for value, used in zip(start, flow.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, used)
+    # Steps much too large make it worse.
+    flow.train(np.broadcast_to(ring(64, 3), (100, 64, 3)))
+    assert float(flow.density.loss(others)) > least
+    assert float(flow.least) == least
+    for value, used in zip(start, flow.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, used)
+
+
 def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
     batches = ring(6 * 64, 8)[:, :2].reshape(6, 64, 2)
     whole = Flow(TINY, Shape(2, 0, on_axis=False), seed=1)
@@ -105,6 +136,17 @@ def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(second.train(batches[3:])["loss"], expected[3:])
     for one, two in zip(second.density.variables, whole.density.variables, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_steps_go_by_the_size_of_the_sample() -> None:
+    config = FlowConfig(steps=6_000)
+    steps = [flow_of_size(config, muons).steps for muons in (5e3, 2e4, 1e5, 1e6)]
+    assert steps == [600, 600, 2_900, 6_000]
+    assert flow_of_size(FlowConfig(steps=100), 5e3).steps == 100
+    assert flow_of_size(FlowConfig(steps=6_000, as_given=True), 5e3).steps == 6_000
+    fine = flow_of_size(config, 5e3, FlowConfig(hidden=8, bins=6))
+    assert (fine.hidden, fine.bins, fine.steps) == (8, 6, 600)
+    assert fine.learning_rate < config.learning_rate
 
 
 @pytest.mark.parametrize("changed", [{"hidden": 0}, {"bins": 1}, {"average": 1.0}, {"batch": 0}])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shipgen_export.backend import tf
-from shipgen_export.maps.marginals import LIMIT
+from shipgen_export.maps.smoothing import LIMIT
 from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
 
 N = 20_000

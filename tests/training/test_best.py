@@ -3,58 +3,36 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-import shipgen_export.training.train
+from helpers.quick_training import quick_training, train_quickly
 from helpers.synthetic import POT, synthetic_sample
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.selection import Selection
 from shipgen.muons.categories import CATEGORIES
-from shipgen_export.backend import tf
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training import best
 from shipgen_export.training.export import export, stated_uncertainty
 from shipgen_export.training.map_training import material_edges
 from shipgen_export.training.run.run_folder import TrainingRun
-from shipgen_export.training.spread import uncertainty
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-FLOW = {"hidden": 6, "layers": 1, "bins": 4, "batch": 64}
-STUDENT = {"nodes": "8", "nodes_on_axis": "8", "pairs": 2000, "batch": 64}
-AUC = {"auc": 0.6, "auc_error": 0.01}
-MERIT = {**AUC, "chi2": None, "overlap": 0.9, "control": AUC}
 QUICK: dict[str, Any] = {"steps": 2, "pictures": False, "measured": False}
 GAN = {"latent": 4, "batch": 20, "layers_g": 1, "layers_d": 1}
 
 
-@contextmanager
-def in_this_process(
-    work: Callable[[Any], Any],
-    tasks: Iterable[Any],
-    cores: int,  # noqa: ARG001
-) -> Iterator[Iterator[Any]]:
-    yield map(work, tasks)
-
-
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No compilation, which takes longer than these few steps; no long measure; no processes."""
-    monkeypatch.setattr(best, "in_order", in_this_process)
-    monkeypatch.setattr(shipgen_export.training.train, "measure", lambda *_: MERIT)
-    monkeypatch.setattr(best, "uncertainty", partial(uncertainty, made=2000))
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with quick_training(monkeypatch):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +40,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic_sample(tmp_path_factory.mktemp("samples") / "prepared", 1500)
 
 
-def run(prepared: Path, output: Path, **options: Any) -> list[Any]:
-    steps = {"teacher_steps": 3, "student_steps": 3}
-    given = {**steps, "teachers": 2, "flow": FLOW, "student": STUDENT, **options}
-    return list(best.train_best(prepared, output, **given))
-
-
 def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out"
-    plan, *lines, bundle = run(prepared, output)
-    assert plan == "8 flows of 3 steps, then 4 networks of 3 steps that learn from them; 1 at a time"
+    plan, *lines, bundle = train_quickly(prepared, output)
+    assert plan == "8 flows of 3 steps at most, then 4 networks of 3 steps that learn from them; 1 at a time"
     assert len([line for line in lines if " steps (" in line]) == 3 * len(CATEGORIES)
     assert isinstance(bundle, Bundle)
     assert bundle.path == output / "bundle"
@@ -89,15 +61,18 @@ def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(best, "uncertainty", None)
     runs = [TrainingRun.open(output / name) for name in ("teacher-1", "teacher-2")]
     assert [one.index["config"]["bootstrap"] for one in runs] == [False, True]
-    again = [line for line in run(prepared, output)[1:-1] if " steps (" in line]
+    again = [line for line in train_quickly(prepared, output)[1:-1] if " steps (" in line]
     assert all("finished before" in line for line in again)
     with pytest.raises(InputError, match="trained with steps 3, but 4 is asked for"):
-        run(prepared, output, teacher_steps=4)
+        train_quickly(prepared, output, teacher_steps=4)
     # The uncertainty is that of the network, and a network that of its map.
     folders = [TrainingRun.open(output / "student").category(category) for category in CATEGORIES]
     stated = json.loads(folders[0].uncertainty.read_text())
     folders[0].uncertainty.write_text(json.dumps(stated | {"sha256": "of another network"}))
     assert [stated_uncertainty(folder, "last") is None for folder in folders] == [True, False, False, False]
+    folders[1].calibrated.write_bytes(folders[0].calibrated.read_bytes())
+    with pytest.raises(InputError, match=r"calibrated\.npz is missing or not the file that training wrote"):
+        folders[1].map_of(CATEGORIES[1], "last")
     folders[0].map.write_bytes(folders[1].map.read_bytes())
     with pytest.raises(InputError, match=r"map\.npz is missing or not the file that training wrote"):
         export(output / "student", tmp_path / "none")
@@ -105,18 +80,18 @@ def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path, monkeypatch: 
 
 def test_what_cannot_be_trained_is_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="take 2 or more"):
-        run(prepared, tmp_path / "one", teachers=1)
+        train_quickly(prepared, tmp_path / "one", teachers=1)
     partial = synthetic_sample(tmp_path / "partial", 500, categories=CATEGORIES[:2])
     with pytest.raises(InputError, match="no muons of category muplus_offaxis"):
-        run(partial, tmp_path / "three", categories=["muplus_offaxis"])
+        train_quickly(partial, tmp_path / "three", categories=["muplus_offaxis"])
     assert not (tmp_path / "three").exists()
     with pytest.raises(InputError, match="cannot be made"):
-        run(prepared, tmp_path / "no" / "folder")
+        train_quickly(prepared, tmp_path / "no" / "folder")
 
 
 def test_a_sample_without_a_category_gives_a_bundle_without_it(tmp_path: Path) -> None:
     prepared = synthetic_sample(tmp_path / "partial", 1500, categories=CATEGORIES[:2])
-    _, note, *_, bundle = run(prepared, tmp_path / "out", categories=["muminus_onaxis"])
+    _, note, *_, bundle = train_quickly(prepared, tmp_path / "out", categories=["muminus_onaxis"])
     assert "no muons of muplus_offaxis, muminus_offaxis: the bundle makes none of these" in note
     assert [entry.category.name for entry in bundle.entries] == ["muminus_onaxis"]
     weight = PreparedSample.open(prepared).index["categories"]["muplus_onaxis"]["weight"]
@@ -149,4 +124,4 @@ def test_interrupted_training_says_how_to_go_on(
 
     monkeypatch.setattr(best, "_train", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"kept in .*out: run the same command again to go on"):
-        run(prepared, tmp_path / "out")
+        train_quickly(prepared, tmp_path / "out")

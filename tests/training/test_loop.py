@@ -154,6 +154,15 @@ def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     assert folder.state().steps == 0
 
 
+def test_no_step_is_done_for_nothing(tmp_path: Path) -> None:
+    """What has ended stays so, and counts as finished."""
+    folder = CategoryFolder(tmp_path / NAME)
+    for _ in range(2):
+        state = watched(folder, None, steps=1_000, useful=150)
+        assert (state.steps, state.weights_steps, state.ended) == (200, 200, True)
+    assert not watched(CategoryFolder(tmp_path / "other"), None, steps=100).ended
+
+
 def test_minutes_are_kept(tmp_path: Path) -> None:
     folder = CategoryFolder(tmp_path / "muons")
     reached = []

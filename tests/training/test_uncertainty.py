@@ -12,6 +12,7 @@ import pytest
 from helpers.synthetic import TARGET_START, synthetic_category
 from shipgen.describe.describe import describe_bundle
 from shipgen.muons.categories import CATEGORIES
+from shipgen_export.maps.muon_map import MuonMap
 from shipgen_export.training.spread import quantities, uncertainty
 
 MUONS = synthetic_category(CATEGORIES[0], 30_000, 3)
@@ -41,6 +42,16 @@ class Copied:
     def __call__(self, latent: Any, training: bool) -> Any:
         assert not training
         return np.clip(latent / 4, -1, 1)
+
+
+class Latents:
+    """Makes of each latent the latent itself."""
+
+    input_shape = (None, 5)
+
+    def __call__(self, latent: Any, training: bool) -> Any:
+        assert not training
+        return latent
 
 
 def of_part(chosen: np.ndarray, name: str) -> tuple[float, float]:
@@ -103,6 +114,35 @@ def test_unusual_weights_are_cut_as_networks_learn_them() -> None:
     mean, plain = of_part(MUONS.split == 0, MOMENTUM)
     assert found["train"] == pytest.approx(mean, abs=plain)
     assert found["train_error"] < 2 * plain
+
+
+def test_far_tails_are_told_and_of_few_muons_the_error_says_so() -> None:
+    off_axis = synthetic_category(CATEGORIES[2], 30_000, 3)
+    found = quantities(off_axis.features.astype(np.float64), TARGET_START)
+    r, p = np.hypot(*off_axis.features[:, :2].T), np.linalg.norm(off_axis.features[:, 3:], axis=1)
+    np.testing.assert_array_equal(found["r > 5 cm"], r > 5)
+    np.testing.assert_array_equal(found["r > 7 cm"], r > 7)
+    np.testing.assert_array_equal(found["p > 200 GeV"], p > 200)
+    assert "r > 5 cm" not in quantities(MUONS.features.astype(np.float64), TARGET_START)
+    # Of k muons of as many protons the error is about a root of k.
+    chosen = MUONS.split == 0
+    told = uncertainty(MUONS, TARGET_START, Shifted(0), [Shifted(0)] * 2, 1, MADE)["quantities"]
+    share = told["p > 100 GeV"]
+    count = int((np.linalg.norm(MUONS.features[chosen][:, 1:], axis=1) > 100).sum())
+    assert 0 < count < 30
+    assert share["train_error"] > 0.8 * share["train"] / np.sqrt(count)
+
+
+def test_the_student_has_tables_of_its_own() -> None:
+    """Only what it makes is read in them."""
+    form = MuonMap.fit(MUONS, TARGET_START)
+    muons = replace(MUONS, map=form)
+    p, *others = form.marginals
+    moved = replace(form, marginals=(replace(p, values=p.values + 1), *others))
+    given = (muons, TARGET_START, Latents(), [Latents()] * 2, 1, MADE)
+    alike, own = (uncertainty(*given, own=one)["quantities"][MOMENTUM] for one in (None, moved))
+    assert alike["student"] == alike["mean"] == own["mean"]
+    assert own["student"] == pytest.approx(own["mean"] + 1, rel=1e-3)
 
 
 def test_all_networks_get_the_same_latents() -> None:

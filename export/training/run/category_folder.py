@@ -67,6 +67,12 @@ class State:
         Hash of the map that the networks are trained in, for models that have one.
     teachers : list of str
         Hashes of the weights that a student learns from.
+    settings : dict
+        Settings of the run that are others for this category, by the size of its sample.
+    ended : bool
+        Training ended before its last step, for the muons held out became no likelier.
+    calibrated : dict
+        Of a student: hash of the weights -> that of their calibrated map.
     """
 
     steps: int = 0
@@ -77,6 +83,9 @@ class State:
     companions: dict[str, dict[str, str]] = field(default_factory=dict)
     map_sha256: str | None = None
     teachers: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    ended: bool = False
+    calibrated: dict[str, str] = field(default_factory=dict)
 
     def network(self, name: str) -> tuple[int, str] | None:
         """Return steps and hash of the network `name`, ``last`` or ``best_MEASURE``; ``None`` without it."""
@@ -132,6 +141,11 @@ class CategoryFolder:
     def map(self) -> Path:
         """The map between muons and the normal numbers that flows and students are trained in."""
         return self.path / "map.npz"
+
+    @property
+    def calibrated(self) -> Path:
+        """The map of a student's last network, with tables for what it makes."""
+        return self.path / "calibrated.npz"
 
     @property
     def uncertainty(self) -> Path:
@@ -222,6 +236,32 @@ class CategoryFolder:
         from shipgen_export.maps.muon_map import MuonMap
 
         return MuonMap.read(self.checked_map(), category)
+
+    def map_of(self, category: Category, network: str) -> MuonMap:
+        """Return the map of a network: the calibrated one where it has one; raises as `checked_map` does."""
+        from shipgen_export.maps.muon_map import MuonMap
+
+        self.checked_map()
+        state = self.state()
+        entry = state.network(network)
+        digest = None if entry is None else state.calibrated.get(entry[1])
+        if digest is None:
+            return self.read_map(category)
+        if not self.calibrated.is_file() or sha256(self.calibrated) != digest:
+            raise InputError(
+                f"{self.calibrated} is missing or not the file that training wrote: bring it back, or remove "
+                f"{self.path} to train {self.path.name} again"
+            )
+        return MuonMap.read(self.calibrated, category)
+
+    def keep_calibrated(self, write: Callable[[Path], object]) -> None:
+        """Let `write` make the file of the last network's calibrated map, and record its hash."""
+        with complete_file(self.calibrated, force=True) as part:
+            write(part)
+        state = self.state()
+        if state.weights_sha256 is not None:
+            hashes = {state.weights_sha256: sha256(self.calibrated)}
+            self.write_state(replace(state, calibrated=hashes))
 
     def read_network(self, name: str, generator: Any) -> tuple[int, str]:
         """Give a Keras generator of the run's settings the weights of the network `name`.

@@ -105,7 +105,8 @@ class Checkpoints:
                 "the disk may be full: free some space and run the same command, which goes on from step "
                 f"{self.state.steps:,} ({type(error).__name__})"
             ) from error
-        self._keep(replace(self.state, steps=self.step, seconds=round(seconds, 3)))
+        ended = bool(self._trainer.ended)
+        self._keep(replace(self.state, steps=self.step, seconds=round(seconds, 3), ended=ended))
 
     def save_last(self) -> None:
         """Write the generator's weights as they are now."""

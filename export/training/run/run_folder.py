@@ -60,7 +60,8 @@ class SampleDigest(TypedDict):
 class Asked(TypedDict):
     """What decides a run: a folder is continued with the same only.
 
-    ``config`` has all settings of the model, ``teachers`` the hashes of their ``run.json``.
+    ``config`` has all settings of the model, ``teachers`` the hashes of their ``run.json``, ``start`` that of
+    the flows that these go on from.
     """
 
     model: str
@@ -69,6 +70,7 @@ class Asked(TypedDict):
     sample: SampleDigest
     config: dict[str, Any]
     teachers: list[str]
+    start: str | None
 
 
 class RunFacts(Asked):
@@ -109,13 +111,18 @@ class TrainingRun:
         """Return the part of `category`, which need not exist."""
         return CategoryFolder(self.path / category.name)
 
+    def config(self, category: Category) -> dict[str, Any]:
+        """Return the settings of a category: those of the run but for what goes by the size of its sample."""
+        return {**self.index["config"], **self.category(category).state().settings}
+
     def unfinished(self, category: Category) -> str | None:
         """Say how far a category is and how it goes on, ``None`` when all steps of its schedule are done.
 
         A network whose learning rate did not fall to its end is no result.
         """
-        state, planned = self.category(category).state(), self.index["config"].get("steps")
-        if planned is None or state.steps == state.weights_steps == planned:
+        state, planned = self.category(category).state(), self.config(category).get("steps")
+        complete = state.ended or state.steps == planned
+        if planned is None or (complete and state.steps == state.weights_steps):
             return None
         return (
             f"{self.path / category.name} is at step {state.steps:,} of {planned:,}: go on with "
@@ -186,6 +193,7 @@ class TrainingRun:
         evaluate_every: int | None = None,
         device: str = "cpu",
         teachers: Sequence[str] = (),
+        start: str | None = None,
     ) -> Self:
         """Make the run folder `path`, or continue it when it is one of the same model, settings and sample.
 
@@ -204,6 +212,7 @@ class TrainingRun:
             "sample": {"sha256": sha256(sample.path / PREPARED)},
             "config": config,
             "teachers": list(teachers),
+            "start": start,
         }
         try:
             path.mkdir(exist_ok=True)
@@ -250,6 +259,8 @@ class TrainingRun:
         self._check_sample(wanted["sample"])
         if wanted["teachers"] != self.index["teachers"]:
             raise InputError(f"{self.path} had other teachers: choose another folder")
+        if wanted["start"] != self.index.get("start"):
+            raise InputError(f"{self.path} started from another run: choose another folder")
         found, asked = (
             {**{name: index[name] for name in ("model", "seed", "evaluate_every")}, **index["config"]}
             for index in (self.index, wanted)

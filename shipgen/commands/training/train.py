@@ -21,6 +21,7 @@ from shipgen_export.training.train_variations import add_variations
 from shipgen_export.variations.fit import STEPS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from shipgen_export.models.settings import Setting
@@ -201,34 +202,61 @@ def _train(
     click.echo(f"run folder {output}: {after}")
 
 
+def _whole_way(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a training that leaves a bundle."""
+    options = [
+        click.argument("prepared", type=PATH),
+        click.option(
+            "-o",
+            "--output",
+            type=PATH,
+            required=True,
+            help="Folder of runs and bundle; continued if it exists.",
+        ),
+        click.option(
+            "--category",
+            "categories",
+            multiple=True,
+            type=click.Choice(CATEGORY_NAMES),
+            help="Train this category; may be repeated. The bundle makes no others. [default: all of the "
+            "sample]",
+        ),
+        click.option("--seed", type=SEED, default=1, show_default=True, help="Decides everything random."),
+        workers_option(old=["--cores"], help="Networks that are trained at once. [default: all cores]"),
+        click.option(
+            "--teachers",
+            type=click.IntRange(2),
+            default=TEACHERS,
+            show_default=True,
+            help="Flows a category.",
+        ),
+        click.option(
+            "--teacher-steps",
+            type=COUNT,
+            default=TEACHER_STEPS,
+            show_default=True,
+            help="Steps of each flow, at most: fewer for small samples.",
+        ),
+        click.option(
+            "--student-steps",
+            type=COUNT,
+            default=STUDENT_STEPS,
+            show_default=True,
+            help="Steps of each student.",
+        ),
+        click.option("--pot", type=POSITIVE, help="Protons on target, for samples that do not say it."),
+        click.option("--name", help="What to call the bundle. [default: the folder's name]"),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command(
     "best", short_help="flows as teachers, small networks that learn from them, a bundle: all of it"
 )
-@click.argument("prepared", type=PATH)
-@click.option(
-    "-o", "--output", type=PATH, required=True, help="Folder of runs and bundle; continued if it exists."
-)
-@click.option(
-    "--category",
-    "categories",
-    multiple=True,
-    type=click.Choice(CATEGORY_NAMES),
-    help="Train this category; may be repeated. The bundle makes no others. [default: all of the sample]",
-)
-@click.option("--seed", type=SEED, default=1, show_default=True, help="Decides everything random.")
-@workers_option(old=["--cores"], help="Networks that are trained at once. [default: all cores]")
-@click.option(
-    "--teachers", type=click.IntRange(2), default=TEACHERS, show_default=True, help="Flows a category."
-)
-@click.option(
-    "--teacher-steps", type=COUNT, default=TEACHER_STEPS, show_default=True, help="Steps of each flow."
-)
-@click.option(
-    "--student-steps", type=COUNT, default=STUDENT_STEPS, show_default=True, help="Steps of each student."
-)
-@click.option("--pot", type=POSITIVE, help="Protons on target, for samples that do not say it.")
-@click.option("--name", help="What to call the bundle. [default: the folder's name]")
-def best(*, prepared: Path, output: Path, workers: int | None, **options: Any) -> None:
+@_whole_way
+def best(**options: Any) -> None:
     """Train the four networks of the prepared sample PREPARED the project's own way, and export them.
 
     For each category, flows learn the density of the muons by maximum likelihood in coordinates without the
@@ -236,6 +264,34 @@ def best(*, prepared: Path, output: Path, workers: int | None, **options: Any) -
     network learns to make in one pass what they make on average; their spread is part of its uncertainty.
     The bundle is OUTPUT/bundle. An interrupted run goes on when the same command is run again.
     """
+    _train_whole(**options)
+
+
+@click.command("adapt", short_help="a bundle of another production as the start, for samples that are small")
+@click.option(
+    "--from",
+    "origin",
+    type=PATH,
+    required=True,
+    metavar="BUNDLE",
+    help="Bundle to start from, or default.",
+)
+@_whole_way
+def adapt(*, origin: Path, **options: Any) -> None:
+    """Train networks for the prepared sample PREPARED that start from a BUNDLE of another production.
+
+    Flows first learn what the bundle makes, and go on from there on the sample: as long as muons of other
+    protons become likelier. Single coordinates are the bundle's, corrected by the sample, or the sample's
+    own, whichever is likelier. For a new target, cut or tune with some 20,000 muons a category; all else is
+    as for `shipgen train best`, which is right for large samples.
+    """
+    from shipgen.bundle.bundle import Bundle
+
+    _train_whole(**options, adapted=Bundle.open(origin))
+
+
+def _train_whole(*, prepared: Path, output: Path, workers: int | None, **options: Any) -> None:
+    """Train, and print what each network has reached and where the bundle is."""
     from shipgen.bundle.bundle import Bundle
 
     for found in train_best(prepared, output, cores=workers or len(os.sched_getaffinity(0)), **options):
@@ -285,4 +341,4 @@ def variations(
 
 
 #: What is no single model.
-_WHOLE: tuple[click.Command, ...] = (best, variations)
+_WHOLE: tuple[click.Command, ...] = (best, adapt, variations)

@@ -1,0 +1,50 @@
+"""How long a flow is trained: by the sample it learns from. The rule stands here, once.
+
+What is given is the most. A flow that is trained on few muons learns them by heart: it is likeliest for
+muons of other protons after a few hundred steps, and its learning rate should have fallen by then. Flows with
+fewer nodes and bins are no likelier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shipgen_export.models.settings import FlowConfig
+
+#: How often a flow sees each effective muon of its sample on average, at most, and the fewest steps.
+PASSES, FEWEST_STEPS = 60, 600
+
+#: Training ends when the muons held out have not become likelier for this share of the planned steps, and
+#: for so many steps.
+PATIENCE_SHARE, PATIENCE_STEPS = 0.25, 300
+
+#: A flow that goes on from another one starts with this share of the learning rate.
+FINE = 0.3
+
+
+def flow_of_size(config: FlowConfig, muons: float, start: FlowConfig | None = None) -> FlowConfig:
+    """Return the settings of a flow for a sample of so many effective muons.
+
+    Parameters
+    ----------
+    config : FlowConfig
+        What is asked for.
+    muons : float
+        Effective number of those that are learnt from.
+    start : FlowConfig, optional
+        Of the flow that it goes on from, whose networks it has.
+    """
+    if start is not None:
+        shape = {name: getattr(start, name) for name in ("hidden", "layers", "bins")}
+        config = replace(config, **shape, learning_rate=FINE * config.learning_rate)
+    if config.as_given:
+        return config
+    most = max(FEWEST_STEPS, int(round(PASSES * muons / config.batch, -2)))
+    return replace(config, steps=min(config.steps, most))
+
+
+def patience(config: FlowConfig) -> int:
+    """Return after how many steps without improvement a flow's training ends."""
+    return max(PATIENCE_STEPS, int(PATIENCE_SHARE * config.steps))

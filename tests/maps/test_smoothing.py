@@ -1,0 +1,105 @@
+"""One coordinate's distribution from few protons: by materials, by knots that what is held out decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shipgen_export.maps.marginals import Marginal
+from shipgen_export.maps.smoothing import Distribution, Slabs, fit_smooth
+
+#: Eight blocks of 8 cm with gaps of 0.5 cm between, then an absorber.
+EDGES = np.cumsum([0.0, *[8.0, 0.5] * 8, 100.0])
+MATERIALS = (*[0, 1] * 8, 2)
+HAZARDS = np.array([1 / 12, 1 / 30, 1 / 17])
+SLABS = Slabs(tuple(EDGES), MATERIALS)
+
+
+def hazard(places: np.ndarray) -> np.ndarray:
+    """What a proton has passed, in mean free paths."""
+    steps = np.diff(EDGES) * HAZARDS[list(MATERIALS)]
+    return np.interp(places, EDGES, np.concatenate([[0.0], np.cumsum(steps)]))
+
+
+def protons(n: int, seed: int, muons: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sorted depths of a constant hazard in each material, weights, protons; all muons of one share it."""
+    random = np.random.default_rng(seed)
+    marks = np.linspace(0, EDGES[-1], 200_001)
+    depths = np.repeat(np.interp(random.exponential(1, n), hazard(marks), marks), muons)
+    order = np.argsort(depths, kind="stable")
+    return depths[order], random.uniform(0.5, 1.5, n * muons), np.repeat(np.arange(n), muons)[order]
+
+
+def distance(found: Distribution) -> float:
+    """The largest difference of the shares below."""
+    places = np.linspace(0, EDGES[-1], 5_000)
+    true = -np.expm1(-hazard(places))
+    return float(abs(np.interp(places, found.values, found.below) - true).max())
+
+
+def test_few_protons_give_the_hazard_of_each_material() -> None:
+    found, facts = fit_smooth(*protons(1_500, 1), SLABS)
+    assert (facts["model"], facts["knots"]) == ("materials", 0)
+    assert facts["protons"] == pytest.approx(1_500, rel=0.1)
+    assert facts["gain"] > 0
+    without, plain = fit_smooth(*protons(1_500, 1), Slabs(tuple(EDGES)))
+    assert plain["model"] == "quantiles"
+    assert distance(found) < 0.02
+    assert distance(found) < distance(without)
+    # Between the blocks the density is that of gaps, from some 30 protons.
+    density = np.exp(found.log_density(np.array([7.9, 8.25])))
+    assert density[0] / density[1] == pytest.approx(30 / 12, rel=0.5)
+
+
+def test_what_is_no_constant_hazard_is_corrected() -> None:
+    """Muons of a second kind start deeper; with 6,000 protons that is seen."""
+    depths, weights, of = protons(6_000, 2)
+    moved = np.where(of % 2, np.minimum(depths + 20, 160), depths)
+    order = np.argsort(moved, kind="stable")
+    found, facts = fit_smooth(moved[order], weights, of[order], SLABS)
+    assert facts["model"] == "quantiles" or facts["knots"] > 0
+    share = float((weights[order] * (moved[order] < 25)).sum() / weights.sum())
+    assert np.interp(25, found.values, found.below) == pytest.approx(share, abs=0.02)
+
+
+def test_muons_outside_of_the_slabs_and_unknown_materials_give_quantiles() -> None:
+    depths, weights, of = protons(500, 3)
+    for slabs in (Slabs((*EDGES[:3],), MATERIALS[:2]), Slabs(tuple(EDGES), MATERIALS[:-1])):
+        assert fit_smooth(depths, weights, of, slabs)[1]["model"] == "quantiles"
+
+
+def test_many_protons_have_the_usual_knots() -> None:
+    _, facts = fit_smooth(*protons(20_000, 4, muons=1), SLABS)
+    assert (facts["model"], facts["knots"]) == ("quantiles", int(facts["protons"] / 100))
+    assert "gain" not in facts
+
+
+def test_of_a_smooth_density_few_knots_are_enough_and_of_a_rough_one_many_are_kept() -> None:
+    random = np.random.default_rng(5)
+    smooth = np.sort(random.exponential(1, 4_000))
+    rough = np.sort(random.integers(0, 30, 4_000) + random.uniform(0, 0.1, 4_000))
+    ones, of = np.ones(4_000), random.permutation(4_000)
+    knots = [fit_smooth(values, ones, of, Slabs(()))[1]["knots"] for values in (smooth, rough)]
+    assert knots[0] <= 40 < knots[1]
+
+
+def test_what_is_known_of_a_sample_like_it_is_corrected() -> None:
+    """400 muons of a density that 100,000 others have, but for a factor."""
+    random = np.random.default_rng(6)
+    known = Marginal.fit(random.gamma(0.7, 2, 100_000), np.ones(100_000)).distribution()
+    few = np.sort(1.3 * random.gamma(0.7, 2, 400))
+    given = (few, np.ones(400), random.permutation(400), Slabs(()))
+    found, facts = fit_smooth(*given, known)
+    assert facts["model"] == "origin"
+    alone, _ = fit_smooth(*given)
+    others = 1.3 * random.gamma(0.7, 2, 100_000)
+    others = others[others < found.values[-1]]
+    assert found.log_density(others).mean() > alone.log_density(others).mean()
+
+
+def test_a_table_says_what_it_was_made_of() -> None:
+    values = np.random.default_rng(7).exponential(1, 200_000)
+    for ruled in ((), tuple(np.arange(0.0, 30))):
+        said = Marginal.fit(values, np.ones(len(values)), edges=ruled).distribution()
+        places = np.array([0.1, 0.5, 1.0, 3.0])
+        np.testing.assert_allclose(np.interp(places, said.values, said.below), -np.expm1(-places), atol=0.004)
