@@ -23,6 +23,7 @@ COMMANDS = {
     "fairship": ("shipgen.commands.fairship", "Run a macro of FairShip with muons of networks."),
     "convert": ("shipgen.commands.convert", "Write a file of muons in another layout."),
     "info": ("shipgen.commands.info", "Say what a bundle or a file is and how it was made."),
+    "bundle": ("shipgen.commands.bundle", "List, show, fetch and verify bundles by name."),
     "plot": ("shipgen.commands.training.plot", "Draw the muons of a file in one picture."),
     "validate": ("shipgen.commands.training.validate", "Say how far generated muons can be trusted."),
     "simulate": ("shipgen.commands.training.simulate", "Simulate a training sample with Pythia 8."),

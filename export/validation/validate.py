@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shipgen.bundle import library
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
 from shipgen.files.outputs import check_output
@@ -69,7 +70,7 @@ def validate_paths(
     ignore_units : bool
         Whether to compare what seems to be in other units.
     bundle : Path, optional
-        What `generated` was made with; the default bundle is found by its hash.
+        What `generated` was made with; bundles with a name are found by their hash.
     limits : mapping of str to float or None
         By name in `thresholds.LIMITS`; `max_failed` is the largest number of tests that may fail.
 
@@ -113,7 +114,7 @@ def validate_paths(
 
 
 def _made_with(sample: Sample, given: Bundle | None) -> tuple[Sample, Bundle | None]:
-    """Return the bundle that muons were produced with: the one given, or the default one if they say so."""
+    """Return the bundle that muons were produced with: the one given, or the one with a name that it is."""
     stated = sample.facts.get("bundle_sha256")
     if given is not None and stated is not None and given.sha256 != stated:
         raise InputError(
@@ -122,8 +123,7 @@ def _made_with(sample: Sample, given: Bundle | None) -> tuple[Sample, Bundle | N
         )
     if given is not None or stated is None:
         return sample, given or sample.bundle
-    default = Bundle.open()
-    if default.sha256 == stated:
-        return sample, default
+    if (found := library.known(stated)) is not None:
+        return sample, Bundle.open(found[1])
     note = f"produced with a bundle called {sample.facts['bundle']}: --bundle shows its rates and uncertainty"
     return replace(sample, notes=(*sample.notes, note)), None

@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from shipgen.bundle import library
 from shipgen.bundle.entries import Entry, Missing, read_entry, read_missing
 from shipgen.bundle.factors import check_factor_files, common_columns, write_factors
 from shipgen.bundle.index import check_seal, index_hash, index_text
@@ -27,6 +27,7 @@ from shipgen.numbers import plain_text, real, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from shipgen.bundle.details import Details
     from shipgen.bundle.factors import FactorFacts
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 FORMAT = "shipgen-bundle"
 FORMAT_VERSION = 1
-INDEX = "bundle.json"
+INDEX = library.INDEX
 
 #: What every number of a bundle is in.
 UNITS = {**FEATURE_UNITS, "rate": "muons per POT", "energy_cut": "GeV", "target_start": "cm"}
@@ -49,7 +50,7 @@ SURVIVAL = {
 _FARTHEST, _HIGHEST, _LEAST = 1e6, 1e6, 1e-30
 
 #: The bundle that comes with the package.
-DEFAULT_BUNDLE = Path(__file__).parents[1] / "bundles" / "default"
+DEFAULT_BUNDLE = library.PACKAGE / "default"
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,21 +89,20 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> Self:
-        """Read the bundle at `path` and check all of it; ``None`` and ``"default"`` are the default bundle.
+        """Read the bundle at `path`, or of that name, and check all of it; the default bundle for ``None``.
+
+        Names are those of `shipgen.bundle.library`: of the package, and of the user's folder of bundles.
 
         Raises
         ------
         BundleError
             Anything is missing, damaged, of another version, or contradicts the categories.
         """
-        folder = DEFAULT_BUNDLE if path is None else Path(path)
-        if folder == Path(DEFAULT_BUNDLE.name) and not folder.exists():
-            folder = DEFAULT_BUNDLE
-        if folder.name == INDEX:
-            folder = folder.parent
+        folder = DEFAULT_BUNDLE if path is None else library.locate(path)
         if not (folder / INDEX).is_file():
             raise BundleError(
-                f"{folder} is no bundle (no {INDEX} in it): give a folder that `shipgen export` wrote"
+                f"{folder} is no bundle (no {INDEX} in it): give a folder that `shipgen export` wrote, or a "
+                "name of `shipgen bundle list`"
             )
         try:
             index = read_json(folder / INDEX)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shipgen.bundle.bundle import DEFAULT_BUNDLE, INDEX, SURVIVAL, Bundle
+from shipgen.bundle.bundle import INDEX, SURVIVAL, Bundle
+from shipgen.bundle.library import locate
 from shipgen.bundle.sample_notes import sample_notes
 from shipgen.describe.muon_files import describe_file, describe_provenance, per_spill
 from shipgen.describe.prepared import describe_prepared
@@ -17,6 +17,7 @@ from shipgen.numbers import real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 #: Index of a prepared sample, of a run folder and of a report; the training side, which writes them, may not
 #: be installed.
@@ -49,8 +50,7 @@ def describe(path: Path, *, check: bool = False) -> Iterator[str]:
 
 
 def _lines(path: Path, *, check: bool) -> Iterator[str]:
-    if path == Path(DEFAULT_BUNDLE.name) and not path.exists():
-        path = DEFAULT_BUNDLE
+    path = locate(path)
     if not path.exists():
         raise InputError(
             f"{path} does not exist: give a ROOT file, arrays, a bundle, a prepared sample or a run"

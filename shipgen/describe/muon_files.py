@@ -7,8 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from shipgen.bundle.bundle import DEFAULT_BUNDLE
-from shipgen.bundle.bundle import INDEX as BUNDLE_INDEX
-from shipgen.bundle.index import index_hash
+from shipgen.bundle.library import known
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import SEAL, check_clusters, layout_of, merged, read_stated
@@ -115,9 +114,11 @@ def _summary(summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> Itera
         yield f"  {FILE_SUMMARY_KEY}: {json.dumps(summary)}"
     yield from _rates(provenance)
     made_with = provenance.get("bundle")
-    index = DEFAULT_BUNDLE / BUNDLE_INDEX
-    if isinstance(made_with, dict) and index.is_file() and made_with.get("sha256") == index_hash(index):
-        yield "  made with the default bundle: `shipgen info` shows its figures of merit and uncertainty"
+    if isinstance(made_with, dict) and (found := known(made_with.get("sha256"))) is not None:
+        name, which = found[0], f" {found[0]}" * (found[1] != DEFAULT_BUNDLE)
+        yield (
+            f"  made with the {name} bundle: `shipgen info{which}` shows its figures of merit and uncertainty"
+        )
 
 
 def _rates(provenance: Mapping[str, Any]) -> Iterator[str]:

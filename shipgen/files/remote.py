@@ -79,6 +79,26 @@ def upload(file: Path, url: str, *, force: bool = False) -> None:
         raise OutputError(f"writing {url} failed ({_reason(error)}): check address and access") from error
 
 
+def open_remote(url: str) -> Any:
+    """Open the file at `url` for reading, by fsspec; a binary file.
+
+    Raises
+    ------
+    InputError
+        It cannot be reached or is not there.
+    MissingExtraError
+        Nothing is installed that reads there.
+    """
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(url, use_listings_cache=False)[0].open(url, "rb")
+    except ImportError as error:
+        raise missing_package(url, error) from error
+    except Exception as error:
+        raise InputError(f"{url} cannot be read ({_reason(error)}): check address and access") from error
+
+
 def _file_system(url: str) -> tuple[Any, str]:
     """Return the file system of `url` and the path in it."""
     import fsspec

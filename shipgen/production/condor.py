@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shipgen.bundle.library import locate
 from shipgen.errors import InputError
 from shipgen.files.outputs import complete_folder
 from shipgen.files.rootfile import is_remote
@@ -146,7 +147,7 @@ def _produce(request: Request) -> list[str]:
     words += ["--layout", request.root_layout.name, "--compression", request.compression]
     words += ["--workers", str(request.workers or 1)]
     if request.bundle is not None:
-        words += ["--bundle", str(Path(request.bundle).absolute())]
+        words += ["--bundle", str(locate(request.bundle).absolute())]
     return words + ["--exact"] * request.exact + request.selection.words()
 
 

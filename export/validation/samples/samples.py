@@ -17,6 +17,7 @@ import numpy as np
 
 from shipgen.bundle.bundle import INDEX as BUNDLE_INDEX
 from shipgen.bundle.bundle import Bundle
+from shipgen.bundle.library import locate
 from shipgen.errors import InputError
 from shipgen.files.outputs import sha256
 from shipgen.generate.generator import MuonGenerator
@@ -206,7 +207,7 @@ def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
     BundleError
         It is a bundle that cannot be used.
     """
-    bundle = path == Path("default") or (path / BUNDLE_INDEX).is_file() or path.name == BUNDLE_INDEX
+    bundle = (locate(path) / BUNDLE_INDEX).is_file() or path.name == BUNDLE_INDEX
     if not bundle and (path / INDEX).is_file():
         yield _from_prepared(path.resolve().name, PreparedSample.open(path), choice)
         return
