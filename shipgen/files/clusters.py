@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.files.two_signs import is_two_signs, two_signs
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
@@ -121,6 +122,9 @@ class ClusterEncoder:
         return layout.fill(columns, self._constants, self._target_start)[branch.name]
 
     def _block(self, values: Array) -> BranchBlock:
+        if isinstance(self._compress, _Zstd) and self._order == ">" and is_two_signs(values):
+            frame = two_signs(values)
+            return BranchBlock(values.nbytes, frame, _zstd_head(len(frame), values.nbytes))
         stored = values.astype(values.dtype.newbyteorder(self._order), copy=False)
         content = stored.view(np.uint8)
         head, data = self._compress(content)
@@ -158,9 +162,12 @@ class _Zstd:
         data: bytes = self._local.context.compress(content)
         if len(data) + _ROOT_HEADER >= content.nbytes:
             return b"", content
-        # ROOT, core/zstd/src/ZipZSTD.cxx; a block of a chunk is never above the 16 MiB that fit.
-        sizes = b"".join(size.to_bytes(3, "little") for size in (len(data), content.nbytes))
-        return b"ZS\x01" + sizes, data
+        return _zstd_head(len(data), content.nbytes), data
+
+
+def _zstd_head(stored: int, size: int) -> bytes:
+    """Return what ROOT has before a block (core/zstd/src/ZipZSTD.cxx), which is below the 16 MiB that fit."""
+    return b"ZS\x01" + stored.to_bytes(3, "little") + size.to_bytes(3, "little")
 
 
 def _compressor(compression: Any) -> Callable[[Array], tuple[bytes, Any]]:

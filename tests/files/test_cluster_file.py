@@ -93,7 +93,7 @@ def test_the_system_is_told_to_write_behind(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("level", [1, 3])
 def test_zstd_blocks_are_as_uproots(level: int) -> None:
-    """As small, and read by uproot, from several threads; what does not compress is stored as it is."""
+    """As small or smaller, read by uproot, from several threads; what cannot be compressed is kept."""
     from uproot.compression import compress
 
     codes = RNG.choice(np.array([-13, 13], np.int32), CHUNK_SIZE)
@@ -113,7 +113,11 @@ def test_zstd_blocks_are_as_uproots(level: int) -> None:
             assert len(block) == block.size
             continue
         theirs = compress(values.view(np.uint8), compression)
-        assert len(block) == pytest.approx(len(theirs), rel=0.01)
+        if name == "id":
+            # A bit a muon, where ZSTD's own encoder takes two to three.
+            assert CHUNK_SIZE / 8 < len(block) < min(0.127 * CHUNK_SIZE, 0.5 * len(theirs))
+        else:
+            assert len(block) == pytest.approx(len(theirs), rel=0.01)
         assert block.head[:3] == bytes(theirs[:3])
         content = zstandard.decompress(block.data)
         np.testing.assert_array_equal(np.frombuffer(content, ">f4"), values)
