@@ -33,7 +33,7 @@ LARGEST_MASS_NUMBER = 209.0
 
 _FOLDER = resources.files("shipgen_export.simulation") / "targets"
 _MATERIALS = "materials.toml"
-DEFAULT_TARGET = "ship2018"
+DEFAULT_TARGET = "ship2025"
 
 #: Constants of the density effect in energy loss.
 _STERNHEIMER = ("c", "x0", "x1", "a", "k")
@@ -224,7 +224,7 @@ def read_target(target: str | Path | None = None) -> Target:
     Parameters
     ----------
     target : str or Path, optional
-        A name of `target_names`, or the path of a file; the default is ``ship2018``.
+        A name of `target_names`, or the path of a file; the default is ``ship2025``.
 
     Raises
     ------

@@ -33,7 +33,7 @@ CUT = 5.0
 
 @pytest.fixture(scope="module")
 def target() -> Target:
-    return read_target()
+    return read_target("ship2018")
 
 
 @pytest.fixture(scope="module")

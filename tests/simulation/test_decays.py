@@ -187,7 +187,7 @@ def test_form_factors_are_those_measured() -> None:
 
 def test_soft_muons_of_photons_are_not_left_out() -> None:
     """All shares of the energy: the total is the cross-section's integral down to the muon's mass."""
-    target = read_target()
+    target = read_target("ship2018")
     photon = parents(22, 40000, momentum=(0.0, 0.0, 12.0))
     muons = photon_conversions(photon, target, np.random.default_rng(14))
     n = len(muons) // 2
@@ -207,7 +207,7 @@ def test_soft_muons_of_photons_are_not_left_out() -> None:
 
 def test_photons_below_two_muon_masses_give_nothing() -> None:
     photon = parents(22, 100, momentum=(0.0, 0.0, 0.2))
-    assert not photon_conversions(photon, read_target(), np.random.default_rng(15)).weight.any()
+    assert not photon_conversions(photon, read_target("ship2018"), np.random.default_rng(15)).weight.any()
 
 
 def test_neutral_pions_give_two_photons() -> None:
@@ -224,7 +224,7 @@ def test_neutral_pions_give_two_photons() -> None:
 
 
 def test_photons_convert_inside_the_slabs_and_share_their_energy() -> None:
-    target = read_target()
+    target = read_target("ship2018")
     photon = parents(22, 20000, momentum=(0.0, 0.0, 60.0))
     muons = photon_conversions(photon, target, np.random.default_rng(8))
     n = len(muons) // 2
@@ -282,4 +282,4 @@ def test_no_parents_give_no_muons() -> None:
     none = Parents.none()
     assert len(decays_in_flight(none, rng)) == 0
     assert len(muon_pairs(none, rng)) == 0
-    assert len(photon_conversions(none, read_target(), rng)) == 0
+    assert len(photon_conversions(none, read_target("ship2018"), rng)) == 0

@@ -29,7 +29,7 @@ ROCK = Material(
 
 @pytest.fixture(scope="module")
 def ship() -> Target:
-    return read_target()
+    return read_target("ship2018")
 
 
 @pytest.fixture(scope="module")

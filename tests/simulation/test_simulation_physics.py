@@ -52,7 +52,7 @@ class Sums:
 
 
 def run(seed: int) -> Columns:
-    block = simulate_block(SimulationSettings(seed, 10.0, read_target(), PROTONS), 0, PROTONS)
+    block = simulate_block(SimulationSettings(seed, 10.0, read_target("ship2018"), PROTONS), 0, PROTONS)
     columns = dict(block.columns)
     c = columns
     columns["pt"] = np.hypot(c["px"], c["py"])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--pmin", type=POSITIVE, default=10.0, show_default=True, metavar="GEV", help="Momentum cut.")
 @click.option(
     "--target",
-    default="ship2018",
+    default="ship2025",
     show_default=True,
     metavar="TARGET",
     help="ship2018, ship2025, ship2026, or a file of slabs.",
