@@ -175,7 +175,7 @@ def test_default_bundle_is_complete_and_honest() -> None:
     assert "/" not in sample["command"]
     # What remakes it asks for the hadrons and the target that it says of itself: defaults have changed.
     hadrons = "data" if "measured" in sample.get("hadrons", "") else "pythia"
-    macro = Path(__file__).parents[2] / "macros" / "make_default_bundle.sh"
+    macro = Path(__file__).parents[2] / "macros" / "make_bundle.sh"
     assert f"--hadrons {hadrons} --target {sample['target']['name']}" in macro.read_text(encoding="utf-8")
     for entry in bundle.entries:
         merit, agreement = entry.details["figure_of_merit"], entry.details["agreement"]
