@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
+from helpers.bundles import write_levelled_bundle
 from helpers.pages import DOCS, ROOT
 from shipgen.bundle.bundle import DEFAULT_BUNDLE, INDEX, UNITS
 from shipgen.bundle.details import Details
@@ -45,6 +46,16 @@ def test_a_bundle_that_is_written_now_fits(
     assert content.keys() <= SCHEMA["properties"].keys()
 
 
+def test_one_whose_networks_take_levels_fits(
+    tmp_path: Path, validator: jsonschema.Draft202012Validator
+) -> None:
+    written = write_levelled_bundle(tmp_path / "levels")
+    content = json.loads((written.path / INDEX).read_text(encoding="utf-8"))
+    validator.validate(content)
+    for item in content["categories"]:
+        assert item.keys() <= SCHEMA["$defs"]["category"]["properties"].keys()
+
+
 def test_it_knows_what_the_program_knows() -> None:
     assert Details.__annotations__.keys() <= SCHEMA["$defs"]["category"]["properties"].keys()
     units = SCHEMA["properties"]["units"]
@@ -60,6 +71,7 @@ def test_it_knows_what_the_program_knows() -> None:
         (("energy_cut",), "10 GeV"),
         (("categories",), []),
         (("categories", 0, "rate"), -1.0),
+        (("categories", 0, "stream"), 3),
         (("categories", 0, "pdg"), 13),
         (("categories", 2, "features"), ["z", "px", "py", "pz"]),
         (("categories", 0, "file"), "../outside.onnx"),
