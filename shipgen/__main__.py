@@ -2,11 +2,16 @@
 
 import os
 import signal
+import sys
 from typing import NoReturn
 
 
 def early(*_: object) -> None:
-    """Say that the program was interrupted, and end it."""
+    """Say that the program was interrupted, and end it; once, and not where it has ended by itself."""
+    if getattr(sys.modules.get("shipgen.interrupts"), "ended", bool)():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     os.write(2, b"shipgen: interrupted; nothing half-made was left under the name of the output\n")
     os._exit(130)
 

@@ -48,13 +48,30 @@ def check() -> None:
 def over() -> None:
     """Heed none from now on: the work is done, and there is nothing to stop."""
     global _over  # noqa: PLW0603
-    _over = True
+    # What another thread does is nothing that the program's signals are for.
+    if _in_main_thread():
+        _over = True
+
+
+def ended() -> bool:
+    """Return whether the work is done, or its end was told."""
+    return _over
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
 def heeded(name: str) -> Iterator[None]:
-    """Heed interrupts in the main thread within the context; `name` is the program's, for what is told."""
+    """Heed interrupts in the main thread within the context; `name` is the program's, for what is told.
+
+    In another thread there are none, and those of the main thread stay as they are.
+    """
     global _seen, _over  # noqa: PLW0603
+    if not _in_main_thread():
+        yield
+        return
     _seen = _over = False
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     hook = sys.unraisablehook
@@ -103,7 +120,7 @@ def _unraisable(error: Any) -> None:
 
 def _leave_to_parent() -> None:
     """Let signals to a forked child wake nobody here."""
-    if threading.current_thread() is threading.main_thread():
+    if _in_main_thread():
         signal.set_wakeup_fd(-1)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from shipgen import interrupts
 from shipgen.bundle.bundle import NetworkFacts, write_bundle
+from shipgen.cli import leave, run
 from shipgen.muons.categories import CATEGORIES
 
 if TYPE_CHECKING:
@@ -134,6 +137,74 @@ def test_what_an_interrupt_makes_of_an_import_is_told_as_an_interrupt(tmp_path: 
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (130, TOLD)
+
+
+#: Programs that are sent signals at moments where an interrupt was once told twice, or ended them otherwise.
+TWICE = {
+    "while it is told": """
+os.write, write = lambda *told: (write(*told), os.kill(os.getpid(), signal.SIGTERM)), os.write
+os.kill(os.getpid(), signal.SIGINT)
+""",
+    "when it was told": """
+def stop(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+request.carry_out = stop
+code = cli.run(sys.argv[1:])
+os.kill(os.getpid(), signal.SIGTERM)
+cli.leave(code)
+""",
+    "within the code of a text": """
+def stop(*_):
+    exec("os.kill(os.getpid(), signal.SIGINT); time.sleep(10)")
+request.carry_out = stop
+cli.main()
+""",
+}
+
+
+@pytest.mark.parametrize("when", TWICE)
+def test_an_interrupt_is_told_once(tmp_path: Path, when: str) -> None:
+    head = (
+        "import os, signal, sys, time\n"
+        "from shipgen import cli\n"
+        "from shipgen.__main__ import early\n"
+        "from shipgen.production import request\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "    signal.signal(number, early)\n"
+    )
+    (tmp_path / "program.py").write_text(head + TWICE[when])
+    done = subprocess.run(
+        [sys.executable, "-m", "program", "produce", "-n", "1", "-o", "out.root"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, TOLD)
+
+
+def test_commands_run_in_any_thread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no signal comes, and the main thread's are not touched."""
+    ended: list[object] = []
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)], interrupts.ended()
+
+    def work() -> None:
+        ended.append(run(["info", str(tmp_path / "nothing")]))
+        ended.append(run(["--version"]))
+        try:
+            leave(run(["--help"]))
+        except SystemExit as error:
+            ended.append(error.code)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [3, 0, 0]
+    out, error = capsys.readouterr()
+    assert "Commands:" in out
+    assert error.count("\n") == 1
+    assert (
+        [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        interrupts.ended(),
+    ) == before
 
 
 def test_nothing_waits_for_a_pipe(shipgen: object, tmp_path: Path) -> None:
