@@ -37,14 +37,21 @@ MODULES = (
     "shipgen_export.reading.prepare",
     "shipgen_export.validation.report.plot",
     "shipgen_export.validation.validate",
+    "h5py",
+    "pyarrow.parquet",
+    "pandas",
 )
 
 #: What takes each file.
 TAKEN = {
-    "muonback": tuple(READERS),
-    "rntuple": ("info", "convert", "plot", "validate"),
-    "converted": tuple(READERS),
-    "sample": ("info", "prepare", "plot", "validate"),
+    "muonback.root": tuple(READERS),
+    "rntuple.root": ("info", "convert", "plot", "validate"),
+    "converted.root": tuple(READERS),
+    "sample.root": ("info", "prepare", "plot", "validate"),
+    "muons.npz": tuple(READERS),
+    "muons.npy": tuple(READERS),
+    "muons.h5": tuple(READERS),
+    "muons.parquet": tuple(READERS),
 }
 
 
@@ -57,30 +64,36 @@ class Files:
             import_module(module)
         self.other = folder / "other.root"
         bundle = write_test_bundle(folder / "bundle").path
-        make = ("produce", "--bundle", bundle, "-n", "3000", "--seed")
+        make = ("produce", "--bundle", bundle, "-n", "3000", "--workers", "1", "--seed")
         for words in (
             (*make, 2, "-o", self.other),
             (*make, 1, "-o", "muonback.root"),
             (*make, 1, "-o", "rntuple.root", "--layout", "rntuple"),
             ("convert", "rntuple.root", "converted.root", "--layout", "muonback"),
+            *((*make, 1, "-o", name) for name in TAKEN if not name.endswith(".root")),
         ):
             ended = command(*words, folder=folder)
             if ended.code:
                 raise RuntimeError(ended.stderr)
         write_sample(folder / "sample.root")
-        self.good = {name: (folder / f"{name}.root").read_bytes() for name in TAKEN}
-        self.told: dict[tuple[str, str], str] = {}
-        for name, readers in TAKEN.items():
-            for reader in readers[:-1]:
-                ended = self._read(folder / f"{name}.root", reader, folder / f"{name}-{reader}")
-                if ended.code:
-                    raise RuntimeError(ended.stderr)
-                self.told[name, reader] = _result(ended, folder / f"{name}-{reader}")
+        self.good = {name: (folder / name).read_bytes() for name in TAKEN}
+        self.folder, self.found = folder, dict[tuple[str, str], str]()
+
+    def told(self, name: str, reader: str) -> str:
+        """Return what a command finds in a file that is as it was."""
+        if (name, reader) not in self.found:
+            folder = self.folder / f"{name}-{reader}"
+            ended = self._read(self.folder / name, reader, folder)
+            if ended.code:
+                raise RuntimeError(ended.stderr)
+            self.found[name, reader] = _result(ended, folder)
+        return self.found[name, reader]
 
     def _read(self, path: Path, reader: str, folder: Path) -> Ended:
         folder.mkdir()
-        (folder / "muons.root").symlink_to(path)
-        words = (word.format("muons.root", other=self.other) for word in READERS[reader])
+        name = f"muons{path.suffix}"
+        (folder / name).symlink_to(path)
+        words = (word.format(name, other=self.other) for word in READERS[reader])
         return command(*words, folder=folder, memory=2**30)
 
     def trial(self, rng: np.random.Generator, folder: Path) -> str:
@@ -95,21 +108,22 @@ class Files:
                 data = data[: int(rng.integers(len(data)))]
             case _:
                 data += rng.bytes(int(rng.integers(1, 5000)))
-        (folder / "damaged.root").write_bytes(data)
+        path = (folder / "damaged").with_suffix(name[name.index(".") :])
+        path.write_bytes(data)
         refused: list[str] = []
         for reader in TAKEN[name]:
             if reader == "validate" and "plot" not in refused:
                 continue
-            ended = self._read(folder / "damaged.root", reader, folder / reader)
+            ended = self._read(path, reader, folder / reader)
             try:
                 ended.check()
             except WrongError as error:
                 raise WrongError(f"{name}, {damage}, {reader}: {error}") from error
             if ended.code:
                 refused.append(reader)
-            if not ended.code and (found := _result(ended, folder / reader)) != self.told[name, reader]:
+            if not ended.code and (found := _result(ended, folder / reader)) != self.told(name, reader):
                 raise WrongError(
-                    f"{name}, {damage}: {reader} finds {_difference(found, self.told[name, reader])}"
+                    f"{name}, {damage}: {reader} finds {_difference(found, self.told(name, reader))}"
                 )
         if len(refused) == len(TAKEN[name]):
             return f"{damage} refused"
