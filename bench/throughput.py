@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
 from contextlib import contextmanager
@@ -197,15 +198,67 @@ def record(found: Sequence[Measurement], facts: dict[str, Any]) -> dict[str, Any
     }
 
 
+def keep(history: Path, made: dict[str, Any]) -> int:
+    """Append a record to a history, a line each, and return its number, from 1 on."""
+    with history.open("a+", encoding="utf-8") as file:
+        file.write(json.dumps(made, allow_nan=False) + "\n")
+        file.seek(0)
+        return sum(1 for _ in file)
+
+
+def read_record(place: Path) -> dict[str, Any]:
+    """Read a record: that of a file, the last one of a history, or by ``HISTORY@N`` another.
+
+    N counts from 1, or from -1 backwards.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    name, _, number = str(place).rpartition("@")
+    if place.is_file() or not name:
+        path, number = place, "-1"
+    else:
+        path = Path(name)
+    if path.suffix == ".json":
+        return read_json(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        wanted = int(number)
+        made = json.loads(lines[wanted - 1 if wanted > 0 else wanted])
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, IndexError) as error:
+        raise InputError(
+            f"{place} is no record of a history: it has lines 1 to N, or -1 for the last"
+        ) from error
+    if not isinstance(made, dict):
+        raise InputError(f"{place} is no record of `bench`")
+    return made
+
+
+def circumstances_apart(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """Give a line for each circumstance in which two records differ, which may be why figures do."""
+    for name in ("cpu", "cores", "versions", "layout", "compression", "device"):
+        if old.get(name) != new.get(name):
+            yield f"{name}: {old.get(name)} against {new.get(name)}"
+    bundles = [(one.get("bundle") or {}).get("sha256", "none")[:12] for one in (old, new)]
+    if bundles[0] != bundles[1]:
+        yield f"bundle: {bundles[0]} against {bundles[1]}"
+
+
 def compare(old: Path, new: Path) -> Iterator[str]:
-    """Give the lines of a comparison of two records.
+    """Give the lines of a comparison of two records, see `read_record`.
 
     Raises
     ------
     InputError
         One of them is no record of a benchmark, or they have no stage in common.
     """
-    before, after = (stages_of(path) for path in (old, new))
+    records = [read_record(path) for path in (old, new)]
+    before, after = (stages_of(path, one) for path, one in zip((old, new), records, strict=True))
+    yield from circumstances_apart(*records)
     common = [key for key in after if key in before]
     if not common:
         raise InputError(f"{old} and {new} have no stage in common")
@@ -223,9 +276,18 @@ def compare(old: Path, new: Path) -> Iterator[str]:
         )
 
 
-def stages_of(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the measurements of a record by their stages and threads; `InputError` if it is none."""
+def stages_of(path: Path, made: dict[str, Any] | None = None) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the measurements of a record by their stages and threads; `InputError` if it is none.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is, see `read_record`.
+    made : dict, optional
+        What was read from there.
+    """
     try:
-        return {(one["stage"], one["threads"]): one for one in read_json(path)["measurements"]}
+        found = read_record(path) if made is None else made
+        return {(one["stage"], one["threads"]): one for one in found["measurements"]}
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is no record of `bench`: give a file that --json wrote") from error

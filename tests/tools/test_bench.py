@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from shipgen.cli import run_command
+from shipgen.errors import BundleError
 from shipgen.generate.generator import MuonGenerator
 from shipgen_bench.cli import bench as program
+from shipgen_bench.device import counts, differences
 from shipgen_bench.measure import Measurement, Repetition, Stage, measure, side_by_side
 from shipgen_bench.reference import REFERENCES, write_reference
 from shipgen_bench.rivals import roots_writers
@@ -92,6 +95,66 @@ def test_throughput_measures_every_stage(bench: Bench, bundle: Bundle, tmp_path:
     again = bench("picture", record, "-o", tmp_path / "time.png")
     assert (again.returncode, again.stderr.count("\n")) == (3, 1)
     assert "--force" in again.stderr
+
+
+def test_a_history_is_compared(bench: Bench, bundle: Bundle, tmp_path: Path) -> None:
+    history = tmp_path / "runs.jsonl"
+    options = ("--n", "1e4", "--repeat", 1, "--folder", tmp_path, "--history", history)
+    first = bench("infer", *options, "--bundle", bundle.path)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.endswith(f"{history}: record 1\n")
+    second = bench("infer", *options, "--reference", "student")
+    assert f"record 2; compare by `bench compare {history}@-2 {history}`" in second.stdout
+    lines = history.read_text().splitlines()
+    assert [json.loads(line)["bundle"]["name"] for line in lines] == ["test", "reference"]
+    for old, new, apart in (("@-2", "", True), ("@1", "@2", True), ("", "@-1", False)):
+        compared = bench("compare", f"{history}{old}", f"{history}{new}")
+        assert (compared.returncode, compared.stderr) == (0, "")
+        assert ("bundle: " in compared.stdout) == apart
+        assert ("1.00x" in compared.stdout) == (not apart)
+        assert "networks" in compared.stdout
+    for wrong in (f"{history}@3", f"{history}@x", tmp_path / "none.jsonl", tmp_path / "none.json"):
+        refused = bench("compare", history, wrong)
+        assert (refused.returncode != 0, refused.stderr.count("\n")) == (True, 1)
+        assert str(wrong).partition("@")[0] in refused.stderr
+
+
+def test_a_device_is_compared_with_the_cpu(bench: Bench, bundle: Bundle, tmp_path: Path) -> None:
+    """Tried with the CPU's provider; what differs more than rounding is refused."""
+    record = tmp_path / "device.json"
+    options = ("--n", "1e4", "--bundle", bundle.path, "--folder", tmp_path, "--json", record)
+    done = bench("device", "--device", "cpu", "--most-workers", 3, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = json.loads(record.read_text())
+    assert facts["device"] == "cpu"
+    assert set(facts["differences"].values()) == {0.0}
+    stages = [(item["stage"], item["threads"]) for item in facts["measurements"]]
+    assert stages[:2] == [("networks 4,096", 1), ("networks 131,072", 1)]
+    assert stages[2:] == [(name, k) for k in (1, 2, 3) for name in ("no output", "end to end")]
+    assert list(tmp_path.iterdir()) == [record]
+    missing = bench("device", *options)
+    assert (missing.returncode != 0, missing.stderr.count("\n")) == (True, 1)
+    assert "cuda" in missing.stderr
+
+
+def test_other_muons_on_a_device_are_refused(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tuple(replace(network) for network in bundle.networks)
+    monkeypatch.setattr(type(bundle), "load_networks", lambda *_: other)
+    assert set(differences(bundle, "cpu", 2000).values()) == {0.0}
+    columns = type(other[0]).columns_of_drawn
+    monkeypatch.setattr(
+        type(other[0]),
+        "columns_of_drawn",
+        lambda self, drawn: columns(self, drawn) * (1 + 1e-2 * any(self is one for one in other)),
+    )
+    with pytest.raises(BundleError, match="differ from the CPU's"):
+        differences(bundle, "cpu", 2000)
+
+
+def test_counts_of_workers() -> None:
+    assert counts(1) == [1]
+    assert counts(6) == [1, 2, 4, 6]
+    assert counts(16) == [1, 2, 4, 8, 16]
 
 
 def test_single_stages_with_a_reference(bench: Bench, tmp_path: Path) -> None:
