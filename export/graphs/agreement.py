@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.bundle.levels import NORMAL, mixing
-from shipgen.bundle.network import INPUT, OUTPUT
+from shipgen.bundle.network import INPUT, OUTPUT, load_onnxruntime
 from shipgen.errors import BundleError, ShipgenError
 from shipgen_export.graphs.keras2 import ACTIVATIONS
 from shipgen_export.graphs.student_graph import student_reference
@@ -148,11 +148,10 @@ def check_agreement(
     BundleError
         A difference is above `TOLERANCE`, or, of muons made by tables, more than a few or one far above it.
     """
-    import onnxruntime
-
     from shipgen_export.backend import tf
 
     latent = comparison_latents(generator.input_shape[1], seed)
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

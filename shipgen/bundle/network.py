@@ -66,7 +66,7 @@ def choose_device(name: str) -> str:
     """
     if name not in DEVICES:
         raise InputError(f"no device {name!r}: choose from {', '.join(DEVICES)}")
-    offered = _onnxruntime().get_available_providers()
+    offered = load_onnxruntime().get_available_providers()
     if name == "auto":
         return "cuda" if _PROVIDERS["cuda"] in offered else "cpu"
     if _PROVIDERS[name] not in offered:
@@ -78,7 +78,8 @@ def choose_device(name: str) -> str:
 
 
 @cache
-def _onnxruntime() -> Any:
+def load_onnxruntime() -> Any:
+    """Return ONNX Runtime, which sends nothing; raise `MissingExtraError` without it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -246,7 +247,7 @@ class Network:
         binding = self._session.io_binding()
         binding.bind_cpu_input(INPUT, latent)
         for name, memory in zip(names, made, strict=True):
-            binding.bind_ortvalue_output(name, _onnxruntime().OrtValue.ortvalue_from_numpy(memory))
+            binding.bind_ortvalue_output(name, load_onnxruntime().OrtValue.ortvalue_from_numpy(memory))
         self._session.run_with_iobinding(binding, options)
         return made
 
@@ -320,7 +321,7 @@ def open_session(path: Path, digest: str, device: str) -> Any:
     MissingExtraError
         ONNX Runtime is not installed.
     """
-    onnxruntime = _onnxruntime()
+    onnxruntime = load_onnxruntime()
     model = _read(path)
     if hashlib.sha256(model).hexdigest() != digest:
         raise BundleError(
@@ -350,7 +351,7 @@ def open_session(path: Path, digest: str, device: str) -> Any:
 
 def run_options() -> Any:
     """Return what ends the calls that were given it, of any network, once its ``terminate`` is true."""
-    return _onnxruntime().RunOptions()
+    return load_onnxruntime().RunOptions()
 
 
 def _read(path: Path) -> bytes:

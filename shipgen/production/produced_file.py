@@ -70,6 +70,8 @@ class ProducedFile:
         InputError
             It is missing, damaged or truncated, or not a file that can be merged with others.
         """
+        if not is_remote(location) and not Path(location).exists():
+            raise InputError(f"{location} does not exist: give ROOT files of `shipgen produce`")
         if kind := _arrays(location):
             raise InputError(
                 f"{location} is a file of arrays ({kind}), and only ROOT files are merged: {TOGETHER}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from shipgen.bundle.bundle import Bundle
 
@@ -97,3 +97,14 @@ def test_tasks_leave_nothing(run: Callable[..., list[Path]]) -> None:
 
 def test_it_is_told_where_it_runs_already(run: Callable[..., list[Path]]) -> None:
     run(LATE)
+
+
+def test_it_is_imported_in_one_place_alone() -> None:
+    """That which says again, of a program that had imported it before, that nothing is to be sent."""
+    sources = Path(__file__).parents[2]
+    files = [
+        path for room in ("shipgen", "export", "bench", "macros") for path in (sources / room).rglob("*.py")
+    ]
+    assert len(files) > 200
+    found = {path.relative_to(sources) for path in files if "import onnxruntime" in path.read_text()}
+    assert found == {Path("shipgen/bundle/network.py")}

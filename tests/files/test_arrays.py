@@ -134,6 +134,7 @@ def test_layout_follows_from_the_name() -> None:
     assert choose_layout("out.root").name == choose_layout("out").name == "muonback"
     assert choose_layout("a/b.H5").kind == choose_layout("b.hdf5").kind == "hdf5"
     assert choose_layout("out", "npz").name == "npz"
+    assert choose_layout("a.xyz", "ttree").name == "ttree"
     for name, layout, said, message in (
         (
             "m.npz",
@@ -146,6 +147,7 @@ def test_layout_follows_from_the_name() -> None:
         ("m", "shield", {}, "layout shield is one of arrays"),
         ("m.pkl.gz", None, {}, "pickles are read, not written"),
         ("m.csv", None, {}, ".csv is no file of muons here"),
+        ("a.xyz", None, {}, "a.xyz: .xyz is no ending of files of muons, .*; name it .root, .npz, .npy, "),
         ("m.root", None, {"unit": "m"}, "unit and frame of layout muonback are fixed"),
         ("m.npy", None, {"unit": "mm"}, "unit = 'mm' is none for lengths: choose from cm, m"),
         ("m.npy", None, {"frame": "cave"}, "frame = 'cave' is none: choose from target"),

@@ -67,7 +67,8 @@ def test_a_missing_shard(inside: Run, tmp_path: Path, shards: list[Path]) -> Non
     assert "missing: shard 2/3" in refused(inside, tmp_path, [shards[0], shards[2]])
     assert "missing: shard 1/3, shard 3/3" in refused(inside, tmp_path, shards[1:2])
     shards[0].unlink()
-    assert "out_shard1of3.root does not exist" in refused(inside, tmp_path, shards)
+    told = refused(inside, tmp_path, shards)
+    assert "out_shard1of3.root does not exist: give ROOT files of `shipgen produce`" in told
 
 
 def test_a_quoted_glob(inside: Run, shards: list[Path]) -> None:

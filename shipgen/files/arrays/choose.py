@@ -62,6 +62,11 @@ def choose_layout(
     if kind is None and (ending := next((end for end in _OTHERS if file.lower().endswith(end)), None)):
         told = "pickles are read, not written" if ending in PICKLES else f"{ending} is no file of muons here"
         raise InputError(f"{file}: {told}; name it {', '.join(ENDINGS)}")
+    if kind is None and name is None and (ending := PurePath(output).suffix):
+        raise InputError(
+            f"{file}: {ending} is no ending of files of muons, which says how they are written; name it "
+            f"{', '.join(ENDINGS)}, or say --layout"
+        )
     layout = LAYOUTS[name or (kind if kind not in (None, "root") else MUONBACK.name)]
     if layout is SHIELD:
         layout = _shield(file, kind)
