@@ -131,9 +131,10 @@ def _run(program: click.Command, name: str, arguments: list[str]) -> int:
             raise
         message, code = _explain(error)
         interrupts.over()
-        # Messages quote other libraries, whose own may span lines.
+        # Messages quote other libraries, whose own may span lines, and name what damaged files do.
+        line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in " ".join(message.split()))
         with suppress(OSError):
-            click.echo(f"{name}: {' '.join(message.split())}", err=True)
+            click.echo(f"{name}: {line}", err=True)
         return code
     return 0
 

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from helpers.bundles import edit_index, external_model, write_test_bundle
 from shipgen.bundle.bundle import Bundle
+from shipgen.cli import run
 from shipgen.errors import BundleError
 from shipgen.generate.generator import MuonGenerator
 
@@ -99,6 +100,19 @@ def test_numbers_of_other_files(
     folder = with_network(external_model(WIDTH, "outside.bin"))
     with pytest.raises(BundleError, match="is no ONNX model that can run"):
         Bundle.open(folder)
+
+
+def test_a_name_that_is_no_text_is_told_as_one(
+    with_network: Callable[[bytes], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ONNX Runtime quotes what a file has in the place of a name; a terminal might obey it."""
+    first, name, last = network([helper.make_node("Neg", ["latent"], ["muons"])]).rpartition(b"muons")
+    assert name
+    folder = with_network(first + b"mu\x1bns" + last)
+    assert run(["info", str(folder)]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert r"mu\x1bns" in line
 
 
 @pytest.mark.parametrize("what", ["fifo", "device", "folder"])
