@@ -53,6 +53,9 @@ class Study:
     effects : float64[L, quantities]
         Share of each quantity's variance that goes when a latent is known along with all others but it: its
         total effect, between 0 and 1.
+    shares : float64[L + 1, quantities]
+        Share of each quantity's variance that comes of each latent alone, its main effect, and last what
+        only comes of several together: they add up to 1.
     dimensions : (int, int)
         The latents that the grid goes over.
     edges : float64[n + 1]
@@ -74,6 +77,7 @@ class Study:
     name: str
     quantities: tuple[str, ...]
     effects: Float64
+    shares: Float64
     dimensions: tuple[int, int]
     edges: Float64
     maps: dict[str, Float64]
@@ -101,6 +105,7 @@ class Study:
         found: dict[str, Any] = {
             "dimensions": list(self.dimensions),
             "effects": {name: _plain(self.effects[:, k]) for k, name in enumerate(self.quantities)},
+            "shares": {name: _plain(self.shares[:, k]) for k, name in enumerate(self.quantities)},
             "edges": _plain(self.edges),
             "dead_share_of_muons": float(density[dead].sum()),
             "change": _plain(self.change),
@@ -169,7 +174,7 @@ def study(
     points = random.standard_normal((muons, size))
     values = make(points)
     inside = None if region is None else region.scaled(values)
-    effects, on_region = _effects(make, points, values, names, inside, random)
+    effects, shares, on_region = _effects(make, points, values, names, inside, random)
     decisive = effects[:, [names.index(name) for name in ("p", "pt", "z")]].sum(1)
     chosen = _choose(dimensions, decisive if inside is None else on_region, entry.category.name)
     edges = np.linspace(-REACH, REACH, cells + 1)
@@ -186,6 +191,7 @@ def study(
         entry.category.name,
         names,
         effects,
+        shares,
         chosen,
         edges,
         {name: mean(there[name]) for name in names},
@@ -223,11 +229,17 @@ def _effects(
     names: tuple[str, ...],
     region: Wanted | None,
     random: np.random.Generator,
-) -> tuple[Float64, Float64]:
-    """Return the total effect of each latent on each quantity, float64[L, quantities], and on the region.
+) -> tuple[Float64, Float64, Float64]:
+    """Return total effects of latents on quantities, shares that add up, and total effects on the region.
 
-    E[(f(x) - f(x'))^2] / (2 Var f), x' being x with that latent drawn anew: M. J. W. Jansen, Comput. Phys.
-    Commun. 117 (1999) 35. For the region f is the distance from it.
+    With x' being x with that latent taken from other latents y, the total effect is
+    E[(f(x) - f(x'))^2] / (2 Var f), and the main effect 1 - E[(f(y) - f(x'))^2] / (2 Var f): M. J. W. Jansen,
+    Comput. Phys. Commun. 117 (1999) 35. For the region f is the distance from it.
+
+    Returns
+    -------
+    float64[L, quantities], float64[L + 1, quantities], float64[L]
+        See `Study`.
     """
 
     def columns(made: Quantities) -> Float64:
@@ -236,15 +248,26 @@ def _effects(
 
     before = columns(values)
     variances = np.var(before, axis=1)
-    found = np.zeros((points.shape[1], len(before)))
+    total, main = np.zeros((2, points.shape[1], len(before)))
+    others = random.standard_normal(points.shape)
+    there = columns(make(others))
     for dimension in range(points.shape[1]):
-        other = points.copy()
-        other[:, dimension] = random.standard_normal(len(points))
-        differences = np.mean(np.square(before - columns(make(other))), axis=1)
-        found[dimension] = np.divide(
-            differences, 2 * variances, out=np.zeros(len(before)), where=variances > 0
-        )
-    return found[:, :-1], found[:, -1]
+        mixed = points.copy()
+        mixed[:, dimension] = others[:, dimension]
+        made = columns(make(mixed))
+        for found, of, sign in ((total, before, 1), (main, there, -1)):
+            differences = np.mean(np.square(of - made), axis=1)
+            share = np.divide(differences, 2 * variances, out=np.zeros(len(before)), where=variances > 0)
+            found[dimension] = share if sign > 0 else np.where(variances > 0, 1 - share, 0)
+    return total[:, :-1], _add_up(main[:, :-1]), total[:, -1]
+
+
+def _add_up(main: Float64) -> Float64:
+    """Return main effects and what is left for several latents together; the sum of each column is 1."""
+    main = np.maximum(main, 0)
+    # Statistical fluctuations may lead beyond all.
+    main = main / np.maximum(main.sum(0), 1)
+    return np.vstack([main, np.maximum(1 - main.sum(0), 0)])
 
 
 def _choose(dimensions: tuple[int, int] | None, effects: Float64, name: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.muons.quantities import QUANTITIES
-from shipgen_export.plots import Figure
+from shipgen_export.plots import Figure, LinearSegmentedColormap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,15 @@ _COLUMNS = 4
 
 #: Quantity -> how pictures call it.
 _NAMES = {"pt": r"$p_\mathrm{T}$", "px": "$p_x$", "py": "$p_y$", "pz": "$p_z$", "dphi": r"$|\Delta\varphi|$"}
+
+#: Share that is written as 0, and colours of shares: white is none.
+_NOTHING = 0.005
+_SHARES = LinearSegmentedColormap.from_list("shares", ["#d3e4f3", "#6aaed6", "#08519c"]).with_extremes(
+    under="white"
+)
+
+#: Of cells of maps in which nothing is: no colour of theirs.
+_EMPTY = "0.85"
 
 #: Standard deviations at which a proposal's components are drawn.
 _CONTOUR = 2.0
@@ -36,10 +45,11 @@ def draw_maps(study: Study, title: str) -> Figure:
     panels: list[tuple[str, Float64, dict[str, Any]]] = [
         (f"mean {_label(name)}", values, {"cmap": "viridis"}) for name, values in study.maps.items()
     ]
-    panels.append(("change by a step of one", study.change, {"cmap": "cividis", "norm": "log"}))
+    moving = np.ma.masked_equal(study.change, 0)
+    panels.append(("change by a step of one", moving, {"cmap": "cividis", "norm": "log"}))
     if study.region is not None:
         shown = np.ma.masked_equal(study.region, 0)
-        panels.append(("share in the region", shown, {"cmap": "inferno", "vmin": 0, "vmax": 1}))
+        panels.append(("share in the region (grey: none)", shown, {"cmap": "inferno", "vmin": 0, "vmax": 1}))
     if study.classifier is not None:
         panels.append(
             ("classifier (1: simulated)", study.classifier, {"cmap": "RdBu_r", "vmin": 0.3, "vmax": 0.7})
@@ -63,6 +73,7 @@ def draw_maps(study: Study, title: str) -> Figure:
 def _map(ax: Axes, study: Study, values: Float64, name: str, style: dict[str, Any]) -> None:
     """Draw one heat map with the circle that 99 % of all latents are inside of."""
     ends = study.edges[0], study.edges[-1]
+    ax.set_facecolor(_EMPTY)
     ax.imshow(
         values.T, origin="lower", extent=(*ends, *ends), aspect="equal", interpolation="nearest", **style
     )
@@ -99,19 +110,28 @@ def _components(ax: Axes, study: Study, proposal: Proposal) -> None:
 
 
 def draw_effects(study: Study, title: str) -> Figure:
-    """Return the table of the latents' effects as a picture."""
+    """Return a picture of the latents' effects: shares of variance that add up, and what is lost without."""
     size, count = study.effects.shape
-    figure = Figure(figsize=(1.6 + 0.75 * count, 1.6 + 0.3 * min(size, 40)), dpi=90, layout="constrained")
-    ax = figure.subplots()
-    ax.imshow(study.effects, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    ax.set_xticks(range(count), [_NAMES.get(name, name) for name in study.quantities])
-    if size <= 40:
-        ax.set_yticks(range(size), [f"latent {k}" for k in range(size)])
-        for (row, column), value in np.ndenumerate(study.effects):
-            if value >= 0.005:
-                colour = "w" if value > 0.6 else "k"
-                ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-    else:
-        ax.set_ylabel("latent")
-    ax.set_title(f"{title}: share of variance that is lost without it", fontsize="medium")
+    figure = Figure(figsize=(2.4 + 1.36 * count, 2.0 + 0.3 * min(size + 1, 40)), dpi=90, layout="constrained")
+    figure.suptitle(f"{title}: shares of variance (white: less than half a per cent)", fontsize="medium")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    names = [f"latent {k}" for k in range(size)]
+    _table(left, study.shares, [*names, "several together"], study)
+    left.set_title("of each alone: columns add up to 1", fontsize="medium")
+    _table(right, study.effects, names, study)
+    right.set_title("that is lost without it", fontsize="medium")
     return figure
+
+
+def _table(ax: Axes, values: Float64, names: list[str], study: Study) -> None:
+    """Draw a table of shares, whose zeros have a colour of their own."""
+    ax.imshow(np.where(values < _NOTHING, -1.0, values), cmap=_SHARES, vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(values.shape[1]), [_NAMES.get(name, name) for name in study.quantities])
+    if len(names) > 41:
+        ax.set_ylabel("latent")
+        return
+    ax.set_yticks(range(len(names)), names)
+    for (row, column), value in np.ndenumerate(values):
+        if value >= _NOTHING:
+            colour = "w" if value > 0.55 else "k"
+            ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)

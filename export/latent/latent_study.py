@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.bundle.bundle import Bundle
+    from shipgen.muons.columns import Float64
     from shipgen_export.enhance.regions.targets import Wanted
 
 INDEX = "latent.json"
@@ -137,13 +138,17 @@ def _lines(one: Study) -> Iterator[str]:
     """Yield what was found of a category."""
     yield f"{one.name}: {len(one.effects)} latents, grid over {one.dimensions[0]} and {one.dimensions[1]}"
     for k, row in enumerate(one.effects[:20]):
-        words = ", ".join(
-            f"{name} {value:.2f}" for name, value in zip(one.quantities, row, strict=True) if value >= 0.01
-        )
-        yield f"  latent {k}: {words or 'nothing'}"
+        yield f"  latent {k}: {_words(one, row)}"
     if len(one.effects) > 20:
         yield f"  ({len(one.effects) - 20} more are in {INDEX})"
+    yield f"  of several together: {_words(one, one.shares[-1])}"
     dead = float(one.density[one.dead].sum())
     yield f"  {dead:.2%} of the latents are where muons hardly change"
     if one.region is not None:
         yield f"  {one.share:.3e} of the muons are in the region"
+
+
+def _words(one: Study, row: Float64) -> str:
+    """Return the quantities of which a latent has a share of the variance."""
+    pairs = zip(one.quantities, row, strict=True)
+    return ", ".join(f"{name} {value:.2f}" for name, value in pairs if value >= 0.01) or "nothing"

@@ -102,6 +102,10 @@ class CategoryResult:
     memory: Memory | None = None
     copies: Copies | None = None
 
+    def tail(self, region: str) -> TailRow | None:
+        """Return what was found of a region, by name."""
+        return next((row for row in self.tails if row["region"] == region), None)
+
 
 def compare_category(
     name: str, samples: tuple[Sample, Sample], tallies: tuple[Tally, Tally]

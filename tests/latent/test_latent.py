@@ -14,6 +14,7 @@ from shipgen.errors import InputError
 from shipgen_export.enhance.enhance import enhance
 from shipgen_export.enhance.regions.region_file import read_region
 from shipgen_export.latent.dimensions import REACH, Study, study
+from shipgen_export.latent.latent_pictures import draw_effects, draw_maps
 from shipgen_export.latent.latent_study import write_studies
 
 if TYPE_CHECKING:
@@ -45,6 +46,31 @@ def test_each_latent_has_its_effect(known: Study) -> None:
     assert effects["p"][5] == pytest.approx(1, abs=0.03)
     assert effects["r"][1] > effects["r"][0] > 0.1
     assert effects["r"][2:] == pytest.approx(np.zeros(4), abs=0.01)
+
+
+def test_shares_add_up(known: Study) -> None:
+    np.testing.assert_allclose(known.shares.sum(0), 1, rtol=1e-12)
+    assert known.shares.min() >= 0
+    shares = {name: known.shares[:, k] for k, name in enumerate(known.quantities)}
+    assert shares["px"] == pytest.approx([0, 0, 0, 1, 0, 0, 0], abs=0.03)
+    # r needs x and y: what both make together is no latent's own.
+    assert shares["r"][-1] > 0.02
+    assert shares["r"][1] > shares["r"][0]
+
+
+def test_zero_has_its_own_colour(known: Study) -> None:
+    figure = draw_effects(known, "made up")
+    for ax in figure.axes:
+        image = ax.images[0]
+        colours = image.cmap(image.norm(image.get_array()))
+        nothing = np.asarray(image.get_array()) < 0
+        assert nothing.any()
+        assert (colours[nothing] == 1).all()
+        assert (colours[~nothing][:, :3] < 0.9).any(-1).all()
+    maps = draw_maps(known, "made up")
+    region = next(ax for ax in maps.axes if ax.get_title().startswith("share in the region"))
+    assert (np.ma.getmaskarray(region.images[0].get_array()) == (known.region == 0).T).all()
+    assert region.get_facecolor()[:3] == (0.85, 0.85, 0.85)
 
 
 def test_maps_show_the_means(known: Study) -> None:

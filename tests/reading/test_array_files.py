@@ -18,7 +18,7 @@ from shipgen.generate.generator import MuonGenerator
 from shipgen.production.produce import produce
 from shipgen_export.reading.formats.array_files import ArrayChoice
 from shipgen_export.reading.prepare import prepare
-from shipgen_export.validation.report.plot import plot
+from shipgen_export.validation.plotting.plot import plot
 from shipgen_export.validation.samples.samples import Choice, open_sample
 
 if TYPE_CHECKING:

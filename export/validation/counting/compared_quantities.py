@@ -50,6 +50,9 @@ NAMES = {
 #: Quantity -> thresholds of tails.
 TAILS = {"p": (30.0, 60.0, 100.0, 150.0, 200.0), "pt": (0.5, 1.0, 1.5, 2.0, 2.5), "z": (100.0, 200.0)}
 
+#: Those of summaries.
+SUMMARY_TAILS = ("p > 100 GeV", "pT > 1.5 GeV")
+
 #: Pairs that are drawn.
 PAIRS = {
     True: (("p", "pt"), ("z", "p"), ("px", "py")),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Pairs of muons of a proton up to which they are added up one by one, on average a proton.
 _PAIRS = 35
 
+#: Numbers in a table of protons and bins, up to which it is quicker than sorting.
+_TABLE = 4_000_000
+
 #: Protons whose sums are in memory at a time: few enough for the processor's own.
 _PROTONS = 8192
 
@@ -54,6 +57,50 @@ class Protons:
         if self._single:
             return np.diag(np.bincount(place, np.square(self._weights), minlength=bins))
         return self._of_pairs(place, bins) if self._one_by_one else self._of_tables(place, bins)
+
+    def variances(self, place: Int64, bins: int) -> Float64:
+        """Return the sum over protons of the squares of their sums in each bin: the diagonal of `moments`."""
+        if self._single:
+            return np.asarray(np.bincount(place, np.square(self._weights), minlength=bins), np.float64)
+        if self.number * bins <= _TABLE:
+            cell = self._of * bins + place
+            table = np.bincount(cell, self._weights, minlength=self.number * bins).reshape(-1, bins)
+            return np.asarray(np.square(table).sum(0), np.float64)
+        cells, inverse = np.unique(self._of * bins + place, return_inverse=True)
+        sums = np.bincount(inverse, self._weights, minlength=len(cells))
+        return np.asarray(np.bincount(cells % bins, np.square(sums), minlength=bins), np.float64)
+
+    def above(self, place: Int64, points: int) -> tuple[Float64, Float64]:
+        """Return sums over protons of I_g^2 and I_g W_g, with I_g the weight at or above each place.
+
+        Parameters
+        ----------
+        place : int64[n]
+            Number of thresholds that each muon is above, 0 to `points`.
+        points : int
+            How many thresholds there are.
+
+        Returns
+        -------
+        float64[points], float64[points]
+            As of `squares`, for the muons above each threshold.
+        """
+        if self._single:
+            counted = np.bincount(place, np.square(self._weights), minlength=points + 1)
+            above = np.asarray(np.cumsum(counted[::-1])[::-1][1:], np.float64)
+            return above, above
+        squares, products = np.zeros(points), np.zeros(points)
+        order = self._sorted()
+        ends = np.cumsum(self._sizes)
+        for first in range(0, self.number, _PROTONS):
+            last = min(first + _PROTONS, self.number)
+            these = order[ends[first] - self._sizes[first] : ends[last - 1]]
+            cell = (self._of[these] - first) * (points + 1) + place[these]
+            table = np.bincount(cell, self._weights[these], minlength=(last - first) * (points + 1))
+            inside = np.cumsum(table.reshape(-1, points + 1)[:, ::-1], 1)[:, ::-1]
+            squares += np.square(inside[:, 1:]).sum(0)
+            products += inside[:, 0] @ inside[:, 1:]
+        return squares, products
 
     def squares(self, inside: Any) -> tuple[float, float]:
         """Return sums over protons of I_g^2 and I_g W_g, with I_g the weight that is `inside`, bool[n]."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 Ranges = dict[str, tuple[Any, Any]]
 
+#: Quantities that variations are drawn over.
+VARIED = ("p", "pt", "z")
+
 
 @dataclass(frozen=True, eq=False)
 class Tally:
@@ -39,10 +42,12 @@ class Tally:
     sums : dict of tuple to array
         ``("totals",)`` and ``("moments",)`` are those of `StoreBlock`. By category, and of all together:
         ``size`` is the number of muons, the sums of w, w^2 and W_g^2 and the number of protons; of each
-        quantity ``cells`` (sums of w and of w^2), ``moments``, ``shown`` and ``above`` (of w and of w^2);
-        ``pair`` of two; ``region`` (number, sums of w inside, I_g^2 and I_g W_g); ``pearson`` and
-        ``spearman`` (by part of the protons); ``outside`` (a row a feature: number and sum of w). Of sets of
-        categories ``charge`` and ``charge moments``.
+        quantity ``cells`` (sums of w and of w^2), ``moments``, ``shown`` (of w, and over protons of the
+        squares of their sums) and ``above`` (of w, I_g^2 and I_g W_g); ``pair`` of two; ``region`` (number,
+        sums of w inside, I_g^2 and I_g W_g); ``pearson`` and ``spearman`` (by part of the protons);
+        ``outside`` (a row a feature: number and sum of w). Of sets of categories ``charge`` and ``charge
+        moments``. Where there are factors of variations, sums of w times each of them: ``varied``, in all and
+        over quantities as ``shown``, and ``varied region``.
     ends : dict of tuple to float64[2]
         Least and largest value of each quantity.
     """
@@ -103,6 +108,7 @@ class Tally:
             together,
             np.concatenate([block.folds[name] for name in names]),
         )
+        self._varied_all(names, values, inside, block)
         for where in self.binning.charges:
             self._charge(where, [name for name in CHARGES[where] if name in names], cells, block.muons)
 
@@ -125,21 +131,56 @@ class Tally:
             if (bins := self.binning.bins[name].get(q)) is not None:
                 moments = protons.moments(bins[cells[q]], int(bins[-1]) + 1)
                 self._put((name, "moments", q), moments)
-            self._put((name, "shown", q), histogram(column, self.binning.shown[name][q], weights, squares))
+            shown = shown_bins(column, self.binning.shown[name][q])
+            found = np.stack(
+                [np.bincount(shown, weights, minlength=SHOWN + 2), protons.variances(shown, SHOWN + 2)]
+            )
+            self._put((name, "shown", q), found[:, 1:-1])
             self._stretch((name, q), np.array([column.min(), column.max()]))
         for q, thresholds in self.binning.thresholds[name].items():
             place = np.searchsorted(thresholds, values[q], side="right")
-            sums = _both(place, weights, squares, len(thresholds) + 1)
-            self._put((name, "above", q), np.cumsum(sums[:, ::-1], 1)[:, ::-1][:, 1:])
+            sums = np.bincount(place, weights, minlength=len(thresholds) + 1)
+            above = np.cumsum(sums[::-1])[::-1][1:]
+            self._put((name, "above", q), np.stack([above, *protons.above(place, len(thresholds))]))
         for (a, b), ranges in self.binning.pairs[name].items():
             self._put((name, "pair", a, b), pair_table((values[a], values[b]), ranges, weights))
         for region, chosen in zip(self.binning.regions, inside, strict=True):
-            found = [chosen.sum(), weights[chosen].sum(), *protons.squares(chosen)]
-            self._put((name, "region", region.name), np.array(found, np.float64))
+            counted = [chosen.sum(), weights[chosen].sum(), *protons.squares(chosen)]
+            self._put((name, "region", region.name), np.array(counted, np.float64))
         features = features_of(name)
         ranks = self.binning.ranks[name]
         self._put((name, "pearson"), _products([values[q] for q in features], weights, folds))
         self._put((name, "spearman"), _products([ranks[q][cells[q]] for q in features], weights, folds))
+
+    def _varied_all(
+        self,
+        names: Sequence[str],
+        values: Mapping[str, Mapping[str, Float64]],
+        inside: Mapping[str, Sequence[Any]],
+        block: StoreBlock,
+    ) -> None:
+        """Count the weights times the factors of variations, of each category and of all together."""
+        if not all(name in block.factors for name in names):
+            return
+        weighted = {
+            name: block.factors[name].T * block.muons[name].weights for name in names
+        }  # float64[v, n]
+        for name in names:
+            self._varied(name, values[name], inside[name], weighted[name])
+        joined = {q: np.concatenate([values[name][q] for name in names]) for q in VARIED}
+        regions = [np.concatenate(each) for each in zip(*inside.values(), strict=True)]
+        self._varied(TOGETHER, joined, regions, np.concatenate([weighted[name] for name in names], 1))
+
+    def _varied(
+        self, name: str, values: Mapping[str, Float64], inside: Sequence[Any], weighted: Float64
+    ) -> None:
+        self._put((name, "varied"), weighted.sum(1))
+        for q in VARIED:
+            place = shown_bins(values[q], self.binning.shown[name][q])
+            sums = [np.bincount(place, each, minlength=SHOWN + 2)[1:-1] for each in weighted]
+            self._put((name, "varied", q), np.stack(sums))
+        for region, chosen in zip(self.binning.regions, inside, strict=True):
+            self._put((name, "varied region", region.name), weighted[:, chosen].sum(1))
 
     def _outside(self, name: str, muons: WeightedMuons) -> None:
         low, high = self.beyond[name]
@@ -199,10 +240,10 @@ def _both(place: Int64, weights: Float64, squares: Float64, bins: int) -> Float6
     return np.stack([np.bincount(place, each, minlength=bins) for each in (weights, squares)])
 
 
-def histogram(column: Float64, ends: tuple[float, float], weights: Float64, squares: Float64) -> Float64:
-    """Return sums of w and of w^2 in the `SHOWN` bins of a picture, float64[2, bins]."""
-    place = np.clip((column - ends[0]) * (SHOWN / (ends[1] - ends[0])) + 1, 0, SHOWN + 1).astype(np.int64)
-    return _both(place, weights, squares, SHOWN + 2)[:, 1:-1]
+def shown_bins(column: Float64, ends: tuple[float, float]) -> Int64:
+    """Return the bin of a picture that each value is in, 1 to `SHOWN`; 0 and `SHOWN` + 1 are outside."""
+    scaled = (column - ends[0]) * (SHOWN / (ends[1] - ends[0])) + 1
+    return np.clip(scaled, 0, SHOWN + 1).astype(np.int64)
 
 
 def pair_table(

@@ -8,10 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shipgen_export.plots import BLUE, Figure, MaxNLocator, draw_overlay, draw_pair, fill, hist
+from shipgen_export.plots import (
+    BLUE,
+    GREY,
+    Curve,
+    Figure,
+    MaxNLocator,
+    draw_overlay,
+    draw_pair,
+    draw_ratios,
+    fill,
+    hist,
+)
 from shipgen_export.validation.counting.binning import SHOWN, SHOWN_2D
 from shipgen_export.validation.counting.compared_quantities import LABELS, category_titles, label
+from shipgen_export.validation.report.picture_data import pair_shares, shares, shares_above, varied_sums
 from shipgen_export.validation.report.rate_pictures import draw_rates
+from shipgen_export.validation.report.stated_uncertainty import network_uncertainty
+from shipgen_export.validation.report.uncertainty_pictures import draw_uncertainty
+from shipgen_export.validation.report.variation_tables import band, draw_variations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +37,6 @@ if TYPE_CHECKING:
     from shipgen_export.validation.classifier_tasks import Merit
     from shipgen_export.validation.compare import Result
     from shipgen_export.validation.counting.statistics import Comparison
-    from shipgen_export.validation.counting.tally import Tally
 
 _SIDES = ("generated", "reference")
 _RATIO = "gen. / ref."
@@ -36,11 +50,13 @@ _WIDTH, _DPI = 13.0, 110
 _LABEL_AT = -0.155
 _DISTRIBUTIONS = (
     ": share of the muons a bin, ratio, and pulls of the bins of the test (about equal content, errors by "
-    "proton where protons are known). Red: the bin with the largest pull."
+    "proton where protons are known). Bands: the reference's standard error, and its variations where it has "
+    "some. Triangles: points beyond the axis. Red: the bin with the largest pull."
 )
 
-#: Range of a picture, and for both samples the sums of w and of w^2 a bin, of weights whose sum is 1.
-Shown = tuple[tuple[float, float], tuple["Float64", "Float64"]]
+#: Range of a picture, for both samples the shares of the bins and their variances, and half the height of the
+#: reference's band.
+Shown = tuple[tuple[float, float], tuple["Float64", "Float64"], "Float64 | None"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +99,39 @@ def all_pictures(result: Result) -> Iterator[Picture]:
         "bands are the reference and its standard error."
     )
     yield Picture("rates", caption, draw_rates, (result.rates,))
+    if result.bundle is not None and (known := network_uncertainty(result.bundle)):
+        caption = (
+            "Uncertainty of each network, as its bundle states it: grey, of the network; points, how far it "
+            "is from muons that it did not learn from."
+        )
+        yield Picture("uncertainty", caption, draw_uncertainty, (known, titles))
+    for side, sample, tally in zip(_SIDES, (result.generated, result.reference), result.tallies, strict=True):
+        if sample.source.variations:
+            caption = f"Variations of the {side} muons; band: all in quadrature but what is dashed."
+            data: tuple[Any, ...] = (
+                varied_sums(tally),
+                sample.source.variations,
+                f"Variations of {sample.label}",
+            )
+            yield Picture(f"variations_{side}", caption, draw_variations, data)
     binning = result.tallies[0].binning
+    variations = result.reference.source.variations
     for name, found in result.categories.items():
         title = titles[name]
         shown = {
-            q: (ends, _scaled(result.tallies, name, (name, "shown", q)))
+            q: (ends, shares(result.tallies, name, q), band(result.tallies[1], name, q, variations))
             for q, ends in binning.shown[name].items()
         }
-        data: tuple[Any, ...] = (found.histograms, shown, title)
+        data = (found.histograms, shown, title)
         yield Picture(f"{name}_distributions", title + _DISTRIBUTIONS, _distributions, data)
         above = {
-            q: (thresholds, _scaled(result.tallies, name, (name, "above", q)))
+            q: (thresholds, shares_above(result.tallies, name, q))
             for q, thresholds in binning.thresholds[name].items()
         }
-        caption = f"{title}: share of the muons above a threshold."
+        caption = f"{title}: share of the muons above a threshold; errors by proton where protons are known."
         yield Picture(f"{name}_tails", caption, _tails, (above, title))
         tables = {
-            pair: (ends, _scaled(result.tallies, name, (name, "pair", *pair)))
+            pair: (ends, pair_shares(result.tallies, name, pair))
             for pair, ends in binning.pairs[name].items()
         }
         caption = (
@@ -115,15 +147,6 @@ def all_pictures(result: Result) -> Iterator[Picture]:
                 f"{title}: output of the classifiers for muons they were not trained on; high: reference."
             )
             yield Picture(f"{name}_classifiers", caption, _classifiers, (result.merits[name], title))
-
-
-def _scaled(tallies: tuple[Tally, Tally], name: str, key: tuple[str, ...]) -> tuple[Float64, Float64]:
-    """Return sums of weights, and of their squares where there are any, of weights whose sum is 1."""
-    found = []
-    for tally in tallies:
-        total, sums = tally.size(name)[1], tally.sums[key]
-        found.append(sums / total if "pair" in key else sums / np.array([[total], [total**2]]))
-    return found[0], found[1]
 
 
 def make_histogram(ends: tuple[float, float], sums: Float64) -> Any:
@@ -150,13 +173,15 @@ def _distributions(found: Mapping[str, Comparison], shown: Mapping[str, Shown], 
         hspace=0.2,
     )
     figure.suptitle(title, fontsize="x-large", y=1 - 0.12 / height, va="top")
-    for place, (name, (ends, sums)) in enumerate(shown.items()):
+    for place, (name, (ends, sums, half)) in enumerate(shown.items()):
         inner = grid[divmod(place, columns)].subgridspec(3, 1, height_ratios=(3, 1.1, 1.1), hspace=0.08)
         upper, lower, lowest = (figure.add_subplot(inner[row]) for row in range(3))
         both = [make_histogram(ends, each) for each in sums]
-        draw_overlay(upper, lower, both[0], both[1], label(name), names=_SIDES, log=name not in _LINEAR)
-        upper.set_ylabel("share of the muons a bin")
-        lower.set(ylabel=_RATIO, xlabel="", ylim=(0.5, 1.5), yticks=(0.75, 1, 1.25))
+        log = name not in _LINEAR
+        draw_overlay(upper, lower, both[0], both[1], label(name), names=_SIDES, log=log, band=half)
+        width = f"{(ends[1] - ends[0]) / SHOWN:.2g} {LABELS[name][1]}"
+        upper.set_ylabel(f"share of the muons / {width}")
+        lower.set(ylabel=_RATIO, xlabel="")
         lower.tick_params(labelbottom=False)
         _pulls(lowest, found.get(name), name, upper.get_xlim())
         for axes in (upper, lower, lowest):
@@ -203,22 +228,31 @@ def _tails(curves: Mapping[str, tuple[Float64, tuple[Float64, Float64]]], title:
     )
     for column, (name, (thresholds, both)) in enumerate(curves.items()):
         upper, lower = (figure.add_subplot(grid[row, column]) for row in (0, 1))
-        (made, real), (made2, real2) = ([each[k] for each in both] for k in (0, 1))
-        enough = real**2 > _FEWEST * real2
+        (made, made_error), (real, real_error) = both
+        enough = real**2 > _FEWEST * real_error**2
         last = max(1, int(np.flatnonzero(enough)[-1])) if enough.any() else 1
         upper.fill_between(thresholds, real, color="0.75", label=_SIDES[1], step=None)
-        upper.plot(thresholds, np.where(made > 0, made, np.nan), color=BLUE, label=_SIDES[0])
+        upper.errorbar(
+            thresholds,
+            np.where(made > 0, made, np.nan),
+            made_error,
+            color=BLUE,
+            elinewidth=0.8,
+            label=_SIDES[0],
+        )
         upper.set(yscale="log", ylabel="share above threshold", xlim=(thresholds[0], thresholds[last]))
         upper.set_ylim(max(real[last], np.finfo(float).tiny) / 3, 2)
         upper.tick_params(labelbottom=False)
         upper.legend(frameon=False, loc="upper right")
-        good = (made > 0) & (real > 0)
-        ratio = np.divide(made, real, out=np.full(len(made), np.nan), where=good)
-        error = np.full(len(made), np.nan)
-        error[good] = ratio[good] * np.sqrt(made2[good] / made[good] ** 2 + real2[good] / real[good] ** 2)
-        lower.errorbar(thresholds, ratio, error, fmt=".-", color=BLUE, linewidth=0.8)
-        lower.axhline(1, color="0.5", linewidth=0.8)
-        lower.set(xlabel=f"threshold of {label(name)}", ylabel=_RATIO, ylim=(0, 2), xlim=upper.get_xlim())
+        # Each point is an edge's: bins around it, for the panel below.
+        middles = (thresholds[1:] + thresholds[:-1]) / 2
+        edges = np.concatenate([thresholds[:1], middles, thresholds[-1:]])
+        both_curves = [
+            Curve(_SIDES[0], edges, made, made_error, places=thresholds),
+            Curve(_SIDES[1], edges, real, real_error, GREY, filled=True, places=thresholds),
+        ]
+        draw_ratios(lower, [one.until(last + 1) for one in both_curves])
+        lower.set(xlabel=f"threshold of {label(name)}", ylabel=_RATIO, xlim=upper.get_xlim())
     return figure
 
 
@@ -228,16 +262,17 @@ def _pairs(tables: Mapping[tuple[str, str], Any], title: str) -> Any:
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI)
     figure.suptitle(f"{title}: share of the muons a bin, logarithmic", fontsize="x-large")
     grid = figure.add_gridspec(
-        rows, 2, left=0.06, right=0.99, top=1 - 0.75 / height, bottom=0.6 / height, wspace=0.17, hspace=0.36
+        rows, 2, left=0.06, right=0.955, top=1 - 0.75 / height, bottom=0.6 / height, wspace=0.24, hspace=0.36
     )
     for place, (pair, (ends, both)) in enumerate(tables.items()):
-        inner = grid[divmod(place, 2)].subgridspec(1, 2, wspace=0.04)
+        inner = grid[divmod(place, 2)].subgridspec(1, 3, wspace=0.06, width_ratios=(1, 1, 0.05))
         axes = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
         histograms: list[Any] = []
         for table in both:
             histograms.append(hist.Hist(*(hist.axis.Regular(SHOWN_2D, *each) for each in ends)))
             histograms[-1].view()[:] = table
-        draw_pair(axes, (histograms[0], histograms[1]), (label(pair[0]), label(pair[1])))
+        image = draw_pair(axes, (histograms[0], histograms[1]), (label(pair[0]), label(pair[1])))
+        figure.colorbar(image, cax=figure.add_subplot(inner[2])).ax.tick_params(labelsize="small")
         for one, side in zip(axes, _SIDES, strict=True):
             one.set_title(side, fontsize="medium")
             one.tick_params(labelsize="small")

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from shipgen_export.validation.counting.compared_quantities import TOGETHER, category_titles, plain
+from shipgen_export.validation.counting.compared_quantities import (
+    SUMMARY_TAILS,
+    TOGETHER,
+    category_titles,
+    plain,
+)
+from shipgen_export.validation.report.page_parts import asked, regions_part, variations_part
 from shipgen_export.validation.report.page_tables import (
+    SURE_AUC,
     Raw,
     copies_line,
     coverage_table,
@@ -18,6 +26,8 @@ from shipgen_export.validation.report.page_tables import (
     plain_value,
     pm,
     pull_cell,
+    ratio_cell,
+    relative,
     tail_table,
     uncertainty_table,
 )
@@ -31,7 +41,10 @@ if TYPE_CHECKING:
 
 _HOW = """\
 Shares, ratios and pulls use weights. Errors are those of protons where the muons of a proton can be told, for
- they are not independent; in the ratio panels, the charge ratio and the tail curves muons count alone.
+ they are not independent, in tables and pictures.
+Green: within 3 standard errors, and these are 5 % at most (of an AUC 0.01; of a distribution, those of a bin
+ of the test); red: beyond 3 standard errors; without colour: no difference is seen, but the errors are too
+ large to say that there is none.
 chi2: bins of about equal content with their full covariance. KS: Kolmogorov-Smirnov distance, with as many
  independent muons as the variance of the distribution corresponds to.
 Muons moved: share of the muons in another bin than in the reference, statistical fluctuations included.
@@ -73,7 +86,8 @@ class Page:
 
     def body(self) -> str:
         """Return the body of the page."""
-        parts = [self._head(), self._summary(), self._failed(), self._rates()]
+        parts = [self._head(), self._summary(), self._failed(), regions_part(self._result), self._rates()]
+        parts.append(variations_part(self._result, self._pictures))
         parts += [self._category(name) for name in self._result.categories]
         parts.append(_explanations(self._result.level))
         return "\n".join(parts)
@@ -81,7 +95,15 @@ class Page:
     def _head(self) -> str:
         result = self._result
         links = {name: self._titles[name] for name in result.categories}
-        targets = {"failed": "Tests that fail", "rates": "Rates", **links, "how": "How to read it"}
+        targets = {"failed": "Tests that fail"}
+        targets |= {"regions": "Regions"} if asked(self._result) else {}
+        targets |= {"rates": "Rates"}
+        targets |= (
+            {"variations": "Variations"}
+            if any(sample.source.variations for sample in (result.generated, result.reference))
+            else {}
+        )
+        targets |= {**links, "how": "How to read it"}
         menu = "".join(f'<a href="#{place}">{escaped(text)}</a>' for place, text in targets.items())
         rows = []
         for side, sample in (("generated", result.generated), ("reference", result.reference)):
@@ -89,7 +111,7 @@ class Page:
             about = ", ".join(
                 f"{key.replace('_', ' ')} {plain_value(value)}{_UNITS.get(key, '')}"
                 for key, value in facts.items()
-                if key not in {"kind", "name", "dropped", "sources"} and value is not None
+                if key not in {"kind", "name", "dropped", "sources", "variations"} and value is not None
             )
             notes = "<br>".join(escaped(note) for note in sample.notes)
             rows.append(
@@ -114,15 +136,14 @@ class Page:
             row = ratios.get(name)
             histograms = found.histograms
             worst = max(histograms, key=lambda q: histograms[q].chi2 / histograms[q].dof, default=None)
-            tail = next((each for each in found.tails if each["region"] == "p > 100 GeV"), None)
             cells: list[Any] = [
                 self._titles[name],
-                pull_cell(pm(row["ratio"], row["ratio_error"]), row["pull"]) if row else "",
+                ratio_cell(row) if row else "",
                 f"{plain(worst)}: {histograms[worst].chi2 / histograms[worst].dof:.2f}"
                 if worst
                 else "too few muons",
                 f"{100 * max(each.moved for each in histograms.values()):.2f} %" if worst else "",
-                pull_cell(pm(tail["ratio"], tail["ratio_error"], 3), tail["pull"]) if tail else "",
+                *(ratio_cell(found.tail(region), 3) for region in SUMMARY_TAILS),
             ]
             for form in forms:
                 merit = self._result.merits.get(name, {}).get(form)
@@ -131,14 +152,15 @@ class Page:
                     continue
                 text = pm(merit.merit.auc, merit.merit.auc_error)
                 control = f"\n({merit.control.auc:.4f})" if merit.control else ""
-                cells.append(pull_cell(text + control, max(0.0, merit.pull)))
+                error = merit.merit.auc_error
+                cells.append(pull_cell(text + control, max(0.0, merit.pull), error, SURE_AUC))
             rows.append(cells)
         heads = [
             "",
             "rate, gen. / ref.",
             "worst chi2/dof",
             "muons moved, at most",
-            "p > 100 GeV, gen. / ref.",
+            *(f"{region}, gen. / ref." for region in SUMMARY_TAILS),
         ]
         heads += [f"AUC, {form}" for form in forms]
         lines = "".join(f'<p class="note">{escaped(text)}</p>' for text in self._result.missing)
@@ -153,10 +175,11 @@ class Page:
         ]
         table = make_table(["limit", "allowed", "found", "where"], checked, texts=(3,)) if checked else ""
         caption = (
-            "Green: within 3 standard errors of a perfect generator; red: not. "
-            "In brackets: the reference's muons against each other."
+            "Green: within 3 standard errors of a perfect generator, which are 5 % at most (AUC 0.01); red: "
+            "not within; no colour: the errors are too large to say. In brackets: the reference's own muons."
         )
-        return f'<h2 class="first" id="summary">Summary</h2>{make_table(heads, rows, caption)}{lines}{table}'
+        summary = make_table(heads, rows, caption, dense=True)
+        return f'<h2 class="first" id="summary">Summary</h2>{summary}{lines}{table}'
 
     def _failed(self) -> str:
         failed, tests = self._result.failed, self._result.tests
@@ -190,7 +213,9 @@ class Page:
                 f"{row['generated']:.4e} ± {row['generated_error']:.1e}",
                 f"{row['reference']:.4e} ± {row['reference_error']:.1e}",
                 pm(row["ratio"], row["ratio_error"]),
-                pull_cell(formatted(row["pull"], "+.1f"), row["pull"]),
+                pull_cell(
+                    formatted(row["pull"], "+.1f"), row["pull"], relative(row["ratio"], row["ratio_error"])
+                ),
             ]
             for row in rates["rows"]
         ]
@@ -204,13 +229,19 @@ class Page:
             "pull",
         ]
         caption = f"All four: chi2/dof {rates['chi2']:.1f}/{rates['dof']}, p = {rates['p']:.2g}"
-        parts = [f'<h2 id="rates">Rates</h2>{make_table(heads, rows, caption)}']
+        parts = [f'<h2 id="rates">Rates</h2>{make_table(heads, rows, caption, dense=True)}']
         charge = [
             [
                 row["where"],
                 pm(row["generated"], row["generated_error"]),
                 pm(row["reference"], row["reference_error"]),
-                pull_cell(formatted(row["pull"], "+.1f"), row["pull"]),
+                pull_cell(
+                    formatted(row["pull"], "+.1f"),
+                    row["pull"],
+                    math.hypot(
+                        row["generated_error"] / row["generated"], row["reference_error"] / row["reference"]
+                    ),
+                ),
             ]
             for row in rates["charge"]
         ]
@@ -222,7 +253,7 @@ class Page:
                     f"{row['muons']:,}",
                     f"{row['weight']:,.1f}",
                     f"{row['expected']:,.1f}",
-                    pull_cell(formatted(row["pull"], "+.1f"), row["pull"]),
+                    pull_cell(formatted(row["pull"], "+.1f"), row["pull"], _poisson(row["expected"])),
                 ]
                 for row in bundle["rows"]
             ]
@@ -243,7 +274,9 @@ class Page:
             "contain this: against a reference that the networks did not learn from, add it in quadrature."
         )
         table = uncertainty_table(self._known, self._titles)
-        return f'<h2 class="first" id="uncertainty">Uncertainty of the networks</h2><p>{text}</p>{table}'
+        picture = self._pictures.get("uncertainty", "")
+        head = '<h2 class="first" id="uncertainty">Uncertainty of the networks</h2>'
+        return f"{head}<p>{text}</p>{table}{picture}"
 
     def _category(self, name: str) -> str:
         found = self._result.categories[name]
@@ -274,16 +307,19 @@ class Page:
 
     def _histograms(self, name: str) -> str:
         rows = []
+        sizes = [each["effective_protons"] for each in self._result.categories[name].effective.values()]
         for quantity, each in self._result.categories[name].histograms.items():
+            # Of bins of equal content.
+            error = math.sqrt((each.dof + 1) * sum(1 / size for size in sizes))
             low, high, pull = each.where
             rows.append(
                 [
                     plain(quantity),
                     f"{each.chi2:.1f} / {each.dof}",
-                    p_cell(each.p),
+                    p_cell(each.p, error),
                     f"{pull:+.1f} at {low:.4g} to {high:.4g}",
                     f"{each.distance:.4f} at {each.distance_at:.4g}",
-                    p_cell(each.distance_p),
+                    p_cell(each.distance_p, error),
                     f"{100 * each.moved:.2f} %",
                 ]
             )
@@ -312,6 +348,11 @@ class Page:
             if rows
             else ""
         )
+
+
+def _poisson(expected: float) -> float | None:
+    """Return the relative error of a Poisson number."""
+    return 1 / math.sqrt(expected) if expected > 0 else None
 
 
 def _explanations(level: float) -> str:

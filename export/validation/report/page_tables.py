@@ -14,22 +14,32 @@ if TYPE_CHECKING:
     from shipgen_export.validation.copies import Copies
     from shipgen_export.validation.neighbours import Memory
 
+#: Largest relative standard error, and largest error of an AUC, with which cells are green.
+SURE, SURE_AUC = 0.05, 0.01
+
+#: p of a difference of 3 standard errors.
+_P = 0.0027
+
 #: Of the page; it prints without its menu, a category a page.
 STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:1.5em auto;padding:0 1em;color:#222}
+body{font:15px/1.45 system-ui,sans-serif;max-width:1400px;margin:1.5em auto;padding:0 1em;color:#222}
 h1{font-size:1.6em;margin:0 0 .2em}
 h2{margin:1.8em 0 .4em;border-bottom:2px solid #ddd} h3{margin:1.2em 0 .3em}
-table{border-collapse:collapse;margin:.5em 0 1em;font-size:.92em}
+table{border-collapse:collapse;margin:.5em 0 1em;font-size:.9em}
 caption{text-align:left;color:#555;padding:.2em 0}
-th,td{padding:.22em .7em;text-align:right;border-bottom:1px solid #e4e4e4;white-space:pre}
-th{white-space:normal;vertical-align:bottom}
+th,td{padding:.22em .6em;text-align:right;border-bottom:1px solid #e4e4e4;white-space:pre}
+th{white-space:normal;vertical-align:bottom} .dense td{white-space:pre-line}
+.dense th,.dense td{padding:.22em .4em}
 th:first-child,td:first-child,.text{text-align:left} td.text{white-space:normal;overflow-wrap:anywhere}
 th{background:#f4f5f7} .bad{background:#fde2dd} .good{background:#e2f3e4}
 figure{margin:.6em 0 1.4em} img{max-width:100%;height:auto} figcaption,.note{color:#555;font-size:.92em}
 nav a{margin-right:1.2em} .scroll{overflow-x:auto}
 @media screen and (max-width:760px){figure{overflow-x:auto} img{max-width:none;width:900px}}
-@media print{body{max-width:none;margin:0;font-size:11px} nav{display:none} figure,table{break-inside:avoid}
-h2{break-before:page} h2.first{break-before:auto} .scroll{overflow:visible}}
+@page{size:A4;margin:12mm}
+@media print{body{max-width:none;margin:0;padding:0;font-size:9px} table{font-size:8px}
+th,td{padding:.15em .4em} *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+nav{display:none} figure,table{break-inside:avoid}
+h2{break-before:page;break-after:avoid} h2.first{break-before:auto} .scroll{overflow:visible}}
 """
 
 
@@ -41,7 +51,7 @@ def tail_table(rows: Sequence[TailRow], known: Mapping[str, Mapping[str, float]]
             f"{row['generated']:.3e} ± {row['generated_error']:.0e}",
             f"{row['reference']:.3e} ± {row['reference_error']:.0e}",
             pm(row["ratio"], row["ratio_error"], 3),
-            pull_cell(f"{row['pull']:+.1f}", row["pull"]),
+            pull_cell(f"{row['pull']:+.1f}", row["pull"], relative(row["ratio"], row["ratio_error"])),
             f"{row['muons'][0]:,}",
             f"{row['muons'][1]:,}",
             *([percent(known.get(row["region"]))] if known else []),
@@ -135,20 +145,56 @@ def good_cell(text: str, *, good: bool) -> Cell:
     return cell
 
 
-def pull_cell(text: str, pull: float | None) -> str:
-    """Return a cell that is red where the pull is 3 or more."""
-    return text if pull is None else good_cell(text, good=abs(pull) < 3)
+def pull_cell(text: str, pull: float | None, error: float | None, limit: float = SURE) -> str:
+    """Return a cell that is red where the pull is 3 or more, and green where the error is small as well.
+
+    Parameters
+    ----------
+    text : str
+    pull : float or None
+        Difference over its standard error; ``None`` where there is none.
+    error : float or None
+        Relative standard error of what is compared; ``None`` where it is not known.
+    limit : float
+        Largest error with which it can be said that both agree.
+    """
+    if pull is None:
+        return text
+    if abs(pull) >= 3:
+        return good_cell(text, good=False)
+    return good_cell(text, good=True) if error is not None and error <= limit else text
 
 
-def p_cell(p: float) -> Cell:
-    """Return a cell with p, red below that of 3 standard errors."""
-    return good_cell(f"{p:.2g}", good=p > 0.0027)
+def p_cell(p: float, error: float) -> str:
+    """Return a cell with p, red below that of 3 standard errors; `error` is a bin's, as in `pull_cell`."""
+    text = f"{p:.2g}"
+    if p <= _P:
+        return good_cell(text, good=False)
+    return good_cell(text, good=True) if error <= SURE else text
+
+
+def relative(ratio: float | None, error: float | None) -> float | None:
+    """Return a relative error, ``None`` where it is not known."""
+    return error / abs(ratio) if ratio and error is not None else None
+
+
+def ratio_cell(row: Any, digits: int = 4) -> str:
+    """Return a ratio with its error, coloured."""
+    if row is None:
+        return ""
+    error = relative(row["ratio"], row["ratio_error"])
+    return pull_cell(pm(row["ratio"], row["ratio_error"], digits), row["pull"], error)
 
 
 def make_table(
-    heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", texts: Sequence[int] = ()
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    caption: str = "",
+    texts: Sequence[int] = (),
+    *,
+    dense: bool = False,
 ) -> str:
-    """Return a table; columns numbered in `texts` hold text that may wrap."""
+    """Return a table; columns numbered in `texts` hold text that may wrap, all may where it is `dense`."""
     top = "".join(
         f'<th class="text">{escaped(head)}</th>' if place in texts else f"<th>{escaped(head)}</th>"
         for place, head in enumerate(heads)
@@ -161,10 +207,14 @@ def make_table(
                 ["text"] * (place in texts) + ([value.colour] if isinstance(value, Cell) else [])
             )
             text = value if isinstance(value, Raw) else escaped(value)
+            if dense:
+                # Where a cell breaks, an error keeps its sign, and a number its per cent.
+                text = text.replace("± ", "±\u00a0").replace(" %", "\u00a0%")
             cells.append(f'<td class="{classes}">{text}</td>' if classes else f"<td>{text}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     title = f"<caption>{escaped(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{title}<tr>{top}</tr>{"".join(body)}</table></div>'
+    kind = ' class="dense"' * dense
+    return f'<div class="scroll"><table{kind}>{title}<tr>{top}</tr>{"".join(body)}</table></div>'
 
 
 def escaped(value: object) -> str:

@@ -82,4 +82,4 @@ def _charge(axes: Axes, over: Sequence[ChargeCurve], name: str) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     text = rf"$\chi^2$/dof = {found['chi2']:.0f}/{found['dof']}, p = {found['p']:.2g}"
     title = f"charge ratio over {plain(name)}; {text}"
-    axes.legend(frameon=False, title=title, loc="upper center", ncols=2)
+    axes.legend(frameon=False, title=title, loc="upper center", ncols=2, title_fontsize="small")

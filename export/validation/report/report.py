@@ -16,6 +16,7 @@ from shipgen_export.validation.report.comparison_pictures import all_pictures
 from shipgen_export.validation.report.page import Page
 from shipgen_export.validation.report.page_tables import STYLE
 from shipgen_export.validation.report.stated_uncertainty import network_uncertainty
+from shipgen_export.validation.report.variation_tables import varied_rows
 from shipgen_export.validation.work import results
 
 if TYPE_CHECKING:
@@ -111,6 +112,12 @@ def to_json(result: Result, limits: Sequence[Limit] = (), command: str = "") -> 
             for name, found in result.categories.items()
         },
         "uncertainty": network_uncertainty(result.bundle) if result.bundle is not None else {},
+        "variations": {
+            side: varied_rows(tally, sample.source.variations, sample.facts.get("variations", {}))
+            for side, sample, tally in zip(
+                ("generated", "reference"), (result.generated, result.reference), result.tallies, strict=True
+            )
+        },
         "tests": [asdict(test) for test in result.tests],
         "failed": [asdict(test) for test in result.failed],
         "limits": [asdict(limit) for limit in limits],

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, ShipgenError
 from shipgen_export.validation.copies import too_many
-from shipgen_export.validation.counting.compared_quantities import TOGETHER, category_titles, tails
+from shipgen_export.validation.counting.compared_quantities import (
+    SUMMARY_TAILS,
+    TOGETHER,
+    category_titles,
+    tails,
+)
 from shipgen_export.validation.report.stated_uncertainty import network_uncertainty
 
 if TYPE_CHECKING:
@@ -167,28 +172,32 @@ def table(result: Result, most: int = 12) -> Iterator[str]:
     titles = category_titles()
     yield f"{result.generated.label} against {result.reference.label}"
     forms = list(dict.fromkeys(form for each in result.merits.values() for form in each))
-    heads = "".join(f" {f'AUC {form}':>16}" for form in forms)
     yield (
-        f"  {'category':24} {'generated':>11} {'reference':>11} {'rate ratio':>16} {'chi2/dof':>9} "
-        f"{'p > 100 GeV':>15}{heads}"
+        f"  {'category':14} {'generated':>11} {'reference':>11} {'rate ratio':>16} {'chi2/dof':>8} "
+        + " ".join(f"{region:>15}" for region in SUMMARY_TAILS)
     )
     ratios = {row["category"]: row for row in result.rates["rows"]}
     for name, found in result.categories.items():
         numbers = [found.effective[side]["muons"] for side in ("generated", "reference")]
-        each = result.merits.get(name, {})
-        aucs = "".join(
-            f" {_pm(each[form].merit.auc, each[form].merit.auc_error) if form in each else '':>16}"
-            for form in forms
-        )
         worst = max((c.chi2 / c.dof for c in found.histograms.values()), default=None)
-        tail = next((row for row in found.tails if row["region"] == "p > 100 GeV"), None)
+        tails_ = [found.tail(region) for region in SUMMARY_TAILS]
         row = ratios.get(name)
         yield (
-            f"  {titles[name]:24} {numbers[0]:11,} {numbers[1]:11,} "
-            f"{_pm(row['ratio'], row['ratio_error']) if row else '':>16} {_pm(worst, None, 2):>9} "
-            f"{_pm(tail['ratio'], tail['ratio_error'], 3) if tail else '':>15}{aucs}"
+            f"  {_short(titles[name]):14} {numbers[0]:11,} {numbers[1]:11,} "
+            f"{_pm(row['ratio'], row['ratio_error']) if row else '':>16} {_pm(worst, None, 2):>8} "
+            + " ".join(f"{_pm(tail['ratio'], tail['ratio_error'], 3) if tail else '':>15}" for tail in tails_)
         )
-    yield "  chi2/dof: the worst quantity; p > 100 GeV: share of the muons there, generated over reference"
+    yield (
+        f"  chi2/dof: the worst quantity; {' and '.join(SUMMARY_TAILS)}: share of the muons there, "
+        "generated over reference"
+    )
+    if forms:
+        yield f"  {'AUC':14}" + "".join(f" {form:>16}" for form in forms)
+    for name, merits in result.merits.items():
+        yield f"  {_short(titles[name]):14}" + "".join(
+            f" {_pm(merits[form].merit.auc, merits[form].merit.auc_error) if form in merits else '':>16}"
+            for form in forms
+        )
     yield from (f"  note: {text}" for text in (*result.generated.notes, *result.reference.notes))
     yield from (f"  not compared: {text}" for text in result.missing)
     yield from _known(result)
@@ -203,6 +212,11 @@ def table(result: Result, most: int = 12) -> Iterator[str]:
         yield f"    {test.family}, {place}, {test.quantity}: {test.text}"
 
 
+def _short(title: str) -> str:
+    """Return a category's title for a narrow table."""
+    return title.removeprefix("all categories ")
+
+
 def _regions(result: Result) -> Iterator[str]:
     """Yield what was found of the regions that the user asked for."""
     usual, titles = {region.name for region in tails()}, category_titles()
@@ -214,7 +228,7 @@ def _regions(result: Result) -> Iterator[str]:
             both = f"{row['generated']:.3e} +- {row['generated_error']:.0e}  {row['reference']:.3e} +- "
             both += f"{row['reference_error']:.0e}  {_pm(row['ratio'], row['ratio_error'], 3):>15}"
             counts = " and ".join(f"{count:,}" for count in row["muons"])
-            yield f"    {titles[category]:24} {both} ({row['pull']:+.1f} sigma)  {counts}"
+            yield f"    {_short(titles[category]):14} {both} ({row['pull']:+.1f} sigma)  {counts}"
 
 
 def _known(result: Result) -> Iterator[str]:

@@ -27,6 +27,7 @@ from shipgen_export.reading.formats.readers import holds_arrays
 from shipgen_export.reading.gather import draw
 from shipgen_export.reading.prepare import prepare
 from shipgen_export.sample.sample import INDEX, SPLITS, PreparedSample, file_name
+from shipgen_export.simulation.variations import meanings
 from shipgen_export.validation.samples.spool import is_produced, spool_bundle, spool_file
 from shipgen_export.validation.samples.stores import Mapped, SampleStores, Store, stored
 
@@ -61,6 +62,7 @@ class SampleFacts(TypedDict, total=False):
     sources: list[str]
     parts: list[str] | None
     dropped: list[DroppedFacts]
+    variations: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +188,8 @@ class Choice:
         Of ROOT files, as for `prepare`.
     arrays : ArrayChoice, optional
         Unit, frame and columns of arrays that do not state them.
+    target_start : float, optional
+        z of the target's start in ROOT files of simulations, cm, as for `prepare`.
     """
 
     limit: int
@@ -194,6 +198,7 @@ class Choice:
     parts: tuple[str, ...] | None = None
     beam: str = "auto"
     arrays: ArrayChoice | None = None
+    target_start: float | None = None
 
 
 @contextmanager
@@ -221,8 +226,10 @@ def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
             yield _from_produced(path, choice, folder)
         else:
             # What is said of arrays is said of those of the two sides that are some.
-            arrays = choice.arrays if holds_arrays(path) else None
-            prepared = prepare([path], folder / "sample", cores=1, beam=choice.beam, arrays=arrays)
+            arrays, start = (choice.arrays, None) if holds_arrays(path) else (None, choice.target_start)
+            prepared = prepare(
+                [path], folder / "sample", cores=1, beam=choice.beam, arrays=arrays, target_start=start
+            )
             yield _from_prepared(path.name, prepared, replace(choice, parts=None))
 
 
@@ -257,6 +264,7 @@ def _from_produced(path: Path, choice: Choice, folder: Path) -> Sample:
         "pot": stated["pot"],
         "energy_cut": stated.get("energy_cut"),
         "selection": stated.get("selection"),
+        "variations": stated.get("variations") or {},
     }
     label, limit, seed = path.name, choice.limit, choice.seed
     notes = (f"not all that the bundle makes: {stated['selection']}",) if stated.get("selection") else ()
@@ -283,6 +291,7 @@ def _from_prepared(label: str, prepared: PreparedSample, choice: Choice) -> Samp
             tuple(SPLITS.index(part) for part in parts) if parts else None,
             scale=1.0 if index["pot"] is None else 1 / index["pot"],
             start=index["target_start"],
+            **_factors(prepared, category.name),
         )
     train: dict[str, WeightedMuons] = {}
     if parts and "train" not in parts:
@@ -306,6 +315,7 @@ def _from_prepared(label: str, prepared: PreparedSample, choice: Choice) -> Samp
         "energy_cut": index["energy_cut"],
         "target_start": index["target_start"],
         "dropped": index["dropped"],
+        "variations": meanings() if any(store.variations for store in stores.values()) else {},
     }
     return Sample.of_stores(
         label,
@@ -318,6 +328,15 @@ def _from_prepared(label: str, prepared: PreparedSample, choice: Choice) -> Samp
         simulated=simulated,
         notes=tuple(notes),
     )
+
+
+def _factors(prepared: PreparedSample, name: str) -> dict[str, Any]:
+    """Return what a store needs to know of the factors of variations, where there are any."""
+    found = prepared.variations(name)
+    if not found:
+        return {}
+    factors = Mapped.of_npy(prepared.path / file_name(name, "variations"))
+    return {"factors": factors, "variations": tuple(found)}
 
 
 def _simulated(index: PreparedFacts) -> float | None:

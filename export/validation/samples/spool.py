@@ -19,6 +19,7 @@ from shipgen_export.reading.formats.array_files import is_array_file, states_pro
 from shipgen_export.validation.samples.stores import Mapped, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -35,10 +36,12 @@ class Spool:
         An empty one.
     label : str
         What the muons are called in messages.
+    variations : sequence of str
+        Columns of factors that the muons have; 4 bytes more each.
     """
 
-    def __init__(self, folder: Path, label: str) -> None:
-        self._folder, self._label = folder, label
+    def __init__(self, folder: Path, label: str, variations: Sequence[str] = ()) -> None:
+        self._folder, self._label, self._variations = folder, label, tuple(variations)
         self._counts = dict.fromkeys((category.name for category in CATEGORIES), 0)
         self._stack = ExitStack()
 
@@ -54,11 +57,12 @@ class Spool:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def _paths(self, name: str) -> tuple[Path, Path]:
-        return self._folder / f"{name}.features", self._folder / f"{name}.weights"
+    def _paths(self, name: str) -> list[Path]:
+        kinds = ["features", "weights"] + ["factors"] * bool(self._variations)
+        return [self._folder / f"{name}.{kind}" for kind in kinds]
 
     def add(self, columns: Columns) -> None:
-        """Add muons: pdg, x, y, z, px, py, pz and weight."""
+        """Add muons: pdg, x, y, z, px, py, pz, weight and the factors of variations."""
         place = category_of(columns["pdg"], columns["x"], columns["y"])
         if (place < 0).any():
             raise InputError(f"{self._label}: {int((place < 0).sum()):,} entries are no muons")
@@ -66,6 +70,9 @@ class Spool:
             chosen = np.flatnonzero(place == number)
             features = np.stack([columns[name][chosen] for name in category.features], 1)
             contents: list[Any] = [features.astype(np.float32), columns["weight"][chosen].astype(np.float64)]
+            if self._variations:
+                factors = np.stack([columns[variation][chosen] for variation in self._variations], 1)
+                contents.append(factors.astype(np.float32))
             for file, content in zip(self._files[category.name], contents, strict=True):
                 try:
                     file.write(np.ascontiguousarray(content).data)
@@ -81,7 +88,16 @@ class Spool:
             if count:
                 features = Mapped(paths[0], "<f4", (count, len(category.features)))
                 weights = Mapped(paths[1], "<f8", (count,))
-                found[category.name] = Store(category, features, weights, scale=scale, start=start)
+                factors = [Mapped(path, "<f4", (count, len(self._variations))) for path in paths[2:]]
+                found[category.name] = Store(
+                    category,
+                    features,
+                    weights,
+                    scale=scale,
+                    start=start,
+                    factors=factors[0] if factors else None,
+                    variations=self._variations,
+                )
         return found
 
 
@@ -106,8 +122,10 @@ def spool_file(path: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Stor
                 f"{path.name} was produced with a smeared beam, so that on-axis muons are not known: produce "
                 "it without --smear-beam and --paint-beam"
             )
-        with Spool(folder, path.name) as spool, progress("reading", len(muons), "muons") as advance:
-            for columns in muons.columns(("pdg", *FEATURE_UNITS, "weight")):
+        variations = tuple(facts.get("variations") or ())
+        spool = Spool(folder, path.name, variations)
+        with spool, progress("reading", len(muons), "muons") as advance:
+            for columns in muons.columns(("pdg", *FEATURE_UNITS, "weight", *variations)):
                 spool.add(columns)
                 advance(len(columns["pdg"]))
     # Positions are counted from where the target starts.

@@ -99,6 +99,10 @@ class Store:
         Weights x scale are muons per POT, where that is known.
     start : float
         z of the target's start, cm.
+    factors : float32[n, v], optional
+        Of the weights, by variation.
+    variations : tuple of str
+        Names of these.
     """
 
     category: Category
@@ -109,6 +113,8 @@ class Store:
     parts: tuple[int, ...] | None = None
     scale: float = 1.0
     start: float = 0.0
+    factors: Column | None = None
+    variations: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -220,12 +226,15 @@ class StoreBlock:
         categories alike.
     folds : dict of str to int64[n]
         Part of the protons of each, 0 to `FOLDS` - 1.
+    factors : dict of str to float32[n, v]
+        Of the weights of those that are compared, by variation, where all stores have the same.
     """
 
     totals: Float64
     moments: Float64
     muons: dict[str, WeightedMuons]
     folds: dict[str, Int64]
+    factors: dict[str, Float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +259,12 @@ class SampleStores:
         surveys = {name: survey(store, label) for name, store in stores.items()}
         protons = all(store.group is not None for store in stores.values())
         return cls(dict(stores), surveys, protons)
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        """Names of the variations that all muons have factors of."""
+        found = {store.variations for store in self.stores.values()}
+        return found.pop() if len(found) == 1 else ()
 
     @property
     def muons(self) -> int:
@@ -277,12 +292,12 @@ class SampleStores:
     def block(self, part: tuple[int, int]) -> StoreBlock:
         """Return the muons of one of the `parts`."""
         read = {name: self._read(name, part) for name in self.stores}
-        groups, number = self._numbers({name: muons for name, (muons, _) in read.items()})
+        groups, number = self._numbers({name: muons for name, (muons, _, _) in read.items()})
         places = {category.name: place for place, category in enumerate(CATEGORIES)}
         sums = np.zeros((number, len(CATEGORIES))) if self.protons else np.zeros((1, len(CATEGORIES)))
         squares = np.zeros(len(CATEGORIES))
-        kept, folds = {}, {}
-        for name, (muons, chosen) in read.items():
+        kept, folds, factors = {}, {}, {}
+        for name, (muons, chosen, varied) in read.items():
             weights, place = muons.weights, places[name]
             if self.protons:
                 sums[:, place] += np.bincount(groups[name], weights, minlength=number)
@@ -294,21 +309,24 @@ class SampleStores:
             fold = muons.group % FOLDS
             kept[name] = found if chosen is None else found.at(chosen)
             folds[name] = fold if chosen is None else fold[chosen]
+            if varied is not None:
+                factors[name] = varied if chosen is None else varied[chosen]
         moments = sums.T @ sums if self.protons else np.diag(squares)
-        return StoreBlock(sums.sum(0), moments, kept, folds)
+        return StoreBlock(sums.sum(0), moments, kept, folds, factors)
 
     def blocks(self) -> Iterator[StoreBlock]:
         """Yield all muons."""
         for part in self.parts():
             yield self.block(part)
 
-    def _read(self, name: str, part: tuple[int, int]) -> tuple[WeightedMuons, Any]:
+    def _read(self, name: str, part: tuple[int, int]) -> tuple[WeightedMuons, Any, Float32 | None]:
         store = self.stores[name]
         if self.protons:
             places: Any = self._places(name, part)
         else:
             places = slice(len(store) * part[0] // _FINE, len(store) * part[1] // _FINE)
-        return store.read(places), store.compared(places)
+        factors = opened(store.factors)[places] if self.variations and store.factors is not None else None
+        return store.read(places), store.compared(places), factors
 
     def _places(self, name: str, part: tuple[int, int]) -> Int64:
         """Return where the muons of a range of protons are."""

@@ -35,7 +35,7 @@ MODULES = (
     "shipgen.describe.describe",
     "shipgen.files.convert",
     "shipgen_export.reading.prepare",
-    "shipgen_export.validation.report.plot",
+    "shipgen_export.validation.plotting.plot",
     "shipgen_export.validation.validate",
     "h5py",
     "pyarrow.parquet",

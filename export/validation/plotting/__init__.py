@@ -1,0 +1,1 @@
+"""What `shipgen plot` draws: bins, sums of files, the picture."""
