@@ -262,13 +262,21 @@ def variations(sample: Sample, path: Path) -> None:
         (panels[1], "on axis", sample.on_axis),
     ):
         usual, _ = sample.by_proton(sample.quantities["p"], edges, chosen)
+        squares = np.zeros(len(usual))
         for number, name in enumerate(name for name in VARIATION_COLUMNS if name in sample.columns):
             varied, _ = sample.by_proton(sample.quantities["p"], edges, chosen, name)
+            if name != OTHER_HADRONS:
+                squares += np.square(varied / usual - 1)
             if np.abs(varied / usual - 1).max() > 0.003:
                 label = name.removeprefix("vary_")
                 axes.stairs(
                     varied / usual, edges, baseline=None, color=f"C{number}", linewidth=1.5, label=label
                 )
+        total = np.sqrt(squares)
+        axes.stairs(
+            1 + total, edges, baseline=1 - total, fill=True, color="#f2b84b", alpha=0.5, zorder=0,
+            label="in quadrature,\nwithout hadrons",
+        )  # fmt: skip
         axes.axhline(1, color="0.6", linewidth=0.8)
         axes.set(xscale="log", xlabel="p [GeV]", title=title, xlim=edges[[0, -1]], ylim=(0.5, 1.7))
         axes.set_xticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])

@@ -28,6 +28,9 @@ _SHARES = LinearSegmentedColormap.from_list("shares", ["#d3e4f3", "#6aaed6", "#0
     under="white"
 )
 
+#: Quantities with a sign.
+_SIGNED = ("x", "y", "px", "py")
+
 #: Of cells of maps in which nothing is: no colour of theirs.
 _EMPTY = "0.85"
 
@@ -43,7 +46,7 @@ def _label(name: str) -> str:
 def draw_maps(study: Study, title: str) -> Figure:
     """Return heat maps over the two dimensions: means of quantities, change, region, classifier."""
     panels: list[tuple[str, Float64, dict[str, Any]]] = [
-        (f"mean {_label(name)}", values, {"cmap": "viridis"}) for name, values in study.maps.items()
+        (f"mean {_label(name)}", values, _colours(name, values)) for name, values in study.maps.items()
     ]
     moving = np.ma.masked_equal(study.change, 0)
     panels.append(("change by a step of one", moving, {"cmap": "cividis", "norm": "log"}))
@@ -68,6 +71,14 @@ def draw_maps(study: Study, title: str) -> Figure:
         if name.startswith("share") and study.proposal is not None:
             _components(ax, study, study.proposal)
     return figure
+
+
+def _colours(name: str, values: Float64) -> dict[str, Any]:
+    """Return the colours of a quantity's map: of those with a sign white is zero."""
+    if name not in _SIGNED:
+        return {"cmap": "viridis"}
+    reach = float(np.abs(values).max()) or 1.0
+    return {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
 
 
 def _map(ax: Axes, study: Study, values: Float64, name: str, style: dict[str, Any]) -> None:

@@ -70,6 +70,8 @@ def test_zero_has_its_own_colour(known: Study) -> None:
     maps = draw_maps(known, "made up")
     region = next(ax for ax in maps.axes if ax.get_title().startswith("share in the region"))
     assert (np.ma.getmaskarray(region.images[0].get_array()) == (known.region == 0).T).all()
+    of_px = next(ax for ax in maps.axes if ax.get_title() == "mean $p_x$ [GeV]").images[0]
+    assert of_px.cmap(of_px.norm(0.0)) == pytest.approx((0.97, 0.97, 0.97, 1), abs=0.01)
     assert region.get_facecolor()[:3] == (0.85, 0.85, 0.85)
 
 

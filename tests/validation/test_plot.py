@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import uproot
 
+from helpers.bundles import write_test_bundle
 from helpers.muon_files import muon_columns, write_training
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files.layouts import VARIATION_COLUMNS
-from shipgen.generate.generator import MuonGenerator
+from shipgen.generate.generator import MuonGenerator, generate_muons
 from shipgen.production.produce import produce
 from shipgen_export.plots import Curve, draw_curves, draw_ratios, ratio_limits
 from shipgen_export.reading.formats.array_files import ArrayChoice
@@ -111,6 +112,25 @@ def test_variations_are_bands(tmp_path: Path, drawn: list[tuple[Scene, Any]]) ->
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert any(text.startswith("variations in quadrature: pions, kaons") for text in texts)
     assert any("hadrons, not in the band" in text for text in texts)
+
+
+def test_variations_of_bundles_and_their_files(tmp_path: Path, drawn: list[tuple[Scene, Any]]) -> None:
+    """Factors that networks make are drawn as those of a simulation, from a file and from the bundle."""
+    varied = write_test_bundle(tmp_path / "varied", variations=1)
+    produce(MuonGenerator(varied, n=4000, seed=2, variations="all"), tmp_path / "muons.root")
+    plot([varied.path, tmp_path / "muons.root"], tmp_path / "figure.svg", muons=4000, seed=1)
+    scene = drawn[0][0]
+    batch = generate_muons(4000, bundle=varied, seed=2, variations="all")
+    deviations = [
+        batch.weight @ factors.astype(np.float64) / batch.weight.sum() - 1
+        for factors in batch.variations.values()
+    ]
+    for one in scene.counted:
+        assert one.variations == tuple(varied.variations)
+        found = one.spectra["phi"]
+        whole = found.varied.sum((1, 2)) / found.sums.sum() - 1
+        np.testing.assert_allclose(whole, deviations, atol=0.03)
+    np.testing.assert_allclose(whole, deviations, atol=1e-6)
 
 
 def test_spill_names_target(tmp_path: Path, drawn: list[tuple[Scene, Any]]) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shipgen.files.variation_columns import PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +19,7 @@ ALTERNATIVES = ("vary_hadrons",)
 
 def name_of(column: str) -> str:
     """Return how pictures and tables call the variation of a column."""
-    return column.removeprefix("vary_")
+    return column.removeprefix(PREFIX)
 
 
 def steps(columns: Sequence[str]) -> list[int]:

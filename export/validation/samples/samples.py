@@ -235,6 +235,9 @@ def open_sample(path: Path, choice: Choice) -> Iterator[Sample]:
 
 def _from_bundle(path: Path, choice: Choice, folder: Path) -> Sample:
     generator = MuonGenerator(path, n=choice.produced, seed=choice.seed)
+    if generator.bundle.variations:
+        # The same muons, with their factors.
+        generator = MuonGenerator(generator.bundle, n=choice.produced, seed=choice.seed, variations="all")
     bundle, plan = generator.bundle, generator.plan
     facts: SampleFacts = {
         "kind": "bundle",
@@ -245,6 +248,7 @@ def _from_bundle(path: Path, choice: Choice, folder: Path) -> Sample:
         "pot": plan.pot,
         "energy_cut": bundle.energy_cut,
         "target_start": bundle.target_start,
+        "variations": generator.variations,
     }
     label, stores = f"bundle {bundle.name}", spool_bundle(generator, folder)
     return Sample.of_stores(label, facts, stores, choice.limit, choice.seed, normalised=True, bundle=bundle)

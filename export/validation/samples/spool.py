@@ -12,6 +12,7 @@ from shipgen.files.convert import open_muons
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY
 from shipgen.files.outputs import output_error
 from shipgen.files.rootfile import open_root, readable
+from shipgen.files.variation_columns import stated_variations
 from shipgen.muons.categories import CATEGORIES, FEATURE_UNITS, category_of
 from shipgen.progress import progress
 from shipgen.provenance import read_objects
@@ -122,7 +123,7 @@ def spool_file(path: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Stor
                 f"{path.name} was produced with a smeared beam, so that on-axis muons are not known: produce "
                 "it without --smear-beam and --paint-beam"
             )
-        variations = tuple(facts.get("variations") or ())
+        variations = stated_variations(facts)
         spool = Spool(folder, path.name, variations)
         with spool, progress("reading", len(muons), "muons") as advance:
             for columns in muons.columns(("pdg", *FEATURE_UNITS, "weight", *variations)):
@@ -135,7 +136,7 @@ def spool_file(path: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Stor
 def spool_bundle(generator: MuonGenerator, folder: Path) -> dict[str, Store]:
     """Produce muons and return their stores."""
     with (
-        Spool(folder, generator.bundle.name) as spool,
+        Spool(folder, generator.bundle.name, tuple(generator.variations)) as spool,
         progress("producing", generator.plan.total, "muons") as advance,
     ):
         for batch in generator:
