@@ -60,7 +60,7 @@ BAND, ERRORS = "#f2b84b", "0.82"
 _VAGUE, _VAGUE_RATIO = 0.75, 0.2
 
 #: Half the width of a ratio's axis, at least, and its largest end.
-_NARROWEST, _HIGHEST = 0.04, 3.0
+_NARROWEST, _HIGHEST = 0.04, 10.0
 
 
 @dataclass(frozen=True, eq=False)
