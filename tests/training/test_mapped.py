@@ -18,7 +18,7 @@ from shipgen.errors import InputError
 from shipgen.files.outputs import sha256
 from shipgen_export.backend import tf
 from shipgen_export.graphs.agreement import TOLERANCE, check_agreement
-from shipgen_export.graphs.student_graph import build_student_graph
+from shipgen_export.graphs.student_graph import STREAM, build_student_graph
 from shipgen_export.maps.coordinates import Cylinder, Shape
 from shipgen_export.maps.muon_map import MuonMap
 from shipgen_export.models import distill, flow
@@ -279,5 +279,5 @@ def test_the_graph_keeps_muons_inside_the_widest_circle() -> None:
     near = replace(made, coordinates=replace(made.coordinates, widest=0.5))
     generator = distill.build_generator(StudentConfig(nodes="8"), near.shape, 1)
     graph = build_student_graph(generator.get_weights(), near)
-    agreement = check_agreement(CATEGORY, generator, near, graph)
+    agreement = check_agreement(CATEGORY, generator, near, graph, stream=STREAM)
     assert max(*agreement.keras, *agreement.numpy) < TOLERANCE
