@@ -41,7 +41,7 @@ FOLDER = "variations"
 
 #: The column of the networks' own spread, and what it stands for.
 NETWORKS_COLUMN = "vary_networks"
-_NETWORKS_MEANING = "networks of one bootstrap sample of the protons against those of another, as of one"
+NETWORKS_MEANING = "networks of one bootstrap sample of the protons against those of another, as of one"
 
 #: The logarithm of such a factor is cut here: far outside, densities differ by any factor.
 _MOST = 1.0
@@ -130,7 +130,7 @@ def _make(task: VariationTask) -> tuple[FactorFacts, float]:
     if task.teachers and len(task.teachers) > 1:
         others[NETWORKS_COLUMN] = spread_factor(Teachers.open(task.teachers, sample), muons, task.seed)
     fitted = fit(muons, own, start, material_edges(sample), seed=task.seed, steps=task.steps, others=others)
-    known = {**meanings(sample), NETWORKS_COLUMN: _NETWORKS_MEANING}
+    known = {**meanings(sample), NETWORKS_COLUMN: NETWORKS_MEANING}
     columns = {name: known.get(name, "") for name in fitted.model.columns}
     return _facts(task, muons, own, fitted, columns), fitted.seconds
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from shipgen.muons.quantities import Quantities
-from shipgen_export.variations.fit import BINNED, bin_of
+from shipgen_export.variations.fit import BINNED, BINS, bin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from shipgen.muons.columns import Float32, Float64, Int64
 
@@ -70,38 +73,72 @@ def closure(
         z of the target's start, cm.
     """
     q = Quantities.of_rows(features.astype(np.float64), start)
-    places = {name: bin_of(name, q[name]) for name in BINNED if name in q}
     _, proton = np.unique(protons, return_inverse=True)
+    binned = {name: _Bins.of(name, q[name], weights, proton) for name in BINNED if name in q}
+    whole = _Bins.of("", np.zeros(len(weights)), weights, proton)
     found = {}
     for column, factors in own.items():
-        wanted = weights * np.asarray(factors, np.float64)
-        difference = weights * (made[column] - np.asarray(factors, np.float64))
-        whole, error = _relative(wanted, difference, proton)
+        given = np.asarray(factors, np.float64)
+        sums = weights * given, weights * (made[column] - given)
+        (difference,), (error,) = whole.compare(*sums)
         bins, outside, worst = 0, 0, None
-        for name, place in places.items():
-            for number in np.unique(place):
-                chosen = np.flatnonzero(place == number)
-                if weights[chosen].sum() ** 2 < _FEWEST * np.square(weights[chosen]).sum():
-                    continue
-                bins += 1
-                here, own_error = _relative(wanted[chosen], difference[chosen], proton[chosen])
-                if abs(here) <= max(TOLERANCE, DEVIATIONS * own_error):
-                    continue
+        for name, each in binned.items():
+            differences, errors = each.compare(*sums)
+            bins += int(each.enough.sum())
+            off = np.abs(differences) > np.maximum(TOLERANCE, DEVIATIONS * errors)
+            for number in np.flatnonzero(off & each.enough):
                 outside += 1
-                if worst is None or abs(here) / own_error > abs(worst["difference"]) / worst["error"]:
-                    values = q[name][chosen]
-                    ends = float(values.min()), float(values.max())
-                    worst = Worst(quantity=name, low=ends[0], high=ends[1], difference=here, error=own_error)
-        mean = float(wanted.sum() / weights.sum())
+                here = float(differences[number]), float(errors[number])
+                if worst is None or abs(here[0]) / here[1] > abs(worst["difference"]) / worst["error"]:
+                    low, high = float(each.low[number]), float(each.high[number])
+                    worst = Worst(quantity=name, low=low, high=high, difference=here[0], error=here[1])
         found[column] = Closure(
-            mean=mean, difference=whole, error=error, bins=bins, outside=outside, worst=worst
+            mean=float(sums[0].sum() / weights.sum()),
+            difference=float(difference),
+            error=float(error),
+            bins=bins,
+            outside=outside,
+            worst=worst,
         )
     return found
 
 
-def _relative(wanted: Float64, difference: Float64, proton: Int64) -> tuple[float, float]:
-    """Return the sum of differences over that of what is wanted, and its error."""
-    whole = float(wanted.sum())
-    _, of = np.unique(proton, return_inverse=True)
-    sums = np.bincount(of, difference)
-    return float(difference.sum()) / whole, max(float(np.sqrt(np.square(sums).sum())) / whole, 1e-12)
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """Muons in bins of a quantity, and within these by proton."""
+
+    place: Int64
+    cell: Int64
+    bin_of_cell: Int64
+    enough: NDArray[np.bool_]
+    low: Float64
+    high: Float64
+
+    @classmethod
+    def of(cls, name: str, values: Float64, weights: Float64, proton: Int64) -> _Bins:
+        """Sort muons into bins; `enough` says which hold muons that count."""
+        place = bin_of(name, values)
+        cells, cell = np.unique(proton * BINS + place, return_inverse=True)
+        sums, squares = (np.bincount(place, each, minlength=BINS) for each in (weights, weights**2))
+        low, high = np.full(BINS, np.inf), np.full(BINS, -np.inf)
+        np.minimum.at(low, place, values)
+        np.maximum.at(high, place, values)
+        enough = (squares > 0) & (sums**2 >= _FEWEST * squares)
+        return cls(place, cell.astype(np.int64), cells % BINS, enough, low, high)
+
+    def compare(self, wanted: Float64, difference: Float64) -> tuple[Float64, Float64]:
+        """Return sums of differences over those of what is wanted, and their errors, a bin each."""
+        sums = np.bincount(self.place, wanted, minlength=BINS)
+        total = np.bincount(self.place, difference, minlength=BINS)
+        by_proton = np.bincount(self.cell, difference)
+        square = np.bincount(self.bin_of_cell, by_proton**2, minlength=BINS)
+        there = sums > 0
+        found = np.divide(total, sums, out=np.zeros(BINS), where=there)
+        error = np.divide(np.sqrt(square), sums, out=np.zeros(BINS), where=there)
+        # Where factors do not differ at all, only rounding does.
+        return found[self.used], np.maximum(error, 1e-12)[self.used]
+
+    @property
+    def used(self) -> slice:
+        """All bins, or the only one."""
+        return slice(0, int(self.place.max()) + 1 if not self.place.any() else BINS)

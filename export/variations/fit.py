@@ -2,7 +2,8 @@
 
 The mean of a factor at given features is what least squares give. It stays the same however muons are drawn
 by their features, so that muons of tails are drawn more often: each of the bins of p, pT, r and z gets its
-share. The last layer is solved for exactly in the end, which makes sums over the sample right.
+share. The last layer is solved for exactly in the end, together with lines that bend along each input, which
+makes sums over the sample right, in all and along each input.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from shipgen.muons.quantities import Quantities
 from shipgen_export.maps.muon_map import tame
 from shipgen_export.sample.sample import SPLITS
 from shipgen_export.variations.inputs import VariationInputs
-from shipgen_export.variations.network import SLOPE, FactorModel, hidden_values
+from shipgen_export.variations.network import SLOPE, FactorModel, last_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,10 @@ _HELD_OUT = 400_000
 _LOOK = 500
 
 #: Quantities whose tails are drawn more often, bins of each, and by how much at most.
-BINNED, BINS, _MOST = ("p", "pt", "r", "z"), 30, 30.0
+BINNED, BINS, _MOST = ("p", "pt", "r", "z"), 30, 100.0
+
+#: Bends along each of the numbers that are looked at: sums by each alone are right to their distance.
+_KNOTS = 10
 
 #: Shares of the sums of squares, one of which keeps the last layer's weights small.
 _RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -132,10 +136,11 @@ def fit(
     looked = [inputs(pool.features).astype(np.float32) for pool in pools]
     varied = high > low
     layers = _train(looked, wanted, (seed, muons.category.number), steps, hidden)
-    kernel, bias, useful = _solve(layers, looked, wanted)
+    bends = _bends(looked[0])
+    kernel, bias, useful = _solve(layers, bends, looked, wanted)
     useful &= varied
     kernel, bias = kernel * np.where(useful, scale, 0), np.where(useful, bias * scale + mean, plain)
-    model = FactorModel(columns, inputs, (*layers, kernel, bias), low, high)
+    model = FactorModel(columns, inputs, (*layers, kernel, bias), bends, low, high)
     constant = tuple(name for name, one in zip(columns, useful, strict=True) if not one)
     return Fitted(model, steps, time.monotonic() - began, constant)
 
@@ -278,15 +283,29 @@ def _mean_factor(muons: CategorySample, factors: Float32) -> float:
     return float(weights @ factors[chosen] / weights.sum())
 
 
+def _bends(looked: Float32) -> tuple[Float64, Float64]:
+    """Return nodes that bend along each input but the last, at its quantiles: kernel and bias."""
+    kernels, biases = [], []
+    width = looked.shape[1]
+    for place, column in enumerate(looked.T[:-1]):
+        for knot in np.unique(np.quantile(column, np.linspace(0, 1, _KNOTS + 2)[1:-1])):
+            kernels.append(np.eye(width)[place])
+            biases.append(-float(knot))
+    return np.stack(kernels, axis=1), np.array(biases)
+
+
 def _solve(
-    layers: list[Float64], looked: Sequence[Float32], wanted: Sequence[Float32]
+    layers: list[Float64],
+    bends: tuple[Float64, Float64],
+    looked: Sequence[Float32],
+    wanted: Sequence[Float32],
 ) -> tuple[Float64, Float64, NDArray[np.bool_]]:
     """Return kernel and bias of the last layer with the least squared error, and which columns they help.
 
     Weights are kept as small as suits the held-out muons best, each variation's by itself.
     """
-    square, product = _products(layers, looked[0], wanted[0])
-    other, crossed = _products(layers, looked[1], wanted[1])
+    square, product = _products(layers, bends, looked[0], wanted[0])
+    other, crossed = _products(layers, bends, looked[1], wanted[1])
     number = other[-1, -1]
     # What the mean alone leaves, to begin with.
     best = np.zeros(wanted[0].shape[1])
@@ -300,12 +319,14 @@ def _solve(
     return solution[:-1], solution[-1], best < 0
 
 
-def _products(layers: list[Float64], looked: Float32, wanted: Float32) -> tuple[Float64, Float64]:
+def _products(
+    layers: list[Float64], bends: tuple[Float64, Float64], looked: Float32, wanted: Float32
+) -> tuple[Float64, Float64]:
     """Return the sums of products of what the last layer takes with itself, and with what is wanted."""
-    size = layers[-1].shape[0] + 1
+    size = len(layers[-1]) + len(bends[1]) + 1
     square, product = np.zeros((size, size)), np.zeros((size, wanted.shape[1]))
     for first in range(0, len(looked), 100_000):
-        part = hidden_values(layers, looked[first : first + 100_000].astype(np.float64))
+        part = last_values(layers, bends, looked[first : first + 100_000].astype(np.float64))
         part = np.column_stack([part, np.ones(len(part))])
         square += part.T @ part
         product += part.T @ wanted[first : first + 100_000]

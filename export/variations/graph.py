@@ -47,14 +47,18 @@ def build_factor_graph(model: FactorModel) -> bytes:
     graph, inputs = Graph(), model.inputs
     values, features = _numbers(graph, inputs)
     # The scale is folded into the first layer.
-    kernel, bias, *others = model.weights
+    first, bias, *others = model.weights
+    kernel = np.concatenate([first, model.bends[0]], axis=1)
+    bias = np.concatenate([bias, model.bends[1]])
     scale = np.append(inputs.scale, 1.0)
     offset = np.append(inputs.low * inputs.scale + 1, 0.0)
-    layers = [kernel * scale[:, None], bias - offset @ kernel, *others]
-    for place, (own, shift) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
-        if place:
-            values = graph.add("LeakyRelu", values, alpha=SLOPE)
-        values = graph.add("Gemm", own.T, values, shift[:, None])
+    values = _layer(graph, kernel * scale[:, None], bias - offset @ kernel, values)
+    values = graph.add("LeakyRelu", values, alpha=SLOPE)
+    values, bent = graph.rows(values, [first.shape[1], len(model.bends[1])])
+    *hidden, last, shift = others
+    for own, offset in zip(hidden[::2], hidden[1::2], strict=True):
+        values = graph.add("LeakyRelu", _layer(graph, own, offset, values), alpha=SLOPE)
+    values = _layer(graph, last, shift, graph.add("Concat", values, bent, axis=0))
     # Rounded towards the inside.
     low, high = (ends.astype(np.float32)[:, None] for ends in (model.low, model.high))
     graph.add("Min", graph.add("Max", values, low), high)
@@ -71,6 +75,10 @@ def build_factor_graph(model: FactorModel) -> bytes:
     onnx.checker.check_model(whole, full_check=True)
     serialised: bytes = whole.SerializeToString()
     return serialised
+
+
+def _layer(graph: Graph, kernel: Float64, bias: Float64, values: str) -> str:
+    return str(graph.add("Gemm", kernel.T, values, bias[:, None]))
 
 
 def _numbers(graph: Graph, inputs: VariationInputs) -> tuple[str, int]:

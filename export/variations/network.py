@@ -30,6 +30,9 @@ class FactorModel:
         What the network looks at.
     weights : tuple of float64 arrays
         Kernel and bias of each layer, in turn.
+    bends : tuple of float64[k + 1, b] and float64[b]
+        Kernel and bias of further nodes, each a line in one of the inputs that bends somewhere; the last
+        layer takes them behind those of the last hidden one.
     low, high : float64[v]
         The least and the largest factor of each variation in the sample: no mean lies outside.
     """
@@ -37,6 +40,7 @@ class FactorModel:
     columns: tuple[str, ...]
     inputs: VariationInputs
     weights: tuple[Float64, ...]
+    bends: tuple[Float64, Float64]
     low: Float64
     high: Float64
 
@@ -50,12 +54,17 @@ class FactorModel:
 
     def _of_inputs(self, values: Float64) -> Float64:
         *hidden, kernel, bias = self.weights
-        return np.clip(hidden_values(hidden, values) @ kernel + bias, self.low, self.high)
+        last = last_values(hidden, self.bends, values)
+        return np.clip(last @ kernel + bias, self.low, self.high)
 
 
-def hidden_values(layers: list[Float64], values: Float64) -> Float64:
-    """Return what the last hidden layer gives."""
+def last_values(layers: list[Float64], bends: tuple[Float64, Float64], values: Float64) -> Float64:
+    """Return what the last layer takes: what the last hidden layer gives, and the lines with a bend."""
+    bent = _bent(values @ bends[0] + bends[1])
     for kernel, bias in zip(layers[::2], layers[1::2], strict=True):
-        values = values @ kernel + bias
-        values = np.where(values > 0, values, SLOPE * values)
-    return values
+        values = _bent(values @ kernel + bias)
+    return np.concatenate([values, bent], axis=1)
+
+
+def _bent(values: Float64) -> Float64:
+    return np.where(values > 0, values, SLOPE * values)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from helpers.prepared_samples import write_sample
+from shipgen.files.outputs import sha256
 from shipgen.muons.categories import CATEGORIES, Category
 from shipgen_export.sample.sample import CategorySample, split_by_group
 from shipgen_export.sample.transforms import Normalisation
@@ -47,11 +49,19 @@ def synthetic_category(category: Category, muons: int, seed: int) -> CategorySam
 
 
 def synthetic_sample(
-    folder: Path, muons: int = 2000, seed: int = 1, categories: Sequence[Category] = CATEGORIES
+    folder: Path,
+    muons: int = 2000,
+    seed: int = 1,
+    categories: Sequence[Category] = CATEGORIES,
+    *,
+    varied: bool = False,
 ) -> Path:
-    """Write a prepared sample with `muons` muons a category into the new `folder`; return it."""
+    """Write a prepared sample with `muons` muons a category into the new `folder`; return it.
+
+    If it is `varied`, a tenth of the muons have factors of 2, another tenth of 0.5.
+    """
     folder.mkdir(parents=True)
-    facts = {
+    facts: dict[str, Any] = {
         "sources": [{"name": "synthetic", "generator": "made up", "muons": muons * len(categories)}],
         "pot": POT,
         "weight_unit": "per sample",
@@ -60,4 +70,21 @@ def synthetic_sample(
         "dropped": [],
     }
     write_sample(folder, [synthetic_category(category, muons, seed) for category in categories], facts)
+    if varied:
+        facts["sources"][0]["provenance"] = {"variations": {"vary_up": "twice as many of some"}}
+        add_factors(folder, categories, muons, facts["sources"])
     return folder
+
+
+def add_factors(folder: Path, categories: Sequence[Category], muons: int, sources: list[Any]) -> None:
+    """Put factors beside the muons of a prepared sample."""
+    index = json.loads((folder / "prepared.json").read_text())
+    index["sources"] = sources
+    for category in categories:
+        draw = np.random.default_rng(category.number).random(muons)
+        factors = np.stack([np.where(draw < 0.1, 2, 1), np.where(draw > 0.9, 0.5, 1)], 1)
+        file = folder / f"{category.name}.variations.npy"
+        np.save(file, factors.astype(np.float32))
+        stated = {"columns": ["vary_up", "vary_mine"], "sha256": sha256(file)}
+        index["categories"][category.name]["variations"] = stated
+    (folder / "prepared.json").write_text(json.dumps(index))

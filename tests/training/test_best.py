@@ -16,7 +16,7 @@ from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.selection import Selection
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.sample.sample import PreparedSample
-from shipgen_export.training import best
+from shipgen_export.training import best, train_variations
 from shipgen_export.training.export import export, stated_uncertainty
 from shipgen_export.training.map_training import material_edges
 from shipgen_export.training.run.run_folder import TrainingRun
@@ -76,6 +76,38 @@ def test_all_of_it_leaves_a_bundle(prepared: Path, tmp_path: Path, monkeypatch: 
     folders[0].map.write_bytes(folders[1].map.read_bytes())
     with pytest.raises(InputError, match=r"map\.npz is missing or not the file that training wrote"):
         export(output / "student", tmp_path / "none")
+
+
+def test_a_sample_with_variations_gives_a_bundle_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best, "VARIATION_STEPS", 20)
+    categories = CATEGORIES[1:3]
+    prepared = synthetic_sample(tmp_path / "varied", 1500, categories=categories, varied=True)
+    *_, first, second, bundle = train_quickly(prepared, tmp_path / "out", teachers=3)
+    assert first.startswith("variations: muplus_offaxis: 3 of them, 20 steps")
+    assert second.startswith("variations: muminus_onaxis: 3 of them")
+    assert bundle.variations == {
+        "vary_up": "twice as many of some",
+        "vary_mine": "",
+        "vary_networks": train_variations.NETWORKS_MEANING,
+    }
+    batch = MuonGenerator(2000, bundle=bundle, seed=1, variations="all").to_batch()
+    assert batch["vary_up"].mean() == pytest.approx(1.1, abs=0.05)
+    assert batch["vary_mine"].mean() == pytest.approx(0.95, abs=0.03)
+    # The flows have hardly learnt anything, and differ by their first weights.
+    assert batch["vary_networks"].mean() == pytest.approx(1, abs=0.03)
+    assert 0 < batch["vary_networks"].std() < 0.3
+    closures = [entry.factors.facts["closure"] for entry in bundle.entries if entry.factors]
+    assert [one["vary_up"]["mean"] for one in closures] == pytest.approx([1.1, 1.1], abs=0.03)
+    # What is there is not trained again; another sample's would be.
+    monkeypatch.setattr(train_variations, "_make", None)
+    *_, again = train_quickly(prepared, tmp_path / "out", teachers=3)
+    assert again.sha256 == bundle.sha256
+    graph = tmp_path / "out" / "variations" / "muplus_offaxis.onnx"
+    graph.write_bytes(b"")
+    with pytest.raises(InputError, match="not the file that training wrote: remove"):
+        train_quickly(prepared, tmp_path / "out", teachers=3)
 
 
 def test_what_cannot_be_trained_is_refused(prepared: Path, tmp_path: Path) -> None:

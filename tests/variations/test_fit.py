@@ -129,11 +129,12 @@ def test_closure_counts_bins_that_are_off() -> None:
 
     difference, outside = found(mean)
     assert abs(difference) < 0.003
-    assert outside <= 0.05 * 100
+    # One in twenty of 85 is, and of few muons more.
+    assert outside <= 10
     high = np.linalg.norm(muons.features[:, -3:], axis=1) > 40
     difference, outside = found(np.where(high, 1.5, mean))
     assert difference > 0.005
-    assert outside > 10
+    assert outside > 15
 
 
 def test_a_table_follows_the_material() -> None:
@@ -151,5 +152,7 @@ def test_a_table_follows_the_material() -> None:
     # Without edges, by quantiles.
     plain = VariationInputs.fit(muons.features, weights, factors, TARGET_START)
     assert 10 < len(np.unique(plain.table)) <= 40
-    model = FactorModel(("vary_a",), plain, (np.zeros((7, 1)), np.ones(1)), np.ones(1), np.ones(1))
+    bends = np.zeros((7, 1)), np.zeros(1)
+    weights = (np.zeros((7, 2)), np.zeros(2), np.zeros((3, 1)), np.ones(1))
+    model = FactorModel(("vary_a",), plain, weights, bends, np.ones(1), np.ones(1))
     assert (model(muons.features[:0])).shape == (0, 1)
