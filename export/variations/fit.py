@@ -45,7 +45,7 @@ _LOOK = 500
 BINNED, BINS, _MOST = ("p", "pt", "r", "z"), 30, 100.0
 
 #: Bends along each of the numbers that are looked at: sums by each alone are right to their distance.
-_KNOTS = 10
+_KNOTS = 8
 
 #: Shares of the sums of squares, one of which keeps the last layer's weights small.
 _RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

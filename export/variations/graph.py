@@ -47,18 +47,20 @@ def build_factor_graph(model: FactorModel) -> bytes:
     graph, inputs = Graph(), model.inputs
     values, features = _numbers(graph, inputs)
     # The scale is folded into the first layer.
-    first, bias, *others = model.weights
-    kernel = np.concatenate([first, model.bends[0]], axis=1)
-    bias = np.concatenate([bias, model.bends[1]])
     scale = np.append(inputs.scale, 1.0)
     offset = np.append(inputs.low * inputs.scale + 1, 0.0)
-    values = _layer(graph, kernel * scale[:, None], bias - offset @ kernel, values)
-    values = graph.add("LeakyRelu", values, alpha=SLOPE)
-    values, bent = graph.rows(values, [first.shape[1], len(model.bends[1])])
-    *hidden, last, shift = others
-    for own, offset in zip(hidden[::2], hidden[1::2], strict=True):
-        values = graph.add("LeakyRelu", _layer(graph, own, offset, values), alpha=SLOPE)
-    values = _layer(graph, last, shift, graph.add("Concat", values, bent, axis=0))
+
+    def first(kernel: Float64, bias: Float64) -> str:
+        return _layer(graph, kernel * scale[:, None], bias - offset @ kernel, values)
+
+    kernel, bias, *hidden, last, shift = model.weights
+    bent, inner = first(*model.bends), first(kernel, bias)
+    for own, change in zip(hidden[::2], hidden[1::2], strict=True):
+        inner = _layer(graph, own, change, graph.add("LeakyRelu", inner, alpha=SLOPE))
+    bent, inner = (graph.add("LeakyRelu", each, alpha=SLOPE) for each in (bent, inner))
+    nodes = len(last) - len(model.bends[1])
+    # Two products in place of one of all nodes, which would have to be copied side by side.
+    values = graph.add("Gemm", last[:nodes].T, inner, _layer(graph, last[nodes:], shift, bent))
     # Rounded towards the inside.
     low, high = (ends.astype(np.float32)[:, None] for ends in (model.low, model.high))
     graph.add("Min", graph.add("Max", values, low), high)

@@ -14,6 +14,7 @@ from shipgen.bundle.bundle import Bundle
 from shipgen.commands.training.train import variations
 from shipgen.errors import InputError
 from shipgen.generate.generator import generate_muons
+from shipgen_export.backend import tf
 from shipgen_export.training import train_variations
 from shipgen_export.training.train_variations import add_variations
 
@@ -31,11 +32,19 @@ def in_this_process(
     yield map(work, tasks)
 
 
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    """No compilation, which takes longer than these few steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def test_a_bundle_gets_variations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_variations, "in_order", in_this_process)
     plain = write_test_bundle(tmp_path / "plain")
     prepared = synthetic_sample(tmp_path / "prepared", 3000, varied=True)
-    words = [str(prepared), "--bundle", str(plain.path), "-o", str(tmp_path / "out"), "--steps", "30"]
+    words = [str(prepared), "--bundle", str(plain.path), "-o", str(tmp_path / "out"), "--steps", "10"]
     made = CliRunner().invoke(variations, [*words, "--workers", "1"])
     assert made.exit_code == 0, made.output
     assert made.output.count("variations: mu") == 4
