@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 PASSES, FEWEST_STEPS = 60, 600
 
 #: Training ends when the muons held out have not become likelier for this share of the planned steps, and
-#: for so many steps.
-PATIENCE_SHARE, PATIENCE_STEPS = 0.25, 300
+#: for so many steps, and are less likely by this in the mean of the logarithm: of large samples a learning
+#: rate that is still high holds up the loss, and they would end too early.
+PATIENCE_SHARE, PATIENCE_STEPS, WORSE = 0.25, 300, 1e-3
 
 #: A flow that goes on from another one starts with this share of the learning rate.
 FINE = 0.3

@@ -12,7 +12,7 @@ import numpy as np
 
 from shipgen_export.backend import keras, tf
 from shipgen_export.maps.smoothing import LIMIT
-from shipgen_export.models.by_size import patience
+from shipgen_export.models.by_size import WORSE, patience
 from shipgen_export.models.dense import MappedNetwork, apply_dense, make_dense
 from shipgen_export.models.settings import FlowConfig
 from shipgen_export.models.splines import inverse_spline, parameters, spline, straight
@@ -144,6 +144,8 @@ class Flow:
         #: Loss of the muons held out, at its least, and the step that it had it at.
         self.least = tf.Variable(np.inf, dtype=tf.float32, trainable=False, name="least")
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="best_step")
+        #: The last one that was looked at.
+        self.latest = tf.Variable(np.inf, dtype=tf.float32, trainable=False, name="latest")
         self._held_out = None if held_out is None else tf.constant(held_out)
         self._judge = tf.function(self.density.loss, jit_compile=True)
         self.generator = MappedNetwork(shape, self._best.variables, self._best.sample)
@@ -171,6 +173,7 @@ class Flow:
             "best": self._best.networks,
             "least": self.least,
             "best_step": self.best_step,
+            "latest": self.latest,
             "optimizer": self._optimizer,
         }
 
@@ -179,7 +182,8 @@ class Flow:
         """Whether the muons held out have not become likelier for so long that more steps are for nothing."""
         if self._held_out is None:
             return False
-        return int(self.step) - int(self.best_step) >= patience(self.config)
+        waited = int(self.step) - int(self.best_step) >= patience(self.config)
+        return waited and float(self.latest) - float(self.least) > WORSE
 
     def train(self, real: Any) -> dict[str, Any]:
         """Do as many steps as `real` has batches.
@@ -200,6 +204,7 @@ class Flow:
         # At the same steps wherever a training was interrupted.
         elif int(self.step) % _JUDGED_EVERY == 0 or int(self.step) == self.config.steps:
             loss = float(self._judge(self._held_out))
+            self.latest.assign(loss)
             if loss < float(self.least):
                 self.least.assign(loss)
                 self.best_step.assign(self.step)
