@@ -111,7 +111,8 @@ class Flow:
         Of the initial weights.
     held_out : float32[n, d], optional
         Muons of other protons, as many as their weights say. Small samples are learnt by heart before the
-        last step: those weights are used whose loss is the least for these muons.
+        last step: those weights are used whose loss is the least for these muons, or the last ones where
+        these are as good but for what so many muons do not tell.
     start : sequence of arrays, optional
         Weights of a flow of another sample to go on from; if no step is better, they are used.
 
@@ -205,9 +206,13 @@ class Flow:
         elif int(self.step) % _JUDGED_EVERY == 0 or int(self.step) == self.config.steps:
             loss = float(self._judge(self._held_out))
             self.latest.assign(loss)
-            if loss < float(self.least):
+            better = loss < float(self.least)
+            if better:
                 self.least.assign(loss)
                 self.best_step.assign(self.step)
+            # At the end the learning rate has fallen, and so small a difference is of the muons held out.
+            ends = int(self.step) == self.config.steps
+            if better or (ends and loss < float(self.least) + WORSE):
                 self._keep()
         return {"loss": losses}
 

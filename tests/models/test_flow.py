@@ -93,6 +93,21 @@ def test_the_best_for_muons_held_out_is_kept(tmp_path: Path) -> None:
         np.testing.assert_array_equal(old, new)
 
 
+def test_the_last_step_is_used_where_muons_held_out_do_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do not of a large sample; where they do, it is not."""
+    for loss, used in ((0.5004, True), (0.51, False)):
+        flow = Flow(TINY, Shape(2, 0, on_axis=False), seed=1, held_out=ring(64, 1)[:, :2])
+        flow.least.assign(0.5)
+        monkeypatch.setattr(flow, "_judge", lambda _, loss=loss: loss)
+        first = flow.generator.get_weights()
+        flow.train(np.broadcast_to(ring(64, 2)[:, :2], (TINY.steps, 64, 2)))
+        changed = [
+            bool((old != new).any()) for old, new in zip(first, flow.generator.get_weights(), strict=True)
+        ]
+        assert any(changed) == used
+        assert float(flow.least) == 0.5
+
+
 def test_training_ends_when_muons_held_out_become_no_likelier() -> None:
     """Of few muons more steps are for nothing, long before those that are planned."""
     few, others = ring(64, 11)[:, :2], ring(5_000, 12)[:, :2]
