@@ -43,3 +43,15 @@ def test_pythons_are_those_of_the_classifiers() -> None:
 def test_the_container_installs_extras_that_there_are() -> None:
     (extras,) = re.findall(r"\.\[([\w,]+)\]", _text("containers/Containerfile"))
     assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
+
+
+def test_the_wheel_has_all_packages_that_there_are() -> None:
+    """One that is forgotten is missed only where the source is not."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    homes = {"shipgen": "shipgen", **tools["package-dir"]}
+    there = {
+        ".".join([name, *index.parent.relative_to(ROOT / folder).parts])
+        for name, folder in homes.items()
+        for index in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(tools["packages"]) == there
