@@ -25,7 +25,6 @@ from shipgen_export.sample.sample import SPLITS, PreparedSample
 from shipgen_export.training.map_training import Teachers, material_edges, with_kept_map
 from shipgen_export.variations.closure import closure
 from shipgen_export.variations.fit import STEPS, Fitted, fit
-from shipgen_export.variations.graph import build_factor_graph, check_factor_graph
 from shipgen_export.workers import in_order
 
 if TYPE_CHECKING:
@@ -143,6 +142,9 @@ def _facts(
     columns: dict[str, str],
 ) -> FactorFacts:
     """Turn a network into a checked graph; say how good it is for muons that it has not seen."""
+    # Needs TensorFlow, which whoever asks for help may not have.
+    from shipgen_export.variations.graph import build_factor_graph, check_factor_graph
+
     model, graph = fitted.model, build_factor_graph(fitted.model)
     rows = np.flatnonzero(muons.split == SPLITS.index("test"))
     random = np.random.default_rng(np.random.SeedSequence((task.seed, task.category.number)))

@@ -133,3 +133,13 @@ def test_debug_shows_the_traceback(shipgen: Run) -> None:
     done = shipgen("--debug", "info", "nowhere")
     assert "Traceback" in done.stderr
     assert done.returncode == 1
+
+
+def test_help_needs_no_tensorflow() -> None:
+    """Whoever has not installed it asks what there is, and the site is built without."""
+    code = (
+        "import importlib, sys; sys.modules['tensorflow'] = None; from shipgen.cli import COMMANDS\n"
+        "for home, _ in COMMANDS.values(): importlib.import_module(home)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
