@@ -184,6 +184,17 @@ def test_folder_of_something_else_is_left_alone(sample: PreparedSample, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_folder_that_another_process_makes_at_this_moment_is_a_run(
+    sample: PreparedSample, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    # As one leaves it that is killed there, or is still there.
+    (folder / "prepared.json.part").touch()
+    started = TrainingRun.start(folder, sample, model="gan", config={}, seed=1)
+    assert (started.model, started.seed) == ("gan", 1)
+
+
 def test_two_processes_cannot_train_the_same_category(sample: PreparedSample, finished: Path) -> None:
     with (
         TrainingRun.open(finished).category(category_by_name(NAME)).locked(),

@@ -218,7 +218,10 @@ class TrainingRun:
             path.mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(f"the run folder {path} cannot be made: {error.strerror}") from error
-        if not (path / INDEX).exists() and not {item.name for item in path.iterdir()} <= {LOCK, PREPARED}:
+        # What another process that makes the run at this moment has there is no reason to refuse.
+        own = (LOCK, PREPARED, INDEX)
+        foreign = [item.name for item in path.iterdir() if not item.name.startswith(own)]
+        if not (path / INDEX).exists() and foreign:
             raise InputError(f"{path} is not empty and no run (no {INDEX} in it): choose another name")
         if not os.access(path, os.W_OK):
             raise InputError(f"the run folder {path} cannot be written to: choose another one")
