@@ -123,6 +123,11 @@ def read_factors(folder: Path, categories: Sequence[Category]) -> dict[str, Fact
 
 
 def _make(task: VariationTask) -> tuple[FactorFacts, float]:
+    # Needs TensorFlow, which whoever asks for help may not have.
+    from shipgen_export.backend import configure
+
+    # At once: flows would start TensorFlow with as many threads as there are.
+    configure(1)
     muons, sample = task.sample.load(task.category.name), task.sample
     own, start = sample.variations(task.category.name), float(sample.index["target_start"])
     others: dict[str, Callable[[Float32], Float32]] = {}

@@ -278,14 +278,14 @@ def test_wrong_version_and_damage_are_told(
 def test_muons_that_are_no_numbers_end_the_run(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make = Network.columns
+    make = Network.columns_of_drawn
 
-    def spoil(self: Network, latent: Any, options: Any = None) -> Any:
-        columns = make(self, latent, options)
+    def spoil(self: Network, drawn: Any, options: Any = None) -> Any:
+        columns = make(self, drawn, options)
         columns[-1, -1] = np.nan
         return columns
 
-    monkeypatch.setattr(Network, "columns", spoil)
+    monkeypatch.setattr(Network, "columns_of_drawn", spoil)
     source = muon_source(bundle, seed=1, muons_per_event=3, base=FairGenerator)
     primary = FairPrimaryGenerator()
     primary.AddGenerator(source)

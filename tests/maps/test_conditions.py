@@ -128,7 +128,7 @@ def test_a_network_follows_its_conditions(steered: Bundle) -> None:
         effects = study(steered, place, cells=3, muons=5000)
         on_p = effects.effects[:, effects.quantities.index("p")]
         assert on_p[4] > 0.5
-        assert on_p[4] > 2 * on_p[:4].max()
+        assert on_p[4] > 1.5 * on_p[:4].max()
 
 
 def test_muons_around_a_condition_are_made_by_it(steered: Bundle) -> None:

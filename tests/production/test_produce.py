@@ -153,8 +153,10 @@ def test_existing_file_is_kept_without_force(inside: Run, bundle: Bundle, tmp_pa
 
 
 def test_names_of_the_bookkeeping_are_names_like_others(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
+    # Of an ending that is none of a file of muons, so that the layout is said.
+    options = ("--n", 1000, "--seed", 1, "--layout", "muonback", "--bundle", bundle.path)
     for name in ("journal", "lock", "work.json"):
-        done = inside("produce", "--n", 1000, "-o", name, "--seed", 1, "--bundle", bundle.path)
+        done = inside("produce", "-o", name, *options)
         assert (done.returncode, done.stderr) == (0, "")
         assert len(read(tmp_path / name)["id"]) > 900
 

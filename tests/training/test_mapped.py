@@ -154,7 +154,7 @@ def test_students_learn_the_mean_of_their_teachers(
 def test_half_trained_flows_do_not_teach(sample: PreparedSample, copies: Path) -> None:
     run = copies / "bootstrap" / "run.json"
     change(run, config={**json.loads(run.read_text())["config"], "steps": 400})
-    with pytest.raises(InputError, match=r"teaches when its training is finished.*at step 2 of 400") as error:
+    with pytest.raises(InputError, match=r"is one to learn from: .* at step 2 of 400") as error:
         teach(sample, copies, teachers=[copies / "one", copies / "bootstrap"])
     # The command it names is the one that goes on.
     words = shlex.split(str(error.value).split("`")[1])

@@ -113,11 +113,14 @@ def test_ratio_and_its_error() -> None:
     draw_overlay(upper, lower, generated, real, "x [cm]")
     (container,) = lower.containers
     points, _, (bars,) = container.lines
-    # 3 (1 +- 1 / sqrt 3) over 3 (1 +- 1), and 1 (1 +- 1) over 2 (1 +- 1 / sqrt 2); nothing in the last.
+    # 3 (1 +- 1 / sqrt 3) over 3, and 1 (1 +- 1) over 2; nothing in the last. The other's error is a band.
     np.testing.assert_allclose(points.get_ydata()[:2], [1, 0.5])
     assert np.isnan(points.get_ydata()[2])
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()[:2]]
-    np.testing.assert_allclose(lengths, [2 * np.sqrt(1 / 3 + 1), 2 * 0.5 * np.sqrt(1 + 1 / 2)])
+    np.testing.assert_allclose(lengths, [2 * np.sqrt(1 / 3), 2 * 0.5])
+    (band,) = (patch for patch in lower.patches if isinstance(patch, StepPatch))
+    # 3 (1 +- 1) and 2 (1 +- 1 / sqrt 2).
+    np.testing.assert_allclose(band.get_data().values[:2], [2, 1 + np.sqrt(1 / 2)])
     assert lower.get_xlabel() == "x [cm]"
 
 

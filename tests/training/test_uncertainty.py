@@ -163,7 +163,7 @@ def bundle(figures: dict[str, float], **coordinates: Any) -> Any:
         details={"uncertainty": uncertain, "coordinates": coordinates},
     )
     facts = {"name": "a", "label": "b", "rate": 1.0, "energy_cut": 1.0, "target_start": 0.0, "sha256": "0"}
-    facts |= {"survival": "in", "missing": ()}
+    facts |= {"survival": "in", "missing": (), "variations": {}}
     return SimpleNamespace(entries=[entry], provenance={}, **facts)
 
 
