@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 
 from helpers.synthetic import synthetic_muons
 from shipgen.errors import OutputError
