@@ -67,7 +67,7 @@ def export_into(path: Path, output: Path, base: Path | None, **options: Any) -> 
                 folder,
                 [*made, *kept],
                 name=name,
-                label=f"{old.label}; {names}: {new.label}",
+                label=old.label if new.label == old.label else f"{old.label}; {names}: {new.label}",
                 target_start=old.target_start,
                 energy_cut=old.energy_cut,
                 provenance={

@@ -279,7 +279,8 @@ class Network:
 
     def _trial_latents(self) -> Float32:
         latent = np.random.default_rng(1).standard_normal((_TRIED, self.latent_size), np.float32)
-        latent[:4] = np.eye(4, self.latent_size, k=-1)
+        # Never two zeros: of an azimuth that is the ratio of two latents rounding would decide.
+        latent[:4] = np.eye(4, self.latent_size, k=-1) + np.float32(0.25)
         return latent
 
     def _try(self, latent: Float32) -> Float32:

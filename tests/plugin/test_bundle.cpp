@@ -77,7 +77,7 @@ void TestFaults() {
           "is \"shipgen-bundle\" version 7; this shipgen reads");
   refused("shipgen-bundle", "other", "is \"other\" version 1");
   refused("\"px\": \"GeV\"", "\"px\": \"MeV\"", "px is in 'MeV', not in 'GeV'");
-  refused("\"target_start\": -", "\"target_start\": \"there\", \"was\": -",
+  refused("\"target_start\": 0", "\"target_start\": \"there\", \"was\": 0",
           "'target_start' is no finite number");
   refused("\"energy_cut\": 9", "\"energy_cut\": -9", "the energy cut is negative");
   refused("\"name\": \"muplus_onaxis\"", "\"name\": \"muplus\"", "0 entries for category muplus_onaxis");
