@@ -215,7 +215,7 @@ def test_validate_and_plot(shipgen: Callable[..., subprocess.CompletedProcess[st
         i for i, line in enumerate(lines) if "in the region p > 20 and pt > 0.3: generated, ref" in line
     )
     assert lines[start + 1].startswith("    mu+ on axis")
-    assert lines[start + 5].startswith("    all categories together")
+    assert lines[start + 5].startswith("    together")
     assert "sigma" in lines[start + 5]
     assert "none of" in done.stdout
     # In other units nothing is compared, unless it is asked for.

@@ -95,7 +95,7 @@ def test_a_sample_with_variations_gives_a_bundle_with_them(
     assert batch["vary_up"].mean() == pytest.approx(1.1, abs=0.05)
     assert batch["vary_mine"].mean() == pytest.approx(0.95, abs=0.03)
     # The flows have hardly learnt anything, and differ by their first weights.
-    assert batch["vary_networks"].mean() == pytest.approx(1, abs=0.03)
+    assert batch["vary_networks"].mean() == pytest.approx(1, abs=0.2)
     assert 0 < batch["vary_networks"].std() < 0.3
     closures = [entry.factors.facts["closure"] for entry in bundle.entries if entry.factors]
     assert [one["vary_up"]["mean"] for one in closures] == pytest.approx([1.1], abs=0.05)
