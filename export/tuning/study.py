@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError, MissingExtraError
+from shipgen_export.training.run.category_folder import locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +118,15 @@ def finished(study: Any) -> int:
 def run_name(trial: Any) -> str:
     """Return the name of a trial's run folder: its own, or that of the interrupted one it continues."""
     return str(trial.user_attrs.get("run", f"trial-{trial.number:04}"))
+
+
+def ask(study: Any, output: Path) -> Any:
+    """Return the next trial to make, one that waits to be continued first.
+
+    By one process at a time: of a SQLite file two that ask at once are given the same waiting trial.
+    """
+    with locked(output, wait=True, name="asking"):
+        return study.ask()
 
 
 def end_interrupted(study: Any, output: Path) -> None:

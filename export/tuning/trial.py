@@ -15,7 +15,7 @@ from shipgen_export.models.kinds import model_by_name
 from shipgen_export.training.run.category_folder import CategoryFolder, read_table
 from shipgen_export.training.train import train
 from shipgen_export.tuning.space import Choices, Range, suggest
-from shipgen_export.tuning.study import finished, import_optuna, open_study, run_name
+from shipgen_export.tuning.study import ask, finished, import_optuna, open_study, run_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ def _run(task: TrialTask) -> int | None:
     study = open_study(task.url, task.study, seed=seed, pruner=task.pruner, steps=task.steps)
     if finished(study) >= task.trials:
         return None
-    trial = study.ask()
+    trial = ask(study, task.output)
     folder = task.output / run_name(trial)
     # What says that the trial is of this folder.
     folder.mkdir(exist_ok=True)

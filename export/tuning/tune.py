@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from shipgen_export.merit.evaluate import MEASURES
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.sample.sample import INDEX as PREPARED
 from shipgen_export.sample.sample import PreparedSample
+from shipgen_export.training.run.category_folder import locked
 from shipgen_export.training.train import check_category
 from shipgen_export.tuning.results import TrialRow, best, rows, write_best, write_table
 from shipgen_export.tuning.space import Choices, read_space, space_to_json
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_LOCK = "lock"
 
 #: Value of a trial -> what pictures call it.
 _LABELS = {"auc": "|AUC - 0.5|", "chi2": r"reduced $\chi^2$", "overlap": "1 - overlap"}
@@ -186,8 +185,7 @@ def _folder(output: Path) -> Iterator[None]:
     """Make the folder and keep other searches out of it."""
     try:
         output.mkdir(exist_ok=True)
-        with (output / _LOCK).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(output, wait=False):
             yield
     except BlockingIOError as error:
         raise InputError(f"another search is at work in {output}: wait for it, or choose another") from error

@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ from shipgen_export.models.settings_file import read_settings
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training.train import train
 from shipgen_export.tuning.space import SPACES, Range, check_space, read_space
-from shipgen_export.tuning.study import open_study
+from shipgen_export.tuning.study import ask, open_study, storage_url
 from shipgen_export.tuning.tune import tune
 
 if TYPE_CHECKING:
@@ -62,6 +64,28 @@ def start(folder: Path, sample: PreparedSample, *options: object) -> subprocess.
         start_new_session=True,
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
+
+
+def test_waiting_trials_are_given_to_one_process_each(tmp_path: Path) -> None:
+    """Of two that ask at the same time, as after an interruption of both."""
+    options = {"seed": 1, "pruner": "none", "steps": 10}
+    url = storage_url(tmp_path, None)
+    study = open_study(url, "one", **options)
+    for number in range(30):
+        study.enqueue_trial({"rate": number})
+    both = threading.Barrier(2)
+
+    def work(_: int) -> list[int]:
+        own = open_study(url, "one", **options)
+        found = []
+        for _ in range(15):
+            both.wait()
+            found.append(ask(own, tmp_path).number)
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(work, range(2))
+    assert sorted(first + second) == list(range(30))
 
 
 def table(folder: Path) -> list[dict[str, str]]:

@@ -31,9 +31,9 @@ LAST = "last"
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of `folder` against other processes; raise BlockingIOError when taken and not `wait`."""
-    with (folder / LOCK).open("w") as file:
+def locked(folder: Path, *, wait: bool, name: str = LOCK) -> Iterator[None]:
+    """Hold a lock of `folder` against other processes; raise BlockingIOError when taken and not `wait`."""
+    with (folder / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
