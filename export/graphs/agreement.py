@@ -87,11 +87,14 @@ class Agreement:
         The features.
     keras, numpy : tuple of float
         Graph against the Keras network with NumPy's inverse normalisation, and against NumPy alone.
+    steep : int
+        Latents that differ by more than `TOLERANCE` from either, where a table is steep.
     """
 
     features: tuple[str, ...]
     keras: tuple[float, ...]
     numpy: tuple[float, ...]
+    steep: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the differences by feature."""
@@ -99,6 +102,7 @@ class Agreement:
             "latents": LATENTS,
             "unit": "range of the feature in the training sample",
             "tolerance": TOLERANCE,
+            "steep": self.steep,
             "keras": dict(zip(self.features, self.keras, strict=True)),
             "numpy": dict(zip(self.features, self.numpy, strict=True)),
         }
@@ -165,7 +169,7 @@ def check_agreement(
     width = form.maximum - form.minimum
     # A feature that is the same for all muons has no range: its own size is the scale then.
     width = np.where(width > 0, width, np.maximum(1, np.abs(form.maximum)))
-    found = {}
+    found, beyond = {}, np.zeros(len(latent), bool)
     for name, normalised in (("Keras", trained), ("NumPy", reference(generator, latent))):
         wanted = form.inverse(normalised)
         # A muon far outside the range is known as well as float32 knows it.
@@ -182,4 +186,5 @@ def check_agreement(
                 f"of {category.features[worst]} (allowed: {TOLERANCE:g}): train it again with another seed"
             )
         found[name] = tuple(float(value) for value in largest)
-    return Agreement(category.features, found["Keras"], found["NumPy"])
+        beyond |= differences.max(1) > TOLERANCE
+    return Agreement(category.features, found["Keras"], found["NumPy"], int(beyond.sum()))

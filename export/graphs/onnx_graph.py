@@ -30,6 +30,16 @@ _RANDOM = {
 }
 
 
+def import_onnx() -> Any:
+    """Return the module; raise `MissingExtraError` without it."""
+    try:
+        with silenced():
+            import onnx
+    except ImportError as error:
+        raise MissingExtraError("export", "onnx", "train") from error
+    return onnx
+
+
 def _scale_and_offset(low: Float64, high: Float64, span: float) -> tuple[Float64, Float64]:
     """Return s and o with low + (v + span) (high - low) / (2 span) = v s + o."""
     scale = (high - low) / (2 * span)

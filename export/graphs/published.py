@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: What the published networks' generation script scales to.
 PUBLISHED_SPAN = 0.97
 
+#: Bundle of the package that they go into: they are of the target of 2018, in its frame.
+PUBLISHED_BASE = "pythia2018"
+
 #: Largest difference allowed between the rebuilt network and NumPy, normalised features.
 _TOLERANCE = 1e-5
 
@@ -159,8 +162,8 @@ def export_keras2(
     category : str
         Name of the category that the network makes.
     base : Path, optional
-        Bundle that the other networks, all rates and the energy cut come from; the default bundle when not
-        given.
+        Bundle that the other networks, all rates and the energy cut come from; `PUBLISHED_BASE` when
+        not given.
     name : str, optional
         What to call the new bundle; `output`'s name otherwise.
     force : bool
@@ -182,7 +185,7 @@ def export_keras2(
             f"{len(chosen.features)} ({', '.join(chosen.features)}): choose the category it was trained on"
         )
     stated = read_ranges(ranges, chosen)
-    bundle = Bundle.open(base)
+    bundle = Bundle.open(PUBLISHED_BASE if base is None else base)
     if chosen in {one.category for one in bundle.missing}:
         raise InputError(f"{bundle.path} has no {chosen.name}, and so no rate for it: choose another --base")
     # A NaN differs too.

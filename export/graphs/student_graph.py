@@ -15,12 +15,10 @@ import numpy as np
 
 from shipgen.bundle.levels import LEVELLED, mixing
 from shipgen.bundle.network import INPUT, OUTPUT
-from shipgen.errors import MissingExtraError
-from shipgen_export.graphs.onnx_graph import OPSET
+from shipgen_export.graphs.onnx_graph import OPSET, import_onnx
 from shipgen_export.maps.coordinates import LEAST, MEDIAN_SQUARE, STRAIGHT, Cylinder
 from shipgen_export.maps.smoothing import LIMIT
 from shipgen_export.models.distill import SLOPE
-from shipgen_export.silence import silenced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,12 +114,7 @@ def build_student_graph(weights: Sequence[Float64], form: MuonMap, *, stream: in
     MissingExtraError
         onnx is not installed.
     """
-    try:
-        with silenced():
-            import onnx
-    except ImportError as error:
-        raise MissingExtraError("export", "onnx", "train") from error
-
+    onnx = import_onnx()
     shape = form.shape
     latents = shape.coordinates + shape.drawn
     mixed = mixing(latents) if stream == LEVELLED else np.eye(latents)

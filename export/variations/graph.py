@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.bundle.factors import INPUT, OUTPUT, FactorNetwork
-from shipgen.errors import BundleError, MissingExtraError
-from shipgen_export.graphs.onnx_graph import OPSET
+from shipgen.errors import BundleError
+from shipgen_export.graphs.onnx_graph import OPSET, import_onnx
 from shipgen_export.graphs.student_graph import Graph
-from shipgen_export.silence import silenced
 from shipgen_export.variations.inputs import DEPTH_OFFSET, PT_OFFSET, R_OFFSET
 from shipgen_export.variations.network import SLOPE
 
@@ -38,12 +37,7 @@ def build_factor_graph(model: FactorModel) -> bytes:
     MissingExtraError
         onnx is not installed.
     """
-    try:
-        with silenced():
-            import onnx
-    except ImportError as error:
-        raise MissingExtraError("export", "onnx", "train") from error
-
+    onnx = import_onnx()
     graph, inputs = Graph(), model.inputs
     values, features = _numbers(graph, inputs)
     # The scale is folded into the first layer.

@@ -65,6 +65,7 @@ def test_a_few_muons_where_a_table_is_steep_may_differ_more(cell: int, size: flo
     if allowed:
         agreement = check_agreement(sample.category, generator, made, graph, stream=STREAM)
         assert max(agreement.numpy) > TOLERANCE
+        assert 0 < agreement.steep <= 10
     else:
         with pytest.raises(BundleError, match="differs from"):
             check_agreement(sample.category, generator, made, graph, stream=STREAM)

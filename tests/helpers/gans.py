@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from shipgen_export.backend import tf
+from helpers.eager import eagerly
 from shipgen_export.models import gan
 from shipgen_export.models.gan import Gan, GanConfig
 
@@ -28,9 +28,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def eager(narrow: None) -> Iterator[None]:  # noqa: ARG001
     """Run steps without a graph: for a few of them, building it takes longer."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 def batches(steps: int, trained: Gan) -> np.ndarray:

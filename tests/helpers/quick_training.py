@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import shipgen_export.training.train
-from shipgen_export.backend import tf
+from helpers.eager import eagerly
 from shipgen_export.training import best
 from shipgen_export.training.spread import uncertainty
 
@@ -38,9 +38,8 @@ def quick_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(best, "in_order", in_this_process)
     monkeypatch.setattr(shipgen_export.training.train, "measure", lambda *_: MERIT)
     monkeypatch.setattr(best, "uncertainty", partial(uncertainty, made=2000))
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 def train_quickly(prepared: Path, output: Path, **options: Any) -> list[Any]:

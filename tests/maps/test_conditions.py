@@ -115,7 +115,7 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     sample = PreparedSample.open(synthetic_sample(folder / "prepared", muons=2000))
     settings: dict[str, Any] = {"conditions": "p", "nodes_e": 24, "nodes_d": 24, "layers_e": 1, "layers_d": 1}
     options: dict[str, Any] = {"pictures": False, "measured": False, "evaluate_every": 10**6, "threads": 1}
-    for _ in train("vae", sample, folder / "run", steps=500, settings=settings, **options):
+    for _ in train("vae", sample, folder / "run", steps=1000, settings=settings, **options):
         pass
     return export(folder / "run", folder / "bundle")
 
@@ -128,7 +128,7 @@ def test_a_network_follows_its_conditions(steered: Bundle) -> None:
         effects = study(steered, place, cells=3, muons=5000)
         on_p = effects.effects[:, effects.quantities.index("p")]
         assert on_p[4] > 0.5
-        assert on_p[4] > 1.5 * on_p[:4].max()
+        assert on_p[4] > 2 * on_p[:4].max()
 
 
 def test_muons_around_a_condition_are_made_by_it(steered: Bundle) -> None:

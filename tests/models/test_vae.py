@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from helpers.eager import eagerly
 from helpers.synthetic import synthetic_category
 from shipgen.errors import InputError
 from shipgen.muons.categories import CATEGORIES
@@ -47,9 +48,8 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.fixture
 def _eager() -> Iterator[None]:
     """Run steps without a graph: for a few of them, building it takes longer."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 def _kinds(network: Any) -> list[tuple[str, int | None, str | None]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from helpers.eager import eagerly
 from helpers.even_muons import CATEGORY, START, even_muons, sample_of
 from helpers.synthetic import synthetic_category, synthetic_sample
 from shipgen.commands.training.train import _ModelCommand
@@ -44,9 +45,8 @@ QUICK: dict[str, Any] = {"steps": 2, "pictures": False, "measured": False, "cate
 @pytest.fixture(autouse=True, scope="module")
 def _eager() -> Iterator[None]:
     """No compilation, which takes longer than these few steps."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 from helpers.bundles import write_test_bundle
+from helpers.eager import eagerly
+from helpers.quick_training import in_this_process
 from helpers.synthetic import synthetic_sample
 from shipgen.bundle.bundle import Bundle
 from shipgen.commands.training.train import variations
 from shipgen.errors import InputError
 from shipgen.generate.generator import generate_muons
-from shipgen_export.backend import tf
 from shipgen_export.training import train_variations
 from shipgen_export.training.train_variations import add_variations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-
-@contextmanager
-def in_this_process(
-    work: Callable[[Any], Any],
-    tasks: Iterable[Any],
-    cores: int,  # noqa: ARG001
-) -> Iterator[Iterator[Any]]:
-    yield map(work, tasks)
 
 
 @pytest.fixture(autouse=True)
 def _quick() -> Iterator[None]:
     """No compilation, which takes longer than these few steps."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 def test_a_bundle_gets_variations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ _NETWORKS = ("best_auc", "best_chi2", "best_overlap", "last")
     type=PATH,
     metavar="BUNDLE",
     help="Bundle that the other networks come from; with --keras2 all rates and the energy cut as well. "
-    "[default: none for RUN, the default one for --keras2]",
+    "[default: none for RUN, pythia2018 for --keras2]",
 )
 @click.option("--name", help="What to call the bundle. [default: the name of BUNDLE]")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
