@@ -13,7 +13,7 @@ from shipgen.generate.chunks import BATCH_SIZE, DEVICE_BATCH_SIZE, draw_latents
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.streams import LATENT, stream
 from shipgen.production.produce import produce
-from shipgen_bench.measure import Stage
+from shipgen_bench.measure import Stage, run_without_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +93,7 @@ def stages(bundle: Bundle, device: str, workers: Sequence[int], n: int, folder: 
         yield _networks(bundle, bundle.load_networks(device), size)
     for threads in workers:
         generator = MuonGenerator(bundle, n=n, seed=1, exact=True, workers=threads, device=device)
-        yield Stage("no output", n, lambda one=generator: _run(one), threads)  # type: ignore[misc]
+        yield Stage("no output", n, lambda one=generator: run_without_output(one), threads)  # type: ignore[misc]
         yield _written(generator, threads, folder / f"{threads}.root")
 
 
@@ -111,11 +111,6 @@ def _networks(bundle: Bundle, networks: Sequence[Network], size: int) -> Stage:
     return Stage(
         f"networks {size:,}", sum(drawn.shape[network.feature_major] for network, drawn in parts), work
     )
-
-
-def _run(generator: MuonGenerator) -> None:
-    for _ in generator.run(lambda _, __: None):
-        pass
 
 
 def _written(generator: MuonGenerator, threads: int, path: Path) -> Stage:

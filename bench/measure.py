@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shipgen.bundle.bundle import Bundle
+    from shipgen.generate.generator import MuonGenerator
+    from shipgen.generate.plan import Chunk
+    from shipgen.muons.batch import Batch
 
 #: Of the records that ``--json`` writes.
 FORMAT = "shipgen-bench 2"
@@ -177,10 +180,26 @@ def measure(stages: Sequence[Stage], repeat: int, least: float | None = None) ->
 def _once(stage: Stage) -> Repetition:
     """Prepare and run a stage."""
     stage.prepare()
-    wall, core = time.perf_counter(), time.process_time()
+    wall, core = time.perf_counter(), _core_time()
     made = stage.work()
-    wall, core = time.perf_counter() - wall, time.process_time() - core
+    wall, core = time.perf_counter() - wall, _core_time() - core
     return made if isinstance(made, Repetition) else Repetition(wall, core, made)
+
+
+def _core_time() -> float:
+    """Return the core time, s, of this process and of those that it started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def run_without_output(generator: MuonGenerator) -> None:
+    """Make all muons of `generator` and throw them away."""
+    for _ in generator.run(_nothing, apart=True):
+        pass
+
+
+def _nothing(chunk: Chunk, batch: Batch) -> None:
+    """Make nothing of a batch, in whatever process."""
 
 
 def circumstances(bundle: Bundle | None) -> dict[str, Any]:
@@ -200,8 +219,9 @@ def circumstances(bundle: Bundle | None) -> dict[str, Any]:
 
 
 def memory() -> float:
-    """Return the most memory that this process has had so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """Return the most memory that this process, or one that it started, has had so far, MB."""
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return most * 1024 / 1e6
 
 
 def _cpu() -> str:

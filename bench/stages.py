@@ -15,7 +15,7 @@ from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.streams import LATENT, stream
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.produce import produce
-from shipgen_bench.measure import Stage, side_by_side
+from shipgen_bench.measure import Stage, run_without_output, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,11 +149,10 @@ class Stages:
         return Stage("writing", CHUNKS * self._size, work, prepare=lambda: path.unlink(missing_ok=True))
 
     def _no_output(self) -> Stage:
-        def work() -> None:
-            for _ in self._generator.run(lambda _, __: None):
-                pass
-
-        return Stage("no output", self._generator.plan.total, work, self._generator.workers)
+        generator = self._generator
+        return Stage(
+            "no output", generator.plan.total, lambda: run_without_output(generator), generator.workers
+        )
 
     def _end_to_end(self) -> Stage:
         return self._production("end to end", self._generator)

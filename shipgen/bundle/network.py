@@ -228,9 +228,7 @@ class Network:
 
     def _outputs(self, names: list[str], latent: Float32, options: Any) -> Any:
         try:
-            if self.device == "cpu":
-                return self._session.run(names, {INPUT: latent}, options)
-            return self._run_on_device(names, latent, options)
+            return self._session.run(names, {INPUT: latent}, options)
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
@@ -238,18 +236,6 @@ class Network:
             if self.device == "cpu":
                 raise BundleError(told) from error
             raise DeviceError(f"{told}; --device cpu does without the device") from error
-
-    def _run_on_device(self, names: list[str], latent: Float32, options: Any) -> Any:
-        """Do what the session's `run` does, with one copy to the device and one back."""
-        n = latent.shape[self.feature_major]
-        muons = (self.features, n) if self.feature_major else (n, self.features)
-        made = [np.empty(muons if name == OUTPUT else n, np.float32) for name in names]
-        binding = self._session.io_binding()
-        binding.bind_cpu_input(INPUT, latent)
-        for name, memory in zip(names, made, strict=True):
-            binding.bind_ortvalue_output(name, load_onnxruntime().OrtValue.ortvalue_from_numpy(memory))
-        self._session.run_with_iobinding(binding, options)
-        return made
 
     def try_out(self) -> None:
         """Make muons of some latents, and of the first of them again in smaller batches.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from shipgen.files.layouts import Branch, Layout
     from shipgen.muons.columns import Array, Columns
 
+
+#: Protocol from which on pickles may leave buffers to others.
+_OUT_OF_BAND = 5
 
 #: Bytes before a compressed block: algorithm, its version, sizes after and before.
 _ROOT_HEADER = 9
@@ -44,6 +49,11 @@ class BranchBlock:
     def __len__(self) -> int:
         """Return the bytes that are stored."""
         return len(self.head) + len(self.data)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Leave the data where it is, if a process that hands it on asks for that."""
+        data = PickleBuffer(self.data) if int(protocol) >= _OUT_OF_BAND else bytes(self.data)
+        return type(self), (self.size, data, self.head)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -150,8 +160,13 @@ class _Zstd:
         import zstandard
 
         other = {"hash_log": 10} if level == 1 else {}
+        self._level = level
         self._parameters = zstandard.ZstdCompressionParameters.from_level(level, **other)
         self._local = threading.local()
+
+    def __reduce__(self) -> tuple[type[_Zstd], tuple[int]]:
+        """Make it again: what it compresses with belongs to a process."""
+        return type(self), (self._level,)
 
     def __call__(self, content: Array) -> tuple[bytes, Any]:
         """Return head and data of `content` as ROOT stores it; itself if it cannot be compressed."""
@@ -172,8 +187,13 @@ def _zstd_head(stored: int, size: int) -> bytes:
 
 def _compressor(compression: Any) -> Callable[[Array], tuple[bytes, Any]]:
     """Return what compresses blocks as ROOT stores them, to head and data."""
-    from uproot.compression import ZSTD, compress
+    from uproot.compression import ZSTD
 
-    if isinstance(compression, ZSTD):
-        return _Zstd(compression.level)
-    return lambda content: (b"", compress(content, compression))
+    return _Zstd(compression.level) if isinstance(compression, ZSTD) else partial(_by_uproot, compression)
+
+
+def _by_uproot(compression: Any, content: Array) -> tuple[bytes, Any]:
+    """Return head and data of `content`, both in the data."""
+    from uproot.compression import compress
+
+    return b"", compress(content, compression)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,26 @@ if TYPE_CHECKING:
     from shipgen.generate.plan import Chunk
     from shipgen.muons.batch import Batch
     from shipgen.muons.columns import Array
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockEncoder:
+    """Makes blocks of muons of a chunk as they lie in the file; runs in the workers, also in processes."""
+
+    layout: Layout
+    rows: range
+    target_start: float
+    categories: int
+
+    def __call__(self, chunk: Chunk, batch: Batch) -> tuple[dict[str, Array], tuple[int, ...], float, int]:
+        """Return blocks, muons of each category, sum of weights and number of muons."""
+        start = chunk.index * CHUNK_SIZE
+        own = slice(max(self.rows.start - start, 0), min(self.rows.stop - start, chunk.size))
+        columns = {name: column[own] for name, column in batch.columns().items()}
+        fields = self.layout.fill(columns, {}, self.target_start)
+        counts = replace(chunk, labels=chunk.labels[own]).counts(self.categories)
+        weight = float(columns["weight"].sum(dtype=np.float64))
+        return blocks_of(self.layout, fields), counts, weight, len(columns["z"])
 
 
 def write_array_file(
@@ -54,21 +74,12 @@ def write_array_file(
     BundleError, DeviceError
         A network failed.
     """
-    bundle, categories = generator.bundle, len(generator.bundle.entries)
-
-    def make(chunk: Chunk, batch: Batch) -> tuple[dict[str, Array], tuple[int, ...], float, int]:
-        start = chunk.index * CHUNK_SIZE
-        own = slice(max(rows.start - start, 0), min(rows.stop - start, chunk.size))
-        columns = {name: column[own] for name, column in batch.columns().items()}
-        fields = layout.fill(columns, {}, bundle.target_start)
-        counts = replace(chunk, labels=chunk.labels[own]).counts(categories)
-        weight = float(columns["weight"].sum(dtype=np.float64))
-        return blocks_of(layout, fields), counts, weight, len(columns["z"])
-
+    categories = len(generator.bundle.entries)
+    encode = _BlockEncoder(layout, rows, generator.bundle.target_start, categories)
     counts, weights = np.zeros(categories, np.int64), []
     first, stop = rows.start // CHUNK_SIZE, -(-rows.stop // CHUNK_SIZE)
     with array_writer(part, layout, len(rows)) as file:
-        for blocks, found, weight, muons in generator.run(make, first=first, stop=stop):
+        for blocks, found, weight, muons in generator.run(encode, first=first, stop=stop, apart=True):
             file.append(blocks)
             counts += found
             weights.append(weight)

@@ -267,13 +267,31 @@ class MuonGenerator:
         return made[-1].with_columns(columns)
 
     def run(
-        self, work: Callable[[Chunk, Batch], Result], *, first: int = 0, stop: int | None = None
+        self,
+        work: Callable[[Chunk, Batch], Result],
+        *,
+        first: int = 0,
+        stop: int | None = None,
+        apart: bool = False,
     ) -> Iterator[Result]:
         """Yield what `work` makes of the batches of the chunks from number `first` to `stop`, in their order.
 
         `work` runs in the workers, side by side. It must not keep the batch, whose memory is used again.
+        `apart` allows that many workers are processes of their own: then `work` and its results are pickled,
+        and the results' arrays are overwritten as well, when the next one is asked for.
         """
-        return self._run(work, range(len(self.plan))[first:stop], reuse=True)
+        chunks = range(len(self.plan))[first:stop]
+        if apart:
+            from shipgen.generate import processes
+
+            if processes.worthwhile(self.workers, len(chunks)):
+                return processes.run(self, work, chunks)
+        return self._run(work, chunks, reuse=True)
+
+    def maker(self, work: Callable[[Chunk, Batch], Result]) -> Callable[[int], Result]:
+        """Return what makes the chunk of a number, and of its batch what `work` does; see `run`."""
+        make = self._maker(reuse=True)
+        return lambda index: self._one(make, work, index)
 
     def make(self, chunk: Chunk) -> Batch:
         """Make the muons of one chunk, its categories mixed."""
@@ -316,6 +334,10 @@ class MuonGenerator:
         self.selection.move(chunk, batch)
         return replace(batch, target_start=self.bundle.target_start, variations=factors)
 
+    def _one(self, make: ChunkMaker, work: Callable[[Chunk, Batch], Result], index: int) -> Result:
+        chunk = self.plan.chunk(index)
+        return work(chunk, self._make(make, chunk))
+
     def _run(self, work: Callable[[Chunk, Batch], Result], chunks: range, *, reuse: bool) -> Iterator[Result]:
         """Yield what `work` makes of the batches of `chunks`, also in a child that is forked meanwhile."""
         done, forked = 0, True
@@ -335,15 +357,11 @@ class MuonGenerator:
         """Do so in this process."""
         make, process = self._maker(reuse=reuse), os.getpid()
 
-        def one(index: int) -> Result:
-            chunk = self.plan.chunk(index)
-            return work(chunk, self._make(make, chunk))
-
         waiting: deque[Future[Result]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="shipgen")
         try:
             for index in chunks:
-                waiting.append(pool.submit(one, index))
+                waiting.append(pool.submit(self._one, make, work, index))
                 # Two more than the workers: none idles while the consumer is busy, and memory stays bounded.
                 if len(waiting) > self.workers + 1:
                     yield waiting.popleft().result()

@@ -52,6 +52,52 @@ class Part:
     counts: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PartEncoder:
+    """Encodes muons of a chunk, cut where files end; runs in the workers, in other processes as well.
+
+    Attributes
+    ----------
+    encode : ClusterEncoder
+        From columns to clusters.
+    rows : range
+        Numbers in the plan of the muons to encode.
+    first, limit : int
+        Number in the plan of the first file's first muon, and muons of each file.
+    categories : int
+        How many there are.
+    weighted : bool
+        Whether muons differ in weight.
+    """
+
+    encode: ClusterEncoder
+    rows: range
+    first: int
+    limit: int
+    categories: int
+    weighted: bool
+
+    def __call__(self, chunk: Chunk, batch: Batch) -> list[Part]:
+        """Encode those muons of `chunk` that are to be encoded."""
+        # A file's first muon may lie within a chunk.
+        start = chunk.index * CHUNK_SIZE
+        row, stop = max(start, self.rows.start), min(start + chunk.size, self.rows.stop)
+        columns = batch.columns()
+        if not self.weighted:
+            # The same for all muons: stored as a constant.
+            del columns["weight"]
+        parts = []
+        while row < stop:
+            file = (row - self.first) // self.limit
+            end = min(stop, self.first + (file + 1) * self.limit)
+            own = slice(row - start, end - start)
+            counts = replace(chunk, labels=chunk.labels[own]).counts(self.categories)
+            cluster = self.encode({name: column[own] for name, column in columns.items()})
+            parts.append(Part(file, cluster, counts))
+            row = end
+        return parts
+
+
 class Production:
     """Takes the muons of a generator to their files; a context manager, which closes what is open.
 
@@ -215,24 +261,14 @@ class Production:
             if file not in published:
                 check_output(self._files.name(file), force=self._order.force)
 
-    def encode(self, chunk: Chunk, batch: Batch) -> list[Part]:
-        """Encode those muons of a chunk that are not on disk, cut where files end; runs in the workers."""
-        # Rows count from the first muon of the first file on, which may lie within a chunk.
-        first, limit = chunk.index * CHUNK_SIZE - self._files.first, self._files.limit
-        row, stop = max(first, self.kept), min(first + chunk.size, self._files.total)
-        columns = batch.columns()
-        if not self._weighted:
-            # The same for all muons: stored as a constant.
-            del columns["weight"]
-        parts = []
-        while row < stop:
-            end = min(stop, (row // limit + 1) * limit)
-            rows = slice(row - first, end - first)
-            counts = replace(chunk, labels=chunk.labels[rows]).counts(self._categories)
-            cluster = self._encode({name: column[rows] for name, column in columns.items()})
-            parts.append(Part(row // limit, cluster, counts))
-            row = end
-        return parts
+    @property
+    def encode(self) -> PartEncoder:
+        """What makes parts of those muons of a chunk that are not on disk."""
+        files = self._order.files
+        return PartEncoder(
+            self._encode, range(files.first + self.kept, files.first + files.total), files.first, files.limit,
+            self._categories, weighted=self._weighted,
+        )  # fmt: skip
 
     def append(self, part: Part) -> None:
         """Write `part`, and publish its file when that is full; raise OSError where that fails."""

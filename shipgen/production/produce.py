@@ -265,7 +265,7 @@ def _run(production: Production, order: Order) -> None:
             advance(production.kept)
             if production.kept == total:
                 return
-            for parts in order.generator.run(production.encode, first=first, stop=stop):
+            for parts in order.generator.run(production.encode, first=first, stop=stop, apart=True):
                 for part in parts:
                     interrupts.check()
                     production.append(part)

@@ -99,8 +99,6 @@ class Failing:
     def run(self, *_: object) -> None:
         raise self._error
 
-    io_binding = run
-
 
 def test_a_failure_while_running_is_one_line(network: Network) -> None:
     latent = np.zeros(network.latent_shape(2), np.float32)

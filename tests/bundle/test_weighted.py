@@ -14,10 +14,9 @@ import uproot
 from helpers.bundles import edit_index, known_weights, write_test_bundle
 from helpers.production_runs import provenance, read, start
 from shipgen.bundle.bundle import Bundle
-from shipgen.errors import BundleError, DeviceError
+from shipgen.errors import BundleError
 from shipgen.fairship import muon_source
 from shipgen.files.layouts import OUTPUT_LAYOUTS
-from shipgen.generate.chunks import BATCH_SIZE
 from shipgen.generate.event_options import EventOptions
 from shipgen.generate.events import MuonEvents
 from shipgen.generate.generator import MuonGenerator
@@ -170,19 +169,13 @@ def test_weights_that_are_none_end_a_production(enhanced: Bundle, value: float, 
 
 
 def test_large_batches_of_a_device_have_the_same_weights(enhanced: Bundle) -> None:
-    """The path of a GPU, with bound memory, on the CPU's provider."""
+    """The path of a GPU, on the CPU's provider."""
     generator = MuonGenerator(enhanced, n=CHUNK_SIZE, seed=1, exact=True)
     (expected,) = generator
     generator.networks = tuple(replace(network, device="cuda") for network in enhanced.networks)
     (made,) = generator
     for name, column in expected.columns().items():
         np.testing.assert_allclose(made.columns()[name], column, rtol=1e-6, atol=1e-5)
-
-
-def test_a_device_that_cannot_hold_the_muons_is_told(enhanced: Bundle) -> None:
-    network = replace(enhanced.networks[1], device="cuda", features=3)
-    with pytest.raises(DeviceError, match=r"cannot run: .*; --device cpu does without the device"):
-        network.columns(np.zeros((BATCH_SIZE, 4), np.float32))
 
 
 def test_events_carry_the_weights(enhanced: Bundle) -> None:
