@@ -13,8 +13,8 @@ import click
 from shipgen.bundle.network import DEVICES
 from shipgen.cli import leave, run_command
 from shipgen.commands.options import PATH, muons_option, workers_option
+from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ def _benchmark(
     history: Path | None,
     **amounts: Any,
 ) -> None:
-    from shipgen.files.tree_writer import parse_compression
+    from shipgen.files.compressions import parse_compression
     from shipgen_bench.measure import circumstances
     from shipgen_bench.throughput import open_bundle, run, working_folder
 

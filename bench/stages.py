@@ -9,7 +9,7 @@ import numpy as np
 
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.tree_writer import parse_compression
+from shipgen.files.compressions import parse_compression
 from shipgen.generate.chunks import BATCH_SIZE, ChunkMaker, draw_latents
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.streams import LATENT, stream

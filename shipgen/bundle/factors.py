@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from shipgen.bundle.network import open_session
+from shipgen.bundle.network import open_session, read_model
 from shipgen.errors import BundleError, DeviceError
 from shipgen.files.outputs import sha256
 from shipgen.files.variation_columns import is_variation
@@ -205,10 +205,12 @@ def check_factor_files(bundle: Bundle) -> None:
         if entry.factors.file in known:
             raise BundleError(f"bundle {bundle.name} cannot be used: the file {file} is used twice")
         known.add(entry.factors.file)
-        if not file.is_file() or sha256(file) != entry.factors.sha256:
+        try:
+            read_model(file, entry.factors.sha256)
+        except BundleError as error:
             raise BundleError(
                 f"the variations {file} are missing, damaged or not the bundle's own: get the bundle again"
-            )
+            ) from error
 
 
 def load_factors(bundle: Bundle, device: str = "cpu") -> tuple[FactorNetwork, ...]:

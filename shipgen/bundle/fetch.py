@@ -177,7 +177,11 @@ def _open(where: str) -> Any:
     """Open a file at an address, or on this machine."""
     if where.startswith(("https://", "http://")):
         return urlopen(Request(where, headers={"User-Agent": "shipgen"}), timeout=_PATIENCE)  # noqa: S310
-    return open_remote(where) if is_remote(where) else Path(where).open("rb")
+    if is_remote(where):
+        return open_remote(where)
+    if Path(where).exists() and not Path(where).is_file():
+        raise InputError(f"{where} is no file: it is no part of a bundle")
+    return Path(where).open("rb")
 
 
 def _pieces(where: str, most: int, keep: BinaryIO | None = None) -> bytes:

@@ -309,11 +309,7 @@ def open_session(path: Path, digest: str, device: str) -> Any:
         ONNX Runtime is not installed.
     """
     onnxruntime = load_onnxruntime()
-    model = _read(path)
-    if hashlib.sha256(model).hexdigest() != digest:
-        raise BundleError(
-            f"the network {path} is damaged or not the bundle's own, its hash differs: get the bundle again"
-        )
+    model = read_model(path, digest)
     options = onnxruntime.SessionOptions()
     # One thread a call: chunks run side by side, which beats threads inside a small network.
     options.intra_op_num_threads = 1
@@ -341,16 +337,21 @@ def run_options() -> Any:
     return load_onnxruntime().RunOptions()
 
 
-def _read(path: Path) -> bytes:
-    """Return what is in the file of a network; raise `BundleError` where that is none."""
+def read_model(path: Path, digest: str) -> bytes:
+    """Return what is in the file of a network; raise `BundleError` where that is none or not of `digest`."""
     try:
         if not path.is_file():
             raise BundleError(f"the network {path} cannot be read, it is not there or no file: get it again")
         if (size := path.stat().st_size) > _LARGEST:
             raise BundleError(f"the network {path} has {size:,} bytes, more than {_LARGEST:,}")
-        return path.read_bytes()
+        model = path.read_bytes()
     except OSError as error:
         raise BundleError(f"the network {path} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(model).hexdigest() != digest:
+        raise BundleError(
+            f"the network {path} is damaged or not the bundle's own, its hash differs: get the bundle again"
+        )
+    return model
 
 
 def _reason(error: Exception) -> str:

@@ -10,8 +10,8 @@ import click
 
 from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, telling, workers_option
 from shipgen.commands.selection_options import selection_options, take_selection, variations_option
+from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 
 @click.command("condor")

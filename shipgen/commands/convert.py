@@ -9,7 +9,7 @@ import click
 from shipgen.commands.options import PATH, layout_options
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import FRAME_CHOICES, LAYOUTS, UNIT_CHOICES, choose_layout
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION
+from shipgen.files.compressions import DEFAULT_COMPRESSION
 
 
 @click.command("convert")

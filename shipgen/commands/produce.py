@@ -20,8 +20,8 @@ from shipgen.commands.options import (
 )
 from shipgen.commands.selection_options import selection_options, take_selection, variations_option
 from shipgen.files.arrays.choose import LAYOUTS
+from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.rootfile import base_name, is_remote
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 
 if TYPE_CHECKING:
     from shipgen.production.dask_produce import DaskProduction

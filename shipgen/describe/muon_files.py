@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from shipgen.bundle.bundle import DEFAULT_BUNDLE
 from shipgen.bundle.library import known
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_TRAINING, PROVENANCE_KEY
+from shipgen.files.rewritten import merged
 from shipgen.files.rootfile import open_root, readable
-from shipgen.files.seals import SEAL, check_clusters, layout_of, merged, read_stated
+from shipgen.files.seals import SEAL, check_clusters, is_rewritten, layout_of, read_stated
 from shipgen.generate.amount import PROTONS_PER_SPILL
 from shipgen.muons.categories import CATEGORIES
 from shipgen.provenance import read_objects
@@ -101,8 +102,14 @@ def _compared(file: Any, path: Path, provenance: dict[str, Any], *, check: bool)
     if SEAL not in provenance and "converted_from" in provenance:
         return "it was converted by an earlier version, which stated no hash of it: not compared"
     if size > _QUICK and not check:
-        return f"its muons were not compared with their hash, {size:,} bytes: --check does that"
+        more = ", and another program has rewritten it" * is_rewritten(file, provenance)
+        return f"its muons were not compared with their hash{more}, {size:,} bytes: --check does that"
     check_clusters(file, path, provenance, layout)
+    if is_rewritten(file, provenance):
+        return (
+            "another program has rewritten it, but its muons and what follows are as shipgen wrote them, by "
+            "their hashes: it may be used like the file that it was made of, for the same POT"
+        )
     if SEAL not in provenance:
         return "its muons are as they were written, by their hash; it has no seal on the rest"
     return "it is as it was written, by its seal and the hash of its muons"

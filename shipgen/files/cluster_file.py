@@ -12,6 +12,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from shipgen.files.compressions import compression_name
 from shipgen.files.layouts import PROVENANCE_KEY
 from shipgen.files.root_storage import Stored, cluster_storage
 from shipgen.files.seals import seal, with_room
@@ -119,7 +120,9 @@ class ClusterFile:
 
         texts = dict(objects)
         if PROVENANCE_KEY in texts:
-            texts[PROVENANCE_KEY] = with_room(texts[PROVENANCE_KEY], self.stored, HEAD, self._end)
+            texts[PROVENANCE_KEY] = with_room(
+                texts, self.stored, HEAD, self._end, compression_name(self._compression)
+            )
         # Without what an interrupted attempt may have written before.
         os.ftruncate(self._file, self._end)
         # Not `update`: that cannot move what it finds beyond 2 GB.
@@ -142,7 +145,7 @@ class ClusterFile:
                 # How ROOT marks a gap, for those who walk from record to record.
                 file.file.sink.write(start, struct.pack(">i", start - stop))
         if PROVENANCE_KEY in texts:
-            seal(self._path, HEAD, self._end)
+            seal(self._path, texts[PROVENANCE_KEY])
 
 
 def intact(path: Path, layout: Layout, stored: Sequence[Stored]) -> list[Stored]:

@@ -89,7 +89,7 @@ class ClusterEncoder:
     target_start : float
         z of the target's start in the frame of the columns, cm.
     compression : uproot.compression.Compression or None
-        As `shipgen.files.tree_writer.parse_compression` gives it.
+        As `shipgen.files.compressions.parse_compression` gives it.
     """
 
     def __init__(
@@ -126,6 +126,11 @@ class ClusterEncoder:
         stored = tuple(blocks[replace(branch, name="")] for branch in self._layout.branches)
         weights = columns.get("weight")
         return Cluster(rows, stored, None if weights is None else float(weights.sum(dtype=np.float64)))
+
+    def again(self, values: Mapping[str, Array]) -> Cluster:
+        """Encode the branches `values`, all that a cluster had, as they were read from it."""
+        blocks = tuple(self._block(values[branch.name]) for branch in self._layout.branches)
+        return Cluster(len(next(iter(values.values()))), blocks)
 
     def _fill(self, branch: Branch, columns: Columns) -> Array:
         layout = replace(self._layout, branches=(branch,))

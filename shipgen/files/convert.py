@@ -17,6 +17,7 @@ from shipgen.files.arrays.file_kinds import kind_of
 from shipgen.files.arrays.write import array_writer, blocks_of
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
+from shipgen.files.compressions import DEFAULT_COMPRESSION, check_compression, parse_compression
 from shipgen.files.layouts import (
     FILE_SUMMARY_KEY,
     KIND_PRODUCED,
@@ -28,7 +29,6 @@ from shipgen.files.layouts import (
 from shipgen.files.outputs import complete_file
 from shipgen.files.rootfile import open_root, readable
 from shipgen.files.seals import SEAL, check_clusters, read_stated
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION, check_compression, parse_compression
 from shipgen.files.variation_columns import stated_variations, with_variations
 from shipgen.muons.stated import StatedMuons
 from shipgen.provenance import read_objects
@@ -161,8 +161,9 @@ def open_muons(path: Path) -> Iterator[MuonFile]:
             with readable(path):
                 objects = (read_objects(file, PROVENANCE_KEY), read_objects(file, FILE_SUMMARY_KEY))
                 layout = _layout(path, facts, "root")
-                source: FieldSource = RootSource(file, layout.tree)
             check_clusters(file, path, facts, layout)
+            with readable(path):
+                source: FieldSource = RootSource(file, layout.tree)
         else:
             with readable(path):
                 source = open_source(path, kind, stack)
@@ -192,7 +193,7 @@ def convert(
     names : mapping of str to str, optional
         Other names for fields of the layout, where FairShip does not look for them.
     compression : str
-        For ROOT files, as for `shipgen.files.tree_writer.parse_compression`.
+        For ROOT files, as for `shipgen.files.compressions.parse_compression`.
     force : bool
         Replace an existing file.
 

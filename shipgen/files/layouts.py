@@ -200,6 +200,17 @@ class Layout:
 
 
 def _convert(branch: Branch, column: Array, target_start: float) -> Array:
+    try:
+        with np.errstate(over="raise"):
+            return _stored(branch, column, target_start)
+    except FloatingPointError:
+        raise InputError(
+            f"{branch.column} of a muon is too large for {branch.name}, which is {np.dtype(branch.dtype)}: "
+            "no muon is there; look for it in the file, or choose a layout of float64"
+        ) from None
+
+
+def _stored(branch: Branch, column: Array, target_start: float) -> Array:
     if branch.target_start is not None:
         # In float64: the offsets are a hundred times larger than the target.
         shifted = (column.astype(np.float64) - target_start) * branch.scale + branch.target_start

@@ -4,6 +4,9 @@ A file consists of clusters, each with a hash of its own, and of what stands bef
 records, the description of the tree, what the file says of itself. The provenance states the hash of the
 clusters' hashes and, as ``seal``, that of all the rest, counted with zeros in its own place. Nothing of a
 file is used where either differs.
+
+What another program has rewritten, such as ROOT's ``rootcp``, has another length than the seal states. Its
+provenance has a hash of its own, and its muons that of the clusters which they make: see `rewritten`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +27,7 @@ from shipgen.files.layouts import (
     PROVENANCE_KEY,
     TRAINING,
 )
+from shipgen.files.rewritten import facts_hash, merged, object_hash, restored, says_the_same
 from shipgen.files.root_storage import Baskets, Pages, Stored, content_hash
 from shipgen.files.rootfile import readable
 from shipgen.files.variation_columns import stated_variations, with_variations
@@ -30,6 +35,7 @@ from shipgen.numbers import real, whole
 from shipgen.provenance import read_objects
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from shipgen.files.layouts import Layout
@@ -42,6 +48,9 @@ SEAL = "seal"
 #: What a seal begins with in the file, and its zeros.
 _MARK, _ZEROS = b'"seal": {"begin": ', b"0" * 16
 
+#: Characters for the length of a file.
+_DIGITS = 16
+
 #: Bytes at a file's ends that are looked through for a seal where its provenance is not found.
 _HEAD, _TAIL = 2**14, 2**20
 
@@ -52,33 +61,59 @@ _POT_ROUNDING = 1e-9
 _READ = 2**24
 
 
-def with_room(text: str, stored: list[Stored], begin: int, end: int) -> str:
+def with_room(texts: Mapping[str, str], stored: list[Stored], begin: int, end: int, compression: str) -> str:
     """Return a provenance with room for the seal, and the hash of the clusters where it has none.
 
     Parameters
     ----------
-    text : str
-        The provenance, a JSON object.
+    texts : mapping of str to str
+        JSON objects by name: the provenance, and the summary for FairShip if there is one.
     stored : list of Stored
         The clusters.
     begin, end : int
         Where they lie in the file: first byte, and first byte behind them.
+    compression : str
+        Theirs, such as ``zstd:1``.
     """
-    content = json.loads(text)
+    content = json.loads(texts[PROVENANCE_KEY])
+    summary = (
+        {"summary": object_hash(json.loads(texts[FILE_SUMMARY_KEY]))} if FILE_SUMMARY_KEY in texts else {}
+    )
     content.setdefault("clusters", {"number": len(stored), "xxh3": content_hash(stored)})
-    seal = {"begin": begin, "end": end, "xxh3": _ZEROS.decode()}
-    return json.dumps({**content, SEAL: seal}, allow_nan=False)
+    rows = [[number, len(list(same))] for number, same in groupby(one.rows for one in stored)]
+    return _sealed_text(
+        {
+            **content,
+            SEAL: {
+                "begin": begin,
+                "end": end,
+                "size": 0,
+                "compression": compression,
+                "rows": rows,
+                **summary,
+                "facts": _ZEROS.decode(),
+                "xxh3": _ZEROS.decode(),
+            },
+        }
+    )
 
 
-def seal(path: Path, begin: int, end: int) -> None:
-    """Put the seal into the room that `with_room` made in the finished file at `path`."""
+def seal(path: Path, text: str) -> None:
+    """Fill the room in the provenance `text`, which `with_room` made, in the finished file at `path`."""
+    content = json.loads(text)
+    stated = content[SEAL]
+    begin, end = stated["begin"], stated["end"]
     with path.open("r+b") as file:
         head = file.read(begin)
         file.seek(end)
         tail = file.read()
-        place = (head + tail).index(_open_seal(begin, end)) + len(_open_seal(begin, end))
+        stated["size"] = end + len(tail)
+        stated["facts"] = facts_hash(content)
+        place, length = (head + tail).index(text.encode()), len(text.encode())
+        rest = (head + tail)[:place] + _sealed_text(content).encode() + (head + tail)[place + length :]
+        stated["xxh3"] = _rest_hash(rest, stated)
         file.seek(place if place < begin else place - begin + end)
-        file.write(_rest_hash(head, tail, begin, end).encode())
+        file.write(_sealed_text(content).encode())
 
 
 def check_seal(file: Any, location: Location, content: dict[str, Any]) -> bool:
@@ -103,16 +138,29 @@ def check_seal(file: Any, location: Location, content: dict[str, Any]) -> bool:
             f"`cat`: its own are the first {file.file.fEND:,}, nothing reads the rest; give each file apart"
         )
     with readable(location):
-        stated = content[SEAL]
-        begin = whole(stated["begin"], "begin", high=size)
-        end = whole(stated["end"], "end", low=begin, high=size)
-        head, tail = _bytes(file, 0, begin), _bytes(file, end, size)
-    if _open_seal(begin, end) not in head + tail or _rest_hash(head, tail, begin, end) != stated["xxh3"]:
+        if is_rewritten(file, content):
+            intact = says_the_same(content, read_objects(file, FILE_SUMMARY_KEY))
+        else:
+            stated = content[SEAL]
+            begin = whole(stated["begin"], "begin", high=size)
+            end = whole(stated["end"], "end", low=begin, high=size)
+            rest = _bytes(file, 0, begin) + _bytes(file, end, size)
+            intact = _open_seal(stated) in rest and _rest_hash(rest, stated) == stated["xxh3"]
+    if not intact:
         raise InputError(
             f"{location} is damaged, or another program has rewritten it: its seal does not fit, so that "
             "neither its muons nor what it says of them can be trusted; get it again as shipgen wrote it"
         )
     return True
+
+
+def is_rewritten(file: Any, content: dict[str, Any]) -> bool:
+    """Return whether the open uproot `file`, as long as it says, is not what was sealed as `content`.
+
+    Files that were sealed without their length are not told from damaged ones.
+    """
+    stated = content.get(SEAL)
+    return isinstance(stated, dict) and stated.get("size", file.file.fEND) != file.file.fEND
 
 
 def read_stated(file: Any, location: Location) -> dict[str, Any] | None:
@@ -140,34 +188,21 @@ def read_stated(file: Any, location: Location) -> dict[str, Any] | None:
 
 
 def check_pot(location: Location, content: dict[str, Any], summary: dict[str, Any]) -> None:
-    """Raise `InputError` where a file's provenance and its summary for FairShip state other POT."""
-    if "pot" not in content or "PoT" not in summary:
-        return
-    with readable(location):
-        pot, other = real(content["pot"], "pot"), real(summary["PoT"], "PoT")
-    if not math.isclose(pot, other, rel_tol=_POT_ROUNDING):
-        raise InputError(
-            f"{location} contradicts itself: its provenance states {pot:.12g} POT, its {FILE_SUMMARY_KEY} "
-            f"{other:.12g}, so that its rate is not known; get it again as shipgen wrote it"
-        )
-
-
-def merged(found: list[dict[str, Any] | None]) -> str:
-    """Say what holds for a file that ``hadd`` merged from those that stated `found`."""
-    number = len(found)
-    text = f"it was merged from {number} files by hadd: its muons are theirs, but "
-    pots = [one.get("pot") if one else None for one in found]
-    same = [json.dumps((one or {}).get("clusters")) for one in found]
-    if (twice := number - len(set(same))) and "null" not in same:
-        text += f"{twice} of the files are copies of others, so that muons are in it more than once; "
-    if all(isinstance(pot, (int, float)) for pot in pots):
-        total = sum(pots)  # type: ignore[arg-type]
-        text += f"it states {pots[-1]:g} POT where their sum is {total:g}"
-        if len(set(pots)) > 1 and any(one and one.get("kind") == KIND_TRAINING for one in found):
-            text += ", and weights of different POT stand side by side"
-    else:
-        text += "how many POT they stand for is not stated"
-    return f"{text}, and its hash cannot be compared: give the files apart, or merge by `shipgen merge`"
+    """Raise `InputError` where a file's provenance and its summary for FairShip state other POT or cuts."""
+    for name, its, what, then in (
+        ("pot", "PoT", "POT", "its rate"),
+        ("energy_cut", "EnergyCut", "GeV as energy cut", "its cut"),
+    ):
+        if name not in content or its not in summary:
+            continue
+        with readable(location):
+            stated, other = real(content[name], name), real(summary[its], its)
+        if not math.isclose(stated, other, rel_tol=_POT_ROUNDING):
+            raise InputError(
+                f"{location} contradicts itself: its provenance states {stated:.12g} {what}, its "
+                f"{FILE_SUMMARY_KEY} {other:.12g}, so that {then} is not known; get it again as shipgen "
+                "wrote it"
+            )
 
 
 def _check_unsealed(file: Any, location: Location) -> None:
@@ -192,6 +227,10 @@ def check_clusters(file: Any, location: Location, content: dict[str, Any], layou
     stated = content.get("clusters")
     if not isinstance(stated, dict) or ("converted_from" in content and SEAL not in content):
         return
+    if is_rewritten(file, content):
+        for _ in restored(file, location, content, layout):
+            pass
+        return
     number, found = hashes(file, location, layout)
     if (number, found) != (stated.get("number"), stated.get("xxh3")):
         raise InputError(f"{location} is damaged, its hash is not the one it states: make it again")
@@ -202,7 +241,7 @@ def hashes(file: Any, location: Location, layout: Layout) -> tuple[int, str]:
     import xxhash
 
     with readable(location):
-        found = []
+        found: list[Stored] = []
         for one in stored_clusters(file, location, layout):
             check = xxhash.xxh3_64()
             for start in range(one.start, one.end, _READ):
@@ -291,13 +330,25 @@ def _bytes(file: Any, start: int, stop: int) -> bytes:
     return bytes(file.file.source.chunk(start, stop).raw_data)
 
 
-def _open_seal(begin: int, end: int) -> bytes:
-    return _MARK + f'{begin}, "end": {end}, "xxh3": "'.encode()
+def _sealed_text(content: dict[str, Any]) -> str:
+    """Return a provenance as text, with room for the length of any file."""
+    text, size = json.dumps(content, allow_nan=False), content[SEAL]["size"]
+    return f'"size": {size:<{_DIGITS}}'.join(text.rsplit(f'"size": {size}', 1))
 
 
-def _rest_hash(head: bytes, tail: bytes, begin: int, end: int) -> str:
+def _open_seal(stated: dict[str, Any]) -> bytes:
+    """Return what stands in a file up to the hash of its seal."""
+    parts = [
+        f'"{key}": ' + (f"{value:<{_DIGITS}}" if key == "size" else json.dumps(value))
+        for key, value in stated.items()
+        if key != "xxh3"
+    ]
+    return f'"{SEAL}": {{{", ".join(parts)}, "xxh3": "'.encode()
+
+
+def _rest_hash(rest: bytes, stated: dict[str, Any]) -> str:
     """Return the hash of what stands before and behind the clusters, with zeros for the seal itself."""
     import xxhash
 
-    first, mark, last = (head + tail).partition(_open_seal(begin, end))
+    first, mark, last = rest.partition(_open_seal(stated))
     return str(xxhash.xxh3_64_hexdigest(first + mark + _ZEROS + last[len(_ZEROS) :]))

@@ -1,4 +1,4 @@
-"""The writer of single trees: columns into a ROOT tree of any flat layout. Compressions by name."""
+"""The writer of single trees: columns into a ROOT tree of any flat layout."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from shipgen.errors import InputError
 from shipgen.files.cluster_file import ClusterFile
 from shipgen.files.clusters import ClusterEncoder
+from shipgen.files.compressions import DEFAULT_COMPRESSION, parse_compression
 from shipgen.files.outputs import complete_file
 from shipgen.muons.columns import CHUNK_SIZE
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from shipgen.files.layouts import Layout
     from shipgen.muons.columns import Columns
-
-#: Algorithms ROOT knows and uproot writes, with the levels each takes.
-COMPRESSIONS = {"zstd": range(1, 23), "lz4": range(13), "zlib": range(10), "lzma": range(10)}
-DEFAULT_COMPRESSION = "zstd:1"
 
 
 class RootWriter:
@@ -39,7 +35,7 @@ class RootWriter:
     target_start : float
         z of the target's start in the frame of the columns, cm.
     compression : str
-        ``ALGORITHM:LEVEL``, see `COMPRESSIONS`, or ``none``.
+        ``ALGORITHM:LEVEL``, see `shipgen.files.compressions.COMPRESSIONS`, or ``none``.
     force : bool
         Replace an existing file (at the end, so that a failed run loses nothing).
 
@@ -94,27 +90,3 @@ class RootWriter:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Store `content` as a TObjString that holds JSON."""
         self._objects[name] = json.dumps(content, allow_nan=False)
-
-
-def check_compression(text: str, kind: str) -> None:
-    """Raise `InputError` where there is no such compression, or a file of that `kind` leaves no choice."""
-    parse_compression(text)
-    if kind != "root" and text != DEFAULT_COMPRESSION:
-        raise InputError(
-            f"compression {text} would be without effect: ROOT files have a choice, {kind} arrays do not; "
-            "leave it out"
-        )
-
-
-def parse_compression(text: str) -> Any:
-    """Turn ``zstd:1`` and the like into uproot's compression; ``none`` into ``None``."""
-    if text == "none":
-        return None
-    name, _, level = text.partition(":")
-    levels = COMPRESSIONS.get(name)
-    if levels is None or not (level or "1").isdecimal() or int(level or "1") not in levels:
-        choices = ", ".join(f"{key}:{span[0]} to {key}:{span[-1]}" for key, span in COMPRESSIONS.items())
-        raise InputError(f"no compression {text!r}: choose none or {choices}")
-    import uproot
-
-    return getattr(uproot, name.upper())(int(level or "1"))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from shipgen.errors import InputError
 from shipgen.files.cluster_file import ClusterFile
+from shipgen.files.compressions import parse_compression
 from shipgen.files.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
 from shipgen.files.outputs import check_output, complete_file, write_json
 from shipgen.files.root_storage import content_hash
 from shipgen.files.rootfile import is_remote
-from shipgen.files.tree_writer import parse_compression
 from shipgen.production.manifest import Manifest
 from shipgen.progress import progress
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import layout_facts
+from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
 from shipgen.files.root_storage import content_hash
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 from shipgen.files.variation_columns import with_variations
 from shipgen.muons.categories import FEATURE_UNITS
 from shipgen.production.file_names import Files
@@ -62,7 +62,7 @@ class Order:
     layout : Layout
         Tree and branches.
     compression : str
-        As for `shipgen.files.tree_writer.parse_compression`.
+        As for `shipgen.files.compressions.parse_compression`.
     shard : Shard, optional
         The part of the plan that is made.
     force : bool

@@ -12,10 +12,10 @@ import numpy as np
 from shipgen.errors import InputError, OutputError
 from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
+from shipgen.files.compressions import parse_compression
 from shipgen.files.journal import JOURNAL, Journal, JournalContent, JournalEntry, read_journal
 from shipgen.files.outputs import check_output, rename
 from shipgen.files.root_storage import content_hash
-from shipgen.files.tree_writer import parse_compression
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.preflight import read_provenance
 from shipgen.production.produced_file import ProducedFile

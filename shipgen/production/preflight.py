@@ -10,11 +10,11 @@ import numpy as np
 
 from shipgen.errors import InputError, MissingExtraError
 from shipgen.files.arrays.file_kinds import kind_of
+from shipgen.files.compressions import check_compression
 from shipgen.files.journal import JOURNAL, kept_muons, read_journal
 from shipgen.files.layouts import KIND_PRODUCED, PROVENANCE_KEY, check_shield
 from shipgen.files.outputs import check_idle, check_output, unfinished
 from shipgen.files.rootfile import is_remote, open_root, readable
-from shipgen.files.tree_writer import check_compression
 from shipgen.files.variation_columns import is_variation
 from shipgen.production.file_names import numbered
 from shipgen.production.order import WORK

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from shipgen import interrupts
 from shipgen.errors import InputError, OutputError, ShipgenError
+from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.journal import JOURNAL, read_journal
 from shipgen.files.layouts import MUONBACK
 from shipgen.files.outputs import (
@@ -27,7 +28,6 @@ from shipgen.files.outputs import (
     work_folder,
 )
 from shipgen.files.rootfile import is_remote
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.order import Order
 from shipgen.production.output_files import Production

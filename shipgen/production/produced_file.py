@@ -15,9 +15,10 @@ from shipgen.errors import InputError
 from shipgen.files.arrays.file_kinds import ENDINGS, kind_of
 from shipgen.files.clusters import BranchBlock, Cluster
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED
+from shipgen.files.rewritten import restored, tree_of
 from shipgen.files.root_storage import content_hash
 from shipgen.files.rootfile import is_remote, open_root, readable
-from shipgen.files.seals import header_sizes, layout_of, read_stated, stored_clusters
+from shipgen.files.seals import SEAL, header_sizes, is_rewritten, layout_of, read_stated, stored_clusters
 from shipgen.generate.shards import Shard
 from shipgen.provenance import read_objects
 
@@ -52,6 +53,8 @@ class ProducedFile:
         As ROOT knows it, such as ``ZSTD(1)``.
     size : int
         Bytes.
+    rewritten : bool
+        Whether another program wrote it again, so that its clusters have to be made from its muons.
     """
 
     location: Location
@@ -60,6 +63,7 @@ class ProducedFile:
     layout: Layout
     compression: str
     size: int
+    rewritten: bool = False
 
     @classmethod
     def open(cls, location: Location) -> Self:
@@ -88,10 +92,16 @@ class ProducedFile:
                 why = "converted" if "converted_from" in facts else "from another version of shipgen"
                 raise InputError(f"{location} is {why}: give files as this `shipgen produce` wrote them")
             summary = cast("FileSummary", (read_objects(file, FILE_SUMMARY_KEY) or [None])[0] or {})
-            entries, size = int(file[layout.tree].num_entries), int(file.file.source.num_bytes)
+            rewritten = is_rewritten(file, found)
+            tree = tree_of(file, location, layout, facts["muons"]) if rewritten else file[layout.tree]
+            entries, size = int(tree.num_entries), int(file.file.source.num_bytes)
             if entries != facts["muons"]:
                 raise InputError(f"{location} has {entries:,} of its {facts['muons']:,} muons: make it again")
-            return cls(location, facts, summary, layout, str(file.file.compression), size)
+            compression = str(file.file.compression)
+            if rewritten:
+                name, _, level = str(found[SEAL]["compression"]).partition(":")
+                compression = f"{name.upper()}({level})" if level else "None"
+            return cls(location, facts, summary, layout, compression, size, rewritten)
 
     @property
     def muons(self) -> int:
@@ -124,6 +134,10 @@ class ProducedFile:
         """
         import xxhash
 
+        if self.rewritten:
+            with open_root(self.location) as file:
+                yield from restored(file, self.location, cast("dict[str, Any]", self.facts), self.layout)
+            return
         found, headers = [], header_sizes(self.layout)
         with open_root(self.location) as file, readable(self.location):
             for stored in self._stored(file):

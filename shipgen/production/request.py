@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import choose_layout
+from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.remote import beside, check_upload, upload
 from shipgen.files.rootfile import base_name, is_remote
-from shipgen.files.tree_writer import DEFAULT_COMPRESSION
 from shipgen.generate.generator import MuonGenerator
 from shipgen.generate.selection import EVERYTHING, Selection
 from shipgen.muons.columns import CHUNK_SIZE

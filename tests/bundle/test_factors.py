@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +63,19 @@ def test_what_is_wrong_is_said_when_a_bundle_is_opened(
     bundle = write_test_bundle(tmp_path / "b", variations=1)
     change(bundle.path, edit)
     with pytest.raises(BundleError, match=told):
+        Bundle.open(bundle.path)
+
+
+@pytest.mark.parametrize("what", ["huge", "fifo"])
+def test_files_that_have_no_end(tmp_path: Path, what: str) -> None:
+    bundle = write_test_bundle(tmp_path / "b", variations=1)
+    (file,) = bundle.path.glob("muplus_onaxis.var*")
+    if what == "huge":
+        os.truncate(file, 2**40)
+    else:
+        file.unlink()
+        os.mkfifo(file)
+    with pytest.raises(BundleError, match="missing, damaged or not the bundle's own"):
         Bundle.open(bundle.path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,6 +206,17 @@ def test_what_has_no_end_is_left(
     monkeypatch.setattr(fetching, "_NETWORK", 100)
     with pytest.raises(InputError, match="more than 100 bytes: it is no part of a bundle"):
         fetch("theirs", str(offered), sha256=bundle.sha256)
+    assert list(mine.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["bundles.json", "theirs/bundle.json", "theirs/muplus_onaxis.onnx"])
+def test_what_would_never_come_is_not_waited_for(
+    name: str, bundle: Bundle, mine: Path, offered: Path
+) -> None:
+    (offered / name).unlink()
+    os.mkfifo(offered / name)
+    with pytest.raises(InputError, match="is no file: it is no part of a bundle"):
+        fetch("theirs", str(offered), sha256=bundle.sha256 if "/" in name else None)
     assert list(mine.iterdir()) == []
 
 

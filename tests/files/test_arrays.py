@@ -20,7 +20,7 @@ from shipgen.cli import run
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import choose_layout
 from shipgen.files.arrays.foreign import open_array_muons
-from shipgen.files.convert import convert
+from shipgen.files.convert import CONVERSIONS, convert, convert_arrays
 from shipgen.files.layouts import RNTUPLE
 from shipgen.muons.columns import ROW
 from shipgen.production.produce import produce
@@ -347,6 +347,18 @@ def test_lacking_odd_and_infinite_columns(rows: np.ndarray, tmp_path: Path) -> N
     ):
         with pytest.raises(InputError, match=message):
             read_all(tmp_path / name, **said)
+
+
+@pytest.mark.parametrize("name", ["muonback", "muonback2019"])
+def test_numbers_beyond_what_is_written(rows: np.ndarray, tmp_path: Path, name: str) -> None:
+    """No infinity comes of 1e200, which no float32 holds; where float64 is stored it stays."""
+    far = changed(rows.astype(np.float64), 3, lambda x: np.where(x == x.max(), 1e200, x))
+    np.save(tmp_path / "far.npy", far)
+    with pytest.raises(InputError, match="x of a muon is too large for x, which is float32"):
+        convert_arrays(tmp_path / "far.npy", tmp_path / "out.root", CONVERSIONS[name])
+    assert [path.name for path in tmp_path.iterdir()] == ["far.npy"]
+    convert_arrays(tmp_path / "far.npy", tmp_path / "wide.root", CONVERSIONS["ttree"])
+    assert np.isfinite(read_all(tmp_path / "wide.root")["x"]).all()
 
 
 @pytest.mark.parametrize("name", ["muons.npz", "muons.root"])

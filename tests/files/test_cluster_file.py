@@ -15,10 +15,10 @@ import zstandard
 
 from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
+from shipgen.files.compressions import parse_compression
 from shipgen.files.journal import Journal, JournalContent, JournalEntry, read_journal
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.root_storage import Stored
-from shipgen.files.tree_writer import parse_compression
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import zstandard
 
 from shipgen import MuonGenerator
 from shipgen.files.clusters import ClusterEncoder
+from shipgen.files.compressions import parse_compression
 from shipgen.files.layouts import MUONBACK
-from shipgen.files.tree_writer import parse_compression
 from shipgen.files.two_signs import LEAST, is_two_signs, two_signs
 from shipgen.muons.columns import CHUNK_SIZE
 from shipgen.production.produce import produce

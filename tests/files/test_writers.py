@@ -8,9 +8,10 @@ import pytest
 import uproot
 
 from shipgen.errors import InputError, OutputError
+from shipgen.files.compressions import parse_compression
 from shipgen.files.layouts import MUONBACK, TRAINING
 from shipgen.files.outputs import complete_folder
-from shipgen.files.tree_writer import RootWriter, parse_compression
+from shipgen.files.tree_writer import RootWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from helpers.made_up import made_up
 from shipgen.errors import InputError
-from shipgen.muons.categories import category_by_name
+from shipgen.muons.categories import FEATURE_UNITS, category_by_name
 from shipgen_export.merit import boosting, figure_of_merit
 from shipgen_export.merit.classifiers import FORMS, Form
 from shipgen_export.merit.figure_of_merit import merit_of
@@ -17,7 +19,11 @@ from shipgen_export.validation.counting.protons import Protons
 from shipgen_export.validation.counting.statistics import fraction, share_covariance
 from shipgen_export.validation.samples import stores
 from shipgen_export.validation.samples.samples import Sample
+from shipgen_export.validation.samples.spool import Spool
 from shipgen_export.validation.samples.stores import SampleStores, Store, stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_blocks_hold_whole_protons(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +143,17 @@ def test_level_is_parted_among_groups_of_tests() -> None:
     tests += [found("charge ratio", "a", "q", 0.004, 1, ""), found("histogram", "a", "h", 0.004, 1, "")]
     assert [test.quantity for test in findings.significant(tests, 0.01)] == ["q"]
     assert not findings.significant([], 0.01)
+
+
+@pytest.mark.parametrize("name", ["px", "vary_mine"])
+def test_numbers_beyond_float32_are_refused(name: str, tmp_path: Path) -> None:
+    columns = {one: np.full(3, 13.0) for one in ("pdg", *FEATURE_UNITS, "weight", "vary_mine")}
+    columns[name][1] = 1e200
+    with (
+        Spool(tmp_path, "odd.npy", ["vary_mine"]) as spool,
+        pytest.raises(InputError, match=r"odd\.npy has a number that is no muon's, above 3\.4e\+38"),
+    ):
+        spool.add(columns)
 
 
 def test_odd_numbers_are_refused() -> None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from shipgen.generate.generator import MuonGenerator
-    from shipgen.muons.columns import Columns
+    from shipgen.muons.columns import Array, Columns, Float32
+
+_LARGEST = np.finfo(np.float32).max
 
 
 class Spool:
@@ -70,16 +72,25 @@ class Spool:
         for number, category in enumerate(CATEGORIES):
             chosen = np.flatnonzero(place == number)
             features = np.stack([columns[name][chosen] for name in category.features], 1)
-            contents: list[Any] = [features.astype(np.float32), columns["weight"][chosen].astype(np.float64)]
+            contents: list[Any] = [self._narrow(features), columns["weight"][chosen].astype(np.float64)]
             if self._variations:
                 factors = np.stack([columns[variation][chosen] for variation in self._variations], 1)
-                contents.append(factors.astype(np.float32))
+                contents.append(self._narrow(factors))
             for file, content in zip(self._files[category.name], contents, strict=True):
                 try:
                     file.write(np.ascontiguousarray(content).data)
                 except OSError as error:
                     raise output_error(self._folder, error) from error
             self._counts[category.name] += len(chosen)
+
+    def _narrow(self, values: Array) -> Float32:
+        try:
+            with np.errstate(over="raise"):
+                return values.astype(np.float32)
+        except FloatingPointError:
+            raise InputError(
+                f"{self._label} has a number that is no muon's, above {_LARGEST:.2g}: get it again"
+            ) from None
 
     def stores(self, *, scale: float, start: float) -> dict[str, Store]:
         """Return the stores of the categories that have muons; `scale` and `start` as for `Store`."""

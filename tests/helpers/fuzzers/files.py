@@ -12,6 +12,7 @@ import uproot
 from helpers.bundles import write_test_bundle
 from helpers.fuzzing import WrongError, command, flip, load
 from helpers.muon_files import muon_columns
+from helpers.rewrite import rewrite
 from shipgen.files.layouts import KIND_TRAINING, PROVENANCE_KEY, TARGET_START_2018, TRAINING
 from shipgen.files.tree_writer import RootWriter
 
@@ -47,6 +48,7 @@ TAKEN = {
     "muonback.root": tuple(READERS),
     "rntuple.root": ("info", "convert", "plot", "validate"),
     "converted.root": tuple(READERS),
+    "rewritten.root": tuple(READERS),
     "sample.root": ("info", "prepare", "plot", "validate"),
     "muons.npz": tuple(READERS),
     "muons.npy": tuple(READERS),
@@ -75,6 +77,7 @@ class Files:
             ended = command(*words, folder=folder)
             if ended.code:
                 raise RuntimeError(ended.stderr)
+        rewrite(folder / "muonback.root", folder / "rewritten.root")
         write_sample(folder / "sample.root")
         self.good = {name: (folder / name).read_bytes() for name in TAKEN}
         self.folder, self.found = folder, dict[tuple[str, str], str]()
