@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from shipgen.errors import InputError, MissingExtraError
-from shipgen_export.silence import silenced
+from shipgen_export.silence import away_from_home, silenced
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 try:
     # Looking for a GPU prints to stderr before TensorFlow's own log level counts.
-    with silenced():
+    with silenced(), away_from_home():
         import keras
         import tensorflow as tf
 except ImportError as error:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shipgen.errors import MissingExtraError
+from shipgen_export.silence import away_from_home
 
 try:
-    import hist
-    import mplhep
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-    from matplotlib.ticker import MaxNLocator, NullLocator
+    with away_from_home():
+        import hist
+        import mplhep
+        from matplotlib.colors import LinearSegmentedColormap, LogNorm
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+        from matplotlib.ticker import MaxNLocator, NullLocator
 except ImportError as error:
     raise MissingExtraError("drawing pictures", "hist, matplotlib and mplhep", "plot") from error
 

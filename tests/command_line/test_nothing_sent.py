@@ -1,4 +1,4 @@
-"""ONNX Runtime reports its use to its maker and leaves files in the user's home: not with shipgen."""
+"""ONNX Runtime reports its use to its maker, libraries leave files in the user's home: not here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from shipgen_export.silence import away_from_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +50,22 @@ Bundle.open(sys.argv[1])
 assert told
 """
 
+#: What makes folders at home beside: what draws, and what trains.
+PICTURES = """
+from shipgen_export.plots import Figure
+
+figure = Figure()
+figure.add_subplot().set_title("words")
+figure.savefig("a.svg")
+figure.savefig("a.png")
+"""
+
+TRAINING = """
+from shipgen_export.backend import keras
+
+assert keras.layers.Dense(1)(keras.ops.ones((1, 1))).shape == (1, 1)
+"""
+
 #: What a worker of Dask does, in whose environment nobody set anything.
 TASK = """
 import sys
@@ -65,6 +83,7 @@ def run(tmp_path: Path, bundle: Bundle) -> Callable[..., list[Path]]:
     home.mkdir()
     work.mkdir()
     unset = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    unset += ("MPLCONFIGDIR", "KERAS_HOME")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
 
     def start(program: str, *arguments: str) -> list[Path]:
@@ -82,9 +101,27 @@ def run(tmp_path: Path, bundle: Bundle) -> Callable[..., list[Path]]:
     return start
 
 
-@pytest.mark.parametrize("program", [COMMANDS, LIBRARY])
+@pytest.mark.parametrize("program", [COMMANDS, LIBRARY, PICTURES, TRAINING])
 def test_home_stays_empty(run: Callable[..., list[Path]], program: str) -> None:
     assert run(program) == []
+
+
+def test_folders_that_the_user_has_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MPLCONFIGDIR", "KERAS_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with away_from_home():
+        there = [Path(os.environ[name]) for name in ("MPLCONFIGDIR", "KERAS_HOME")]
+        assert all(folder.is_dir() for folder in there)
+    assert not any(folder.exists() for folder in there)
+    assert not {"MPLCONFIGDIR", "KERAS_HOME"} & os.environ.keys()
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".cache" / "matplotlib").mkdir(parents=True)
+    with away_from_home():
+        assert not {"MPLCONFIGDIR", "KERAS_HOME"} & os.environ.keys()
+    monkeypatch.setenv("KERAS_HOME", "mine")
+    with away_from_home():
+        assert os.environ["KERAS_HOME"] == "mine"
 
 
 def test_tasks_leave_nothing(run: Callable[..., list[Path]]) -> None:
