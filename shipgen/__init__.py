@@ -14,9 +14,12 @@ In batches, for amounts that do not fit into memory:
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
+# Of `typing`, whose import takes milliseconds in which the program does not heed signals yet.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from shipgen.bundle.bundle import Bundle
     from shipgen.generate.generator import MuonGenerator, generate_muons
     from shipgen.generate.selection import Selection

@@ -1,9 +1,15 @@
 """``python -m shipgen`` is ``shipgen``: the program, which heeds signals before it loads anything else."""
 
+from __future__ import annotations
+
+# The compiled half of `signal`: the other one takes milliseconds, in which Ctrl-C makes Python's traceback.
+import _signal as signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def early(*_: object) -> None:

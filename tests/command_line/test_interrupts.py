@@ -238,3 +238,14 @@ def test_pairs_are_one_interrupt() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "cleaned up True\n", "")
+
+
+def test_little_is_loaded_before_signals_are_heeded() -> None:
+    """Until then Python answers Ctrl-C with a traceback: what takes time comes behind."""
+    program = (
+        "import sys; there = {*sys.modules}; import shipgen.__main__; print(*sorted({*sys.modules} - there))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {*done.stdout.split()}
+    assert "shipgen.__main__" in loaded
+    assert not {"typing", "enum", "signal", "importlib.metadata"} & loaded
