@@ -192,7 +192,8 @@ class Stages:
 
         constants = {"energy_cut": self._bundle.energy_cut, "weight": 1.0}
         branches = self._layout.fill(self.columns, constants, self._bundle.target_start)
-        path, compression = self._path("uproot"), parse_compression(self._compression)
+        path, chosen = self._path("uproot"), parse_compression(self._compression)
+        compression = chosen.uproots() if chosen else None
 
         def work() -> int:
             with uproot.recreate(path, compression=compression) as file:

@@ -6,15 +6,13 @@ to its last whole cluster. Only `ClusterFile.finish` adds what points to them, a
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from shipgen.files.compressions import compression_name
 from shipgen.files.layouts import PROVENANCE_KEY
-from shipgen.files.root_storage import Stored, cluster_storage
+from shipgen.files.root_storage import HEAD, Stored, cluster_storage, end_of
 from shipgen.files.seals import seal, with_room
 
 if TYPE_CHECKING:
@@ -22,21 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.files.clusters import Cluster
+    from shipgen.files.compressions import Compression
     from shipgen.files.layouts import Layout
-
-#: Where clusters begin: behind uproot's empty file of 2 kB, with room for the description of a small tree.
-HEAD = 2**13
 
 #: Clusters whose bytes may wait in the system's memory.
 _WAITING = 8
-
-
-class _Untruncated(io.BufferedRandom):
-    """A file that keeps its content where uproot would begin with an empty one."""
-
-    def truncate(self, size: int | None = None) -> int:
-        """Refuse, which uproot takes for the file's nature."""
-        raise io.UnsupportedOperation(f"not to {size} bytes")
 
 
 class ClusterFile:
@@ -48,8 +36,8 @@ class ClusterFile:
         The growing file; made if nothing is `stored` in it.
     layout : Layout
         Tree, branches, types and units.
-    compression : uproot.compression.Compression or None
-        For what is stored beside the clusters.
+    compression : Compression, optional
+        That of the clusters, for those who read the file.
     stored : sequence of Stored
         Clusters that are in the file already, as `intact` gives them; what lies behind them is cut off.
 
@@ -59,12 +47,14 @@ class ClusterFile:
         The file cannot be written.
     """
 
-    def __init__(self, path: Path, layout: Layout, compression: Any, stored: Sequence[Stored] = ()) -> None:
+    def __init__(
+        self, path: Path, layout: Layout, compression: Compression | None, stored: Sequence[Stored] = ()
+    ) -> None:
         self._path = path
         self._compression = compression
         self._storage = cluster_storage(layout)
         self.stored = list(stored)
-        self._end = stored[-1].end if stored else HEAD
+        self._end = end_of(stored)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             os.ftruncate(self._file, self._end)
@@ -116,8 +106,6 @@ class ClusterFile:
 
     def finish(self, objects: Mapping[str, str]) -> None:
         """Make the file a ROOT file, with `objects` (name to text) stored beside the muons, and seal it."""
-        import uproot
-
         texts = dict(objects)
         if PROVENANCE_KEY in texts:
             texts[PROVENANCE_KEY] = with_room(
@@ -125,25 +113,7 @@ class ClusterFile:
             )
         # Without what an interrupted attempt may have written before.
         os.ftruncate(self._file, self._end)
-        # Not `update`: that cannot move what it finds beyond 2 GB.
-        with (
-            _Untruncated(io.FileIO(self._path, "r+")) as raw,
-            uproot.recreate(raw, compression=self._compression) as file,
-        ):
-            free = file._cascading.freesegments  # noqa: SLF001
-            # All up to here is in use but for what is left of the head.
-            head = free.allocate(self._end - free.key.location)
-            free.release(head, HEAD)
-            free.write(file.file.sink)
-            self._storage.finish(file, self.stored)
-            # As plain text, in which the seal has its place.
-            file.compression = None
-            for name, text in texts.items():
-                file[name] = text
-            file.compression = self._compression
-            for start, stop in free.data.slices:
-                # How ROOT marks a gap, for those who walk from record to record.
-                file.file.sink.write(start, struct.pack(">i", start - stop))
+        self._storage.finish(self._path, self.stored, texts, self._compression)
         if PROVENANCE_KEY in texts:
             seal(self._path, texts[PROVENANCE_KEY])
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
-from functools import partial
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.files.compressions import Zstd, compressor, zstd_head
 from shipgen.files.two_signs import is_two_signs, two_signs
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from shipgen.files.compressions import Compression
     from shipgen.files.layouts import Branch, Layout
     from shipgen.muons.columns import Array, Columns
 
 
 #: Protocol from which on pickles may leave buffers to others.
 _OUT_OF_BAND = 5
-
-#: Bytes before a compressed block: algorithm, its version, sizes after and before.
-_ROOT_HEADER = 9
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,12 +85,16 @@ class ClusterEncoder:
         Columns with one value for the whole file.
     target_start : float
         z of the target's start in the frame of the columns, cm.
-    compression : uproot.compression.Compression or None
-        As `shipgen.files.compressions.parse_compression` gives it.
+    compression : Compression, optional
+        How blocks are compressed, if they are.
     """
 
     def __init__(
-        self, layout: Layout, constants: Mapping[str, float], target_start: float, compression: Any
+        self,
+        layout: Layout,
+        constants: Mapping[str, float],
+        target_start: float,
+        compression: Compression | None,
     ) -> None:
         for branch in layout.branches:
             stored = np.array(constants.get(branch.column, 0.0) * branch.scale)
@@ -102,7 +103,7 @@ class ClusterEncoder:
         self._layout = layout
         self._constants = constants
         self._target_start = target_start
-        self._compress = _compressor(compression)
+        self._compress = compressor(compression)
         # TTree stores big-endian numbers, RNTuple little-endian ones.
         self._order: Literal["<", ">"] = "<" if layout.rntuple else ">"
         self._kept: dict[str, BranchBlock] = {}
@@ -137,9 +138,9 @@ class ClusterEncoder:
         return layout.fill(columns, self._constants, self._target_start)[branch.name]
 
     def _block(self, values: Array) -> BranchBlock:
-        if isinstance(self._compress, _Zstd) and self._order == ">" and is_two_signs(values):
+        if isinstance(self._compress, Zstd) and self._order == ">" and is_two_signs(values):
             frame = two_signs(values)
-            return BranchBlock(values.nbytes, frame, _zstd_head(len(frame), values.nbytes))
+            return BranchBlock(values.nbytes, frame, zstd_head(len(frame), values.nbytes))
         stored = values.astype(values.dtype.newbyteorder(self._order), copy=False)
         content = stored.view(np.uint8)
         head, data = self._compress(content)
@@ -147,58 +148,3 @@ class ClusterEncoder:
             # Not compressed: still the caller's memory, which the next chunk overwrites.
             data = content.copy()
         return BranchBlock(stored.nbytes, data, head)
-
-
-class _Zstd:
-    """Compresses by ZSTD, each thread with a context of its own, where uproot begins a new one each time.
-
-    That, and for level 1 a table of matches that stays in the processor's first cache, takes a fifth less
-    time, and gives blocks of the same size.
-
-    Parameters
-    ----------
-    level : int
-        1 to 22.
-    """
-
-    def __init__(self, level: int) -> None:
-        import zstandard
-
-        other = {"hash_log": 10} if level == 1 else {}
-        self._level = level
-        self._parameters = zstandard.ZstdCompressionParameters.from_level(level, **other)
-        self._local = threading.local()
-
-    def __reduce__(self) -> tuple[type[_Zstd], tuple[int]]:
-        """Make it again: what it compresses with belongs to a process."""
-        return type(self), (self._level,)
-
-    def __call__(self, content: Array) -> tuple[bytes, Any]:
-        """Return head and data of `content` as ROOT stores it; itself if it cannot be compressed."""
-        if not hasattr(self._local, "context"):
-            import zstandard
-
-            self._local.context = zstandard.ZstdCompressor(compression_params=self._parameters)
-        data: bytes = self._local.context.compress(content)
-        if len(data) + _ROOT_HEADER >= content.nbytes:
-            return b"", content
-        return _zstd_head(len(data), content.nbytes), data
-
-
-def _zstd_head(stored: int, size: int) -> bytes:
-    """Return what ROOT has before a block (core/zstd/src/ZipZSTD.cxx), which is below the 16 MiB that fit."""
-    return b"ZS\x01" + stored.to_bytes(3, "little") + size.to_bytes(3, "little")
-
-
-def _compressor(compression: Any) -> Callable[[Array], tuple[bytes, Any]]:
-    """Return what compresses blocks as ROOT stores them, to head and data."""
-    from uproot.compression import ZSTD
-
-    return _Zstd(compression.level) if isinstance(compression, ZSTD) else partial(_by_uproot, compression)
-
-
-def _by_uproot(compression: Any, content: Array) -> tuple[bytes, Any]:
-    """Return head and data of `content`, both in the data."""
-    from uproot.compression import compress
-
-    return b"", compress(content, compression)

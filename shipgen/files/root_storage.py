@@ -1,35 +1,36 @@
 """How ROOT stores clusters: baskets of a TTree, or pages of an RNTuple, and what points to them.
 
-What uproot has no public interface for is here: clusters were written beforehand, and only the description of
-the tree is made by uproot. Tests read the files back by uproot and by ROOT.
+Clusters were written beforehand; the description of an RNTuple is made by uproot, with what it has no public
+interface for. Tests read the files back by uproot and by ROOT.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from shipgen.files.compressions import NO_COMPRESSION
+from shipgen.files.root.records import DIRECTORY, KEY, KEY_VERSION, frame, string, text_record
+from shipgen.files.root.trees import TreeBranch, tree_record
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
+    from shipgen.files.compressions import Compression
     from shipgen.files.layouts import Layout
 
-#: Fixed part of a key in a file of any size (ROOT, io/doc/TFile/datarecord.md): bytes in all, version, bytes
-#: of the object, date, bytes of the key, cycle, place, place of the directory.
-_KEY = struct.Struct(">ihiIhhqq")
-_KEY_VERSION = 1004
+#: Where clusters begin, with room for a file's head.
+HEAD = 2**13
 
 #: What a TBasket adds to its key: version, buffer size, bytes an entry, entries, end of the data, a flag.
 _BASKET = struct.Struct(">HiiiiB")
 _BASKET_VERSION, _BUFFER_SIZE = 3, 32000
-
-#: Place of the file's first directory.
-_DIRECTORY = 100
 
 #: 1 January 2020, 0:00 as ROOT packs dates: with the time of writing, equal muons would be unequal bytes.
 _DATE = (2020 - 1995) << 26 | 1 << 22 | 1 << 17
@@ -73,6 +74,11 @@ def content_hash(stored: Iterable[Stored]) -> str:
     return str(xxhash.xxh3_64_hexdigest("".join(one.check for one in stored).encode()))
 
 
+def end_of(clusters: Sequence[Stored]) -> int:
+    """Return the first byte behind `clusters`."""
+    return clusters[-1].end if clusters else HEAD
+
+
 class ClusterStorage(Protocol):
     """A way to store clusters."""
 
@@ -91,8 +97,26 @@ class ClusterStorage(Protocol):
             Where in the file the header begins.
         """
 
-    def finish(self, file: Any, clusters: Sequence[Stored]) -> None:
-        """Write what points to `clusters` into the open uproot `file`."""
+    def finish(
+        self,
+        path: Path,
+        clusters: Sequence[Stored],
+        objects: Mapping[str, str],
+        compression: Compression | None,
+    ) -> None:
+        """Write what points to `clusters`, the last of the file at `path`, and make it one of ROOT.
+
+        Parameters
+        ----------
+        path : Path
+            The file; it ends with the clusters.
+        clusters : sequence of Stored
+            What is in it.
+        objects : mapping of str to str
+            Name and text of what is stored beside them.
+        compression : Compression, optional
+            Of the clusters.
+        """
 
 
 class Baskets:
@@ -102,41 +126,59 @@ class Baskets:
         self._layout = layout
         self._sizes = [np.dtype(branch.dtype).itemsize for branch in layout.branches]
         self._names = [
-            _string("TBasket") + _string(branch.name) + _string(layout.tree) for branch in layout.branches
+            string("TBasket") + string(branch.name) + string(layout.tree) for branch in layout.branches
         ]
-        self._keys = [_KEY.size + len(names) + _BASKET.size for names in self._names]
+        self._keys = [KEY.size + len(names) + _BASKET.size for names in self._names]
 
     def header(self, column: int, rows: int, size: int, stored: int, place: int) -> bytes:
         """Return the key of a basket."""
         key = self._keys[column]
-        fixed = _KEY.pack(key + stored, _KEY_VERSION, size, _DATE, key, 0, place, _DIRECTORY)
+        fixed = KEY.pack(key + stored, KEY_VERSION, size, _DATE, key, 0, place, DIRECTORY)
         basket = _BASKET.pack(_BASKET_VERSION, _BUFFER_SIZE, self._sizes[column], rows, key + size, 0)
         return fixed + self._names[column] + basket
 
-    def finish(self, file: Any, clusters: Sequence[Stored]) -> None:
-        """Write the tree."""
-        writable = file.mktree(
-            self._layout.tree, self._layout.branch_types(), initial_basket_capacity=len(clusters) + 1
-        )
-        tree = writable._cascading  # noqa: SLF001
-        rows = np.array([cluster.rows for cluster in clusters])
-        stored = np.array([cluster.sizes for cluster in clusters]) + self._keys
-        places = np.array([cluster.start for cluster in clusters])[:, None] + np.cumsum(stored, 1) - stored
-        for column, datum in enumerate(tree._branch_data):  # noqa: SLF001
-            datum["fBasketBytes"][: len(clusters)] = stored[:, column]
-            datum["fBasketEntry"][1 : len(clusters) + 1] = np.cumsum(rows)
-            datum["fBasketSeek"][: len(clusters)] = places[:, column]
-            datum["fTotBytes"] = int((rows * self._sizes[column] + self._keys[column]).sum())
-            datum["fZipBytes"] = int(stored[:, column].sum())
-            datum["arrays_write_stop"] = len(clusters)
-            for name in ("fTotBytes", "fZipBytes"):
-                tree._metadata[name] += datum[name]  # noqa: SLF001
-        tree._num_entries = int(rows.sum())  # noqa: SLF001
-        tree._num_baskets = len(clusters)  # noqa: SLF001
-        if (rows[:-1] == CHUNK_SIZE).all():
-            # Lets ROOT's threads share the work by whole clusters.
-            tree._metadata["fAutoFlush"] = CHUNK_SIZE  # noqa: SLF001
-        tree.write_updates(file.file.sink)
+    def finish(
+        self,
+        path: Path,
+        clusters: Sequence[Stored],
+        objects: Mapping[str, str],
+        compression: Compression | None,
+    ) -> None:
+        """Write the tree behind its baskets, and the file around it."""
+        rows = np.array([cluster.rows for cluster in clusters], np.int64)
+        stored = np.array([cluster.sizes for cluster in clusters], np.int64).reshape(-1, len(self._keys))
+        stored += self._keys
+        starts = np.array([cluster.start for cluster in clusters], np.int64)
+        places = starts[:, None] + np.cumsum(stored, 1) - stored
+        branches = [
+            TreeBranch(
+                branch.name,
+                branch.dtype,
+                places[:, column],
+                stored[:, column],
+                int((rows * self._sizes[column] + self._keys[column]).sum()),
+            )
+            for column, branch in enumerate(self._layout.branches)
+        ]
+        # Lets ROOT's threads share the work by whole clusters.
+        whole = {"flush": CHUNK_SIZE} if (rows[:-1] == CHUNK_SIZE).all() else {}
+        records = [tree_record(self._layout.tree, branches, rows, **whole)]
+        records += [text_record(name, text) for name, text in objects.items()]
+        end, code = end_of(clusters), compression.code if compression else NO_COMPRESSION
+        head, tail = frame(HEAD, end, records, code)
+        with path.open("r+b") as file:
+            file.seek(end)
+            file.write(tail)
+            file.seek(0)
+            file.write(head)
+
+
+class _Untruncated(io.BufferedRandom):
+    """A file that keeps its content where uproot would begin with an empty one."""
+
+    def truncate(self, size: int | None = None) -> int:
+        """Refuse, which uproot takes for the file's nature."""
+        raise io.UnsupportedOperation(f"not to {size} bytes")
 
 
 class Pages:
@@ -144,16 +186,47 @@ class Pages:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._names = _string("RBlob") + _string("") + _string("")
-        self._key = _KEY.size + len(self._names)
+        self._names = string("RBlob") + string("") + string("")
+        self._key = KEY.size + len(self._names)
 
     def header(self, column: int, rows: int, size: int, stored: int, place: int) -> bytes:  # noqa: ARG002
         """Return the key of a page."""
-        fixed = _KEY.pack(self._key + stored, _KEY_VERSION, size, _DATE, self._key, 0, place, 0)
+        fixed = KEY.pack(self._key + stored, KEY_VERSION, size, _DATE, self._key, 0, place, 0)
         return fixed + self._names
 
-    def finish(self, file: Any, clusters: Sequence[Stored]) -> None:
-        """Write the page list, the footer and the anchor."""
+    def finish(
+        self,
+        path: Path,
+        clusters: Sequence[Stored],
+        objects: Mapping[str, str],
+        compression: Compression | None,
+    ) -> None:
+        """Write the description by uproot, and with it the file around it."""
+        import uproot
+
+        chosen, end = compression.uproots() if compression else None, end_of(clusters)
+        # Not `update`: that cannot move what it finds beyond 2 GB.
+        with (
+            _Untruncated(io.FileIO(path, "r+")) as raw,
+            uproot.recreate(raw, compression=chosen) as file,
+        ):
+            free = file._cascading.freesegments  # noqa: SLF001
+            # All up to here is in use but for what is left of the head.
+            head = free.allocate(end - free.key.location)
+            free.release(head, HEAD)
+            free.write(file.file.sink)
+            self._describe(file, clusters)
+            # As plain text, in which the seal has its place.
+            file.compression = None
+            for name, text in objects.items():
+                file[name] = text
+            file.compression = chosen
+            for start, stop in free.data.slices:
+                # How ROOT marks a gap, for those who walk from record to record.
+                file.file.sink.write(start, struct.pack(">i", start - stop))
+
+    def _describe(self, file: Any, clusters: Sequence[Stored]) -> None:
+        """Write the page list, the footer and the anchor into the open uproot `file`."""
         from uproot.writing import _cascadentuple as uproot_ntuple
 
         writable = file.mkrntuple(self._layout.tree, self._layout.branch_types())
@@ -199,9 +272,3 @@ class Pages:
 def cluster_storage(layout: Layout) -> ClusterStorage:
     """Return the way in which `layout` stores clusters."""
     return Pages(layout) if layout.rntuple else Baskets(layout)
-
-
-def _string(text: str) -> bytes:
-    """Return a short string as ROOT stores it."""
-    content = text.encode()
-    return bytes([len(content)]) + content

@@ -135,6 +135,21 @@ def test_debug_shows_the_traceback(shipgen: Run) -> None:
     assert done.returncode == 1
 
 
+def test_a_tree_is_produced_without_uproot_and_awkward(tmp_path: Path, bundle: Bundle) -> None:
+    """They take a third of a second, and only reading needs them; the library's names need no network."""
+    code = (
+        "import sys, json, shipgen; from shipgen.cli import run; shipgen.MuonGenerator; "
+        "print('MODULES', json.dumps(sorted(sys.modules))); "
+        f"assert run(['produce', '--n', '100', '-o', {str(tmp_path / 'f.root')!r}, '--bundle', "
+        f"{str(bundle.path)!r}]) == 0; print('MODULES', json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    _, library, produced = (part.partition("\n")[0] for part in done.stdout.split("MODULES "))
+    heavy = {"uproot", "awkward", "fsspec", "pyarrow", "pandas", "asyncio", "rich", "multiprocessing.pool"}
+    assert not heavy.intersection(json.loads(produced))
+    assert not {*heavy, "onnxruntime"}.intersection(json.loads(library))
+
+
 def test_help_needs_no_tensorflow() -> None:
     """Whoever has not installed it asks what there is, and the site is built without."""
     code = (

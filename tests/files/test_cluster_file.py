@@ -15,7 +15,7 @@ import zstandard
 
 from shipgen.files.cluster_file import ClusterFile, intact
 from shipgen.files.clusters import ClusterEncoder
-from shipgen.files.compressions import parse_compression
+from shipgen.files.compressions import Compression, parse_compression
 from shipgen.files.journal import Journal, JournalContent, JournalEntry, read_journal
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 from shipgen.files.root_storage import Stored
@@ -100,7 +100,7 @@ def test_zstd_blocks_are_as_uproots(level: int) -> None:
     batch = {**columns(CHUNK_SIZE), "pdg": codes, "x": RNG.normal(size=CHUNK_SIZE).astype(np.float32)}
     batch["x"][RNG.random(CHUNK_SIZE) < 0.25] = 0
     batch["py"] = (RNG.integers(0, 2**32, CHUNK_SIZE, np.uint32) & np.uint32(0xBFFFFFFF)).view(np.float32)
-    compression = parse_compression(f"zstd:{level}")
+    compression = Compression("zstd", level)
     encoder = ClusterEncoder(MUONBACK, CONSTANTS, 0.0, compression)
     with ThreadPoolExecutor(2) as pool:
         clusters = list(pool.map(encoder, [batch] * 4))
@@ -112,7 +112,7 @@ def test_zstd_blocks_are_as_uproots(level: int) -> None:
         if values is None:
             assert len(block) == block.size
             continue
-        theirs = compress(values.view(np.uint8), compression)
+        theirs = compress(values.view(np.uint8), compression.uproots())
         if name == "id":
             # A bit a muon, where ZSTD's own encoder takes two to three.
             assert CHUNK_SIZE / 8 < len(block) < min(0.127 * CHUNK_SIZE, 0.5 * len(theirs))

@@ -1,0 +1,1 @@
+"""ROOT's own records: the file, its directory and keys, and the description of a tree."""
