@@ -13,7 +13,8 @@ import numpy as np
 
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
-from shipgen.files.outputs import read_json
+from shipgen.files.outputs import read_json, read_text
+from shipgen.numbers import parse_json
 from shipgen_bench.measure import measure, memory
 from shipgen_bench.reference import REFERENCES, write_reference
 from shipgen_bench.rivals import has, published_way, roots_writers
@@ -200,6 +201,8 @@ def record(found: Sequence[Measurement], facts: dict[str, Any]) -> dict[str, Any
 
 def keep(history: Path, made: dict[str, Any]) -> int:
     """Append a record to a history, a line each, and return its number, from 1 on."""
+    if history.exists() and not history.is_file():
+        raise InputError(f"{history} is no file: choose another name for the history")
     with history.open("a+", encoding="utf-8") as file:
         file.write(json.dumps(made, allow_nan=False) + "\n")
         file.seek(0)
@@ -224,11 +227,9 @@ def read_record(place: Path) -> dict[str, Any]:
     if path.suffix == ".json":
         return read_json(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
         wanted = int(number)
-        made = json.loads(lines[wanted - 1 if wanted > 0 else wanted])
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        made = parse_json(lines[wanted - 1 if wanted > 0 else wanted])
     except (ValueError, IndexError) as error:
         raise InputError(
             f"{place} is no record of a history: it has lines 1 to N, or -1 for the last"

@@ -45,7 +45,7 @@ variations_option = click.option(
     "--variations",
     is_flag=False,
     flag_value="all",
-    default="",
+    default=None,
     metavar="[NAMES]",
     help="Write the factors of these variations of the weights, joined by commas; all of the bundle if none "
     "is named.",
@@ -66,8 +66,8 @@ def take_selection(options: dict[str, Any]) -> Selection:
     if given and not names:
         raise InputError(f"--category names none: choose from {', '.join(CATEGORY_NAMES)}")
     values = {name: options.pop(name) for name in ("charge_fraction", "smear_beam", "paint_beam")}
-    asked = options.pop("variations", "")
-    variations = tuple(name.strip() for name in asked.split(",") if name.strip())
-    if asked and not variations:
+    asked = options.pop("variations", None)
+    variations = tuple(name.strip() for name in (asked or "").split(",") if name.strip())
+    if asked is not None and not variations:
         raise InputError("--variations names none: leave the names out for all")
     return Selection(categories=names, variations=variations, **values)

@@ -344,6 +344,21 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_text(path: Path) -> str:
+    """Read a file of JSON as text; raise `InputError` where it is none, has no end or cannot be read.
+
+    Text that is not UTF-8 is a ValueError.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"cannot read {path}: it is no file")
+        if (size := path.stat().st_size) > _LARGEST_JSON:
+            raise InputError(f"{path} is larger than any JSON of shipgen: {size:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -353,13 +368,7 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is missing, is no JSON, or holds something other than an object.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"cannot read {path}: it is no file")
-        if (size := path.stat().st_size) > _LARGEST_JSON:
-            raise InputError(f"{path} is larger than any JSON of shipgen: {size:,} bytes")
-        content = parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        content = parse_json(read_text(path))
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):

@@ -9,6 +9,7 @@ import pytest
 import uproot
 
 from helpers.bundles import write_test_bundle
+from shipgen.commands.selection_options import take_selection
 from shipgen.errors import InputError
 from shipgen.files.layouts import OUTPUT_LAYOUTS
 from shipgen.generate.event_options import EventOptions
@@ -240,3 +241,13 @@ def test_options_of_produce(
     assert words == (
         "--category muplus_offaxis --category muminus_offaxis --charge-fraction 0.25 --smear-beam 0.8"
     )
+
+
+@pytest.mark.parametrize("names", ["", " ", ","])
+def test_names_that_are_empty_are_no_choice(names: str) -> None:
+    """As of a variable of a script that is not set: neither all variations nor none."""
+    options = {"categories": (), "charge_fraction": None, "smear_beam": 0.0, "paint_beam": 0.0}
+    assert take_selection({**options, "variations": None}).variations == ()
+    assert take_selection({**options, "variations": "all"}).variations == ("all",)
+    with pytest.raises(InputError, match="--variations names none: leave the names out for all"):
+        take_selection({**options, "variations": names})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from shipgen.cli import run_command
-from shipgen.errors import BundleError
+from shipgen.errors import BundleError, InputError
 from shipgen.generate.generator import MuonGenerator
 from shipgen_bench.cli import bench as program
 from shipgen_bench.device import counts, differences
@@ -21,7 +22,7 @@ from shipgen_bench.measure import Measurement, Repetition, Stage, measure, side_
 from shipgen_bench.reference import REFERENCES, write_reference
 from shipgen_bench.rivals import roots_writers
 from shipgen_bench.stages import PARTS
-from shipgen_bench.throughput import overhead, steady, table
+from shipgen_bench.throughput import keep, overhead, read_record, steady, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +118,18 @@ def test_a_history_is_compared(bench: Bench, bundle: Bundle, tmp_path: Path) -> 
         refused = bench("compare", history, wrong)
         assert (refused.returncode != 0, refused.stderr.count("\n")) == (True, 1)
         assert str(wrong).partition("@")[0] in refused.stderr
+
+
+def test_records_that_never_come_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 2**40)
+    for name in ("fifo", "endless", "huge", "fifo@1"):
+        with pytest.raises(InputError, match=r"it is no file|larger than any JSON"):
+            read_record(tmp_path / name)
+    with pytest.raises(InputError, match="fifo is no file: choose another name for the history"):
+        keep(tmp_path / "fifo", {})
 
 
 def test_a_device_is_compared_with_the_cpu(bench: Bench, bundle: Bundle, tmp_path: Path) -> None:
