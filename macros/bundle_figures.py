@@ -138,11 +138,13 @@ def compare_shares(
     found = {}
     for name, each in sums.items():
         value = each.sum() / weights.sum()
+        if not value:
+            # No muon of a small sample is there.
+            continue
         error = np.sqrt(np.square(each - value * weights).sum()) / weights.sum()
         mean = made[name][0] / muons
         own = np.sqrt(max(made[name][1] / muons - mean**2, 0) / muons)
-        ratio = mean / value if value else np.nan
-        found[name] = {"real": value, "ratio": ratio, "error": float(np.hypot(error, own) / value)}
+        found[name] = {"real": value, "ratio": mean / value, "error": float(np.hypot(error, own) / value)}
     return found
 
 
