@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option("--shard", metavar="I/N", help="Make part I of N only, OUT_shardIofN.root; needs --seed.")
 @selection_options
 @variations_option
-@workers_option(help="Threads, or with --dask workers to start; all cores of this machine if not given.")
+@workers_option(help="Cores to use, or with --dask workers to start; all of this machine's if not given.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),

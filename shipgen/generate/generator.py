@@ -72,7 +72,8 @@ class MuonGenerator:
     frame, unit : str
         Of lengths, such as ``shield`` and ``m``; see `Batch.in_frame`. The bundle's own when not given.
     workers : int, optional
-        Threads; all available cores when not given. The muons do not depend on it.
+        Threads; all available cores when not given. The muons do not depend on it. Productions of files
+        have processes in their place where they are more than four.
     device : str
         Where networks run: ``cpu``, ``cuda``, or ``auto`` for CUDA where ONNX Runtime offers it.
     selection : Selection

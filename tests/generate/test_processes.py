@@ -130,7 +130,7 @@ def test_arrays_are_those_of_threads(bundle: Bundle, tmp_path: Path) -> None:
         with np.load(path) as file:
             made.append({name: file[name] for name in file.files})
     columns = [name for name, column in made[0].items() if column.shape == (N,)]
-    assert len(columns) == len("id px py pz x y z w".split())
+    assert len(columns) == 8
     for name in columns:
         np.testing.assert_array_equal(made[1][name], made[0][name])
 
