@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import PATH, layout_options
+from shipgen.commands.options import PATH, layout_options, telling
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import FRAME_CHOICES, LAYOUTS, UNIT_CHOICES, choose_layout
 from shipgen.files.compressions import DEFAULT_COMPRESSION
@@ -69,7 +69,8 @@ def command(
         )
     else:
         muons = convert(file, output, chosen, names=names, compression=compression, force=force)
-    click.echo(f"{output}: {muons:,} muons as {chosen.name}")
+    with telling(f"{output} is complete"):
+        click.echo(f"{output}: {muons:,} muons as {chosen.name}")
 
 
 def _split(field: str) -> tuple[str, str]:

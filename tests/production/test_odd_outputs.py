@@ -65,3 +65,17 @@ def test_streams_that_are_not_there_cost_no_file(bundle: Bundle, tmp_path: Path,
     assert done.stderr == (told if full else "")
     assert [path.name for path in tmp_path.iterdir()] == ["out.root"]
     assert len(read(tmp_path / "out.root")["id"]) > 900
+
+
+@pytest.mark.parametrize("command", ["convert in.root out.root --layout ttree", "plot in.root -o out.svg"])
+def test_what_is_complete_is_said_where_nothing_can_be_printed(
+    inside: Run, bundle: Bundle, tmp_path: Path, command: str
+) -> None:
+    inside("produce", "-n", 1000, "--seed", 1, "-o", "in.root", "--bundle", bundle.path)
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m shipgen {command} >/dev/full"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    (output,) = (path.name for path in tmp_path.glob("out.*"))
+    told = f"shipgen: {output} is complete, but nothing can be printed: No space left on device\n"
+    assert (done.returncode, done.stderr) == (6, told)

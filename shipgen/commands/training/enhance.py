@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, SEED
+from shipgen.commands.options import COUNT, PATH, SEED, telling
 
 
 @click.command("enhance")
@@ -68,7 +68,8 @@ def command(
         name=name,
         force=force,
     )
-    click.echo(f"{output}: {found.bundle.label}")
-    for line in found.gain.lines():
-        click.echo(line)
-    click.echo(f"  `shipgen produce --bundle {output} -n 1e6 -o muons.root` makes weighted muons of it")
+    with telling(f"{output} is complete"):
+        click.echo(f"{output}: {found.bundle.label}")
+        for line in found.gain.lines():
+            click.echo(line)
+        click.echo(f"  `shipgen produce --bundle {output} -n 1e6 -o muons.root` makes weighted muons of it")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, SEED
+from shipgen.commands.options import COUNT, PATH, SEED, telling
 from shipgen.muons.categories import CATEGORY_NAMES
 
 
@@ -44,5 +44,7 @@ def command(bundle: Path, output: Path, **options: Any) -> None:
     from shipgen.bundle.bundle import Bundle
     from shipgen_export.latent.latent_study import write_studies
 
-    for line in write_studies(Bundle.open(bundle), output, **options):
-        click.echo(line)
+    told = [*write_studies(Bundle.open(bundle), output, **options)]
+    with telling(f"{output} is complete"):
+        for line in told:
+            click.echo(line)

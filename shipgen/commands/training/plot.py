@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED
+from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, telling
 from shipgen.commands.training.array_options import array_choice, array_options
 from shipgen.generate.amount import PROTONS_PER_SPILL
 
@@ -77,6 +77,7 @@ def command(
         force=force,
         names=names,
     )
-    for line in lines:
-        click.echo(line)
-    click.echo(f"{output}")
+    told = [*lines, f"{output}"]
+    with telling(f"{output} is complete"):
+        for line in told:
+            click.echo(line)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, workers_option
+from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, telling, workers_option
 from shipgen.commands.training.array_options import array_choice, array_options
 
 
@@ -103,5 +103,7 @@ def command(
     from shipgen_export.reading.prepare import prepare
 
     arrays = array_choice(unit, frame, columns)
-    for line in describe_prepared(prepare(files, output, cores=workers, arrays=arrays, **options).index):
-        click.echo(line)
+    made = prepare(files, output, cores=workers, arrays=arrays, **options)
+    with telling(f"{output} is complete"):
+        for line in describe_prepared(made.index):
+            click.echo(line)

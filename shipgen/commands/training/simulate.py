@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, workers_option
+from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, telling, workers_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +81,9 @@ def command(
         force=force,
         command=command_line(),
     )
-    for line in _table(output, report, cores if dask is None else None):
-        click.echo(line)
+    with telling(f"{output} is complete"):
+        for line in _table(output, report, cores if dask is None else None):
+            click.echo(line)
 
 
 def _table(output: Path, report: SimulationReport, cores: int | None) -> Iterator[str]:

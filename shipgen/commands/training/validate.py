@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, Renamed, workers_option
+from shipgen.commands.options import BEAM, COUNT, PATH, POSITIVE, SEED, Renamed, telling, workers_option
 from shipgen.commands.training.array_options import array_choice, array_options
 
 _FORMS = ("source", "fast", "hard")
@@ -130,5 +130,7 @@ def command(
         ignore_units=ignore_units,
         force=force,
     )
-    for line in lines:
-        click.echo(line)
+    told = [*lines]
+    with telling(f"{output} is complete"):
+        for line in told:
+            click.echo(line)
