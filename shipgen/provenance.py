@@ -53,6 +53,13 @@ class PlaceFacts(TypedDict):
     first_muon: int
 
 
+class PrecisionFacts(TypedDict):
+    """How many bits of the mantissa were kept of some fields, to nearest; of the others all."""
+
+    mantissa_bits: int
+    fields: list[str]
+
+
 class TargetStart(TypedDict):
     """Where the target starts in the file's z."""
 
@@ -96,6 +103,7 @@ class ProducedFacts(TypedDict):
     layout: str
     variations: NotRequired[dict[str, str]]
     units: dict[str, str]
+    precision: NotRequired[PrecisionFacts | None]
     target_start: TargetStart
     beam: str
     energy_cut: float

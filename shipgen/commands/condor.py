@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from shipgen.commands.options import COUNT, PATH, POSITIVE, SEED, muons_option, telling, workers_option
+from shipgen.commands.options import (
+    COUNT,
+    PATH,
+    POSITIVE,
+    SEED,
+    muons_option,
+    precision_option,
+    telling,
+    workers_option,
+)
 from shipgen.commands.selection_options import selection_options, take_selection, variations_option
 from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
@@ -35,6 +44,7 @@ from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 @click.option(
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )
+@precision_option
 @selection_options
 @variations_option
 @workers_option(default=1, show_default=True, help="Threads of a job.")
@@ -55,6 +65,7 @@ def command(
     seed: int | None,
     layout: str,
     compression: str,
+    precision: int | None,
     workers: int,
     reference: Path | None,
     validate: str,
@@ -84,6 +95,7 @@ def command(
         exact=exact,
         layout=layout,
         compression=compression,
+        precision=precision,
         workers=workers,
         selection=take_selection(options),
     )

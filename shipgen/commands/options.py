@@ -89,6 +89,14 @@ SEED = click.IntRange(0, 2**63 - 1)
 muons_option = partial(click.option, "-n", "--n", "--muons", "n", type=COUNT, metavar="N")
 workers_option = partial(click.option, "--workers", cls=Renamed, type=click.IntRange(1), metavar="W")
 
+#: As of `shipgen.files.precision`, which commands that only tell their help do not import.
+precision_option = click.option(
+    "--precision",
+    type=click.IntRange(1, 23),
+    metavar="BITS",
+    help="Bits of mantissa to keep of x, y and momenta, such as 16; all if not given.",
+)
+
 
 def layout_options(layouts: Sequence[str]) -> Callable[[Any], Any]:
     """Return what adds the options for the layout of a file to a command."""

@@ -13,6 +13,7 @@ from shipgen.commands.options import (
     SEED,
     layout_options,
     muons_option,
+    precision_option,
     spill_options,
     take_spills,
     telling,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--compression", default=DEFAULT_COMPRESSION, show_default=True, metavar="C", help="lz4:1, none, ..."
 )
+@precision_option
 @click.option("--max-per-file", type=COUNT, metavar="M", help="Split into OUT_000.root, ... of M muons.")
 @click.option("--shard", metavar="I/N", help="Make part I of N only, OUT_shardIofN.root; needs --seed.")
 @selection_options

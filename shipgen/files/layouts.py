@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shipgen.errors import InputError
+from shipgen.files.precision import rounded, with_precision
 from shipgen.muons.frames import UNITS, frame_of, target_start_in
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Branch:
     target_start : float, optional
         For the branch of z: where the target starts in the file, in the branch's unit; ``None`` keeps the
         frame of the column.
+    bits : int, optional
+        Bits of the mantissa that are kept; all where not given.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Branch:
     unit: str = ""
     scale: float = 1.0
     target_start: float | None = None
+    bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,8 @@ class Layout:
 def _convert(branch: Branch, column: Array, target_start: float) -> Array:
     try:
         with np.errstate(over="raise"):
-            return _stored(branch, column, target_start)
+            values = _stored(branch, column, target_start)
+            return values if branch.bits is None else rounded(values, branch.bits)
     except FloatingPointError:
         raise InputError(
             f"{branch.column} of a muon is too large for {branch.name}, which is {np.dtype(branch.dtype)}: "
@@ -331,7 +336,7 @@ SHIELD = replace(ARRAYS, name="shield").placed("m", "shield").renamed({"w": "wei
 
 def check_shield(layout: Layout) -> None:
     """Raise `InputError` where a `layout` called `SHIELD` is another: its readers look at nothing else."""
-    if layout.name == SHIELD.name and layout.branches != SHIELD.branches:
+    if layout.name == SHIELD.name and with_precision(layout, None).branches != SHIELD.branches:
         raise InputError(
             "layout shield is in m, in the frame shield, with the fields "
             f"{' '.join(branch.name for branch in SHIELD.branches)}, as codes of the muon shield expect: "

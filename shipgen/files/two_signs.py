@@ -40,7 +40,9 @@ LEAST = 1024
 
 def is_two_signs(values: npt.NDArray[Any]) -> bool:
     """Return whether `values` are enough float32 numbers, each 13 or -13."""
-    return values.dtype == np.float32 and len(values) >= LEAST and bool((np.abs(values) == 13).all())
+    if values.dtype != np.float32 or len(values) < LEAST or abs(values[0]) != 13:
+        return False
+    return bool((np.abs(values) == 13).all())
 
 
 def two_signs(values: npt.NDArray[Any]) -> bytes:

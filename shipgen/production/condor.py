@@ -145,6 +145,8 @@ def _produce(request: Request) -> list[str]:
     amount = ["--muons", str(request.n)] if request.n is not None else ["--pot", repr(request.pot)]
     words = ["produce", *amount, "-o", request.output, "--seed", str(request.seed), "--resume"]
     words += ["--layout", request.root_layout.name, "--compression", request.compression]
+    if request.precision is not None:
+        words += ["--precision", str(request.precision)]
     words += ["--workers", str(request.workers or 1)]
     if request.bundle is not None:
         words += ["--bundle", str(locate(request.bundle).absolute())]

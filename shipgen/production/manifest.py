@@ -52,6 +52,7 @@ _ALIKE = {
     ("plan", "muons"): "plan's number of muons",
     ("plan", "pot"): "plan's POT",
     ("layout",): "layout",
+    ("precision", "mantissa_bits"): "precision",
     ("weight",): "weight",
     # With others the muons may differ, if only in their last bits.
     ("device",): "device",
@@ -133,7 +134,7 @@ class Manifest:
         facts, tree = dict(self.files[0].facts), self.files[0].layout.tree
         alike = (
             *("bundle", "selection", "seed", "exact", "expected", "weight", "layout", "units"),
-            "target_start",
+            *("precision", "target_start"),
         )
         return {
             "format": FORMAT,

@@ -13,6 +13,7 @@ from shipgen.errors import InputError
 from shipgen.files.arrays.choose import layout_facts
 from shipgen.files.compressions import DEFAULT_COMPRESSION
 from shipgen.files.layouts import FILE_SUMMARY_KEY, KIND_PRODUCED, MUONBACK, PROVENANCE_KEY
+from shipgen.files.precision import precision_of
 from shipgen.files.root_storage import content_hash
 from shipgen.files.variation_columns import with_variations
 from shipgen.muons.categories import FEATURE_UNITS
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from shipgen.files.root_storage import Stored
     from shipgen.generate.generator import MuonGenerator
     from shipgen.generate.shards import Shard
-    from shipgen.provenance import ProducedFacts, TargetStart
+    from shipgen.provenance import PrecisionFacts, ProducedFacts, TargetStart
 
 #: What unfinished work of this kind is called; its number goes up when the same command makes other muons.
 WORK = "production 1"
@@ -46,6 +47,7 @@ _SAME = (
     "layout",
     "variations",
     "units",
+    "precision",
 )
 
 
@@ -124,6 +126,7 @@ class Order:
             "layout": self.layout.name,
             "compression": self.compression,
             "max_per_file": self.files.most,
+            **({"precision": bits} if (bits := precision_of(self.layout)) else {}),
             **({"shard": str(self.shard)} if self.shard else {}),
             # What is not as the bundle has it, if anything.
             **({"selection": chosen} if (chosen := generator.selection.to_json()) else {}),
@@ -180,6 +183,7 @@ class Order:
             "layout": self.layout.name,
             "variations": self.generator.variations,
             "units": self.layout.units(),
+            "precision": self._precision(),
             "target_start": self._target_start(),
             "beam": str(self.generator.selection.beam),
             "energy_cut": bundle.energy_cut,
@@ -190,6 +194,8 @@ class Order:
         # What is not stated is not there.
         if not facts["variations"]:
             del facts["variations"]
+        if facts["precision"] is None:
+            del facts["precision"]
         if facts["selection"] is None:
             del facts["selection"]
         if facts["shard"] is None:
@@ -204,6 +210,12 @@ class Order:
     def weight(self, muons: int) -> float:
         """Return the sum of so many equal weights as they are stored."""
         return muons * float(np.float32(self.generator.plan.weight))
+
+    def _precision(self) -> PrecisionFacts | None:
+        """Return which fields were rounded, ``None`` for none."""
+        fields = [branch.name for branch in self.layout.branches if branch.bits is not None]
+        bits = precision_of(self.layout)
+        return None if bits is None else {"mantissa_bits": bits, "fields": fields}
 
     def _target_start(self) -> TargetStart:
         for branch in self.layout.branches:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shipgen.errors import InputError
 from shipgen.files.arrays.choose import choose_layout
 from shipgen.files.compressions import DEFAULT_COMPRESSION
+from shipgen.files.precision import with_precision
 from shipgen.files.remote import beside, check_upload, upload
 from shipgen.files.rootfile import base_name, is_remote
 from shipgen.generate.generator import MuonGenerator
@@ -52,6 +53,8 @@ class Request:
         As for `shipgen.files.arrays.choose.choose_layout`.
     compression, max_per_file, force, resume, command
         As for `produce`.
+    precision : int, optional
+        Bits of the mantissa that are kept of x, y and the momentum; all where not given.
     shard : Shard, optional
         The part to make.
     """
@@ -67,6 +70,7 @@ class Request:
     frame: str | None = None
     compression: str = DEFAULT_COMPRESSION
     max_per_file: int | None = None
+    precision: int | None = None
     shard: Shard | None = None
     workers: int | None = None
     device: str = "cpu"
@@ -89,8 +93,9 @@ class Request:
 
     @property
     def chosen(self) -> Layout:
-        """The layout that output, `layout`, `unit` and `frame` mean together; `InputError` if none."""
-        return choose_layout(base_name(self.output), self.layout, unit=self.unit, frame=self.frame)
+        """The layout that output, `layout`, `unit`, `frame` and `precision` mean; `InputError` if none."""
+        chosen = choose_layout(base_name(self.output), self.layout, unit=self.unit, frame=self.frame)
+        return with_precision(chosen, self.precision)
 
     @property
     def root_layout(self) -> Layout:

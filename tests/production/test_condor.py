@@ -85,6 +85,8 @@ def test_the_jobs_make_merge_and_validate_a_production(inside: Run, bundle: Bund
     odd = tmp_path / "an odd 'na\"me' $(x)"
     odd.mkdir()
     options = ("--n", "3e5", "--seed", 1, "--bundle", bundle.path, "--exact", "-o", odd / "out.root")
+    # All of float32's.
+    options += ("--precision", 23)
     inside("produce", "--n", 1000, "--seed", 2, "--bundle", bundle.path, "-o", "reference.root")
     done = inside(
         "condor", odd / "dag", "--shards", 3, *options, "--reference", "reference.root",
@@ -106,6 +108,7 @@ def test_the_jobs_make_merge_and_validate_a_production(inside: Run, bundle: Bund
     np.testing.assert_array_equal(read(odd / "out.root")["pz"], pz)
     # A node that is tried again finds its shard.
     again = words(description(odd / "dag" / "produce.sub", shard="2")["arguments"])
+    assert again[again.index("--precision") + 1] == "23"
     assert "is complete" in inside(*again[2:]).stdout
 
 
