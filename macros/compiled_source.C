@@ -2,6 +2,7 @@
 //
 //   export LD_LIBRARY_PATH=$PREFIX/lib:$LD_LIBRARY_PATH
 //   root -l -b -q 'compiled_source.C(100000, 1, "", "muons.png")'       // muons, seed, bundle (empty: default), picture
+//   root -l -b -q 'compiled_source.C(100000, 1, "", "", "kaons")'       // weights of a variation of the bundle
 //
 // In FairShip's run_fixedTarget.py these stand where P8gen was made (docs/howto/fairship.md has all the lines):
 //
@@ -18,11 +19,13 @@
 R__LOAD_LIBRARY(libShipgenMuonsDict)
 #include "shipgen_muons/MuonEvents.h"
 
-void compiled_source(Long64_t muons = 100000, Long64_t seed = 1, const char *bundle = "", const char *picture = "")
+void compiled_source(Long64_t muons = 100000, Long64_t seed = 1, const char *bundle = "", const char *picture = "",
+                     const char *variation = "")
 {
    shipgen_muons::Options options;
    options.bundle = bundle;
    options.seed = seed;
+   options.variation = variation;
    shipgen_muons::MuonEvents events(options);
 
    TH1D momenta("momenta", ";p [GeV];muons per proton on target and GeV", 100, 0, 400);

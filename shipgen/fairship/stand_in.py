@@ -307,7 +307,7 @@ def FixedTargetGenerator(  # noqa: N802
         )
         muons = MuonEvents(bundle, options)
         # Now, not when the geometry has been built.
-        _ = muons.bundle
+        _ = muons.bundle, muons.variation
         stand_in = StandIn(muons, target_z)
         return make_source(muons, base, stand_in)
     except ShipgenError as error:

@@ -16,7 +16,7 @@ import numpy as np
 
 from shipgen.bundle.bundle import Bundle
 from shipgen.errors import InputError
-from shipgen.files.variation_columns import choose
+from shipgen.files.variation_columns import choose, column_of
 from shipgen.generate.chunks import ChunkMaker
 from shipgen.generate.event_options import MOST_IN_EVENT, ONE_MUON, UNITS
 from shipgen.generate.factors import FactorMaker
@@ -127,10 +127,8 @@ class MuonEvents:
                 f"pot_per_event = {options.pot_per_event:g} gives {mean:.3g} muons an event: choose "
                 f"less than {MOST_IN_EVENT / plan.rate:.3g}"
             )
-        self._factors = None
-        if options.variation is not None:
-            columns = choose((options.variation,), bundle.variations, f"bundle {bundle.name}")
-            self._factors = FactorMaker(bundle, columns)
+        variation = self.variation
+        self._factors = None if variation is None else FactorMaker(bundle, (variation,))
         self._plan = plan
         self._make = ChunkMaker(
             bundle.entries, bundle.networks, plan.weight, factors=plan.factors, reuse=True
@@ -151,6 +149,14 @@ class MuonEvents:
             source = self._source
             self._bundle = source if isinstance(source, Bundle) else Bundle.open(source)
         return self._bundle
+
+    @property
+    def variation(self) -> str | None:
+        """Column of the bundle whose factors are in the weights; raises `InputError` where it has no such."""
+        asked, bundle = self.options.variation, self.bundle
+        if asked is None:
+            return None
+        return choose((column_of(asked),), bundle.variations, f"bundle {bundle.name}")[0]
 
     @property
     def plan(self) -> Plan:

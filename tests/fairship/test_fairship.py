@@ -148,6 +148,24 @@ def test_weights_of_a_bundle_reach_the_tracks(tmp_path: Path, more: dict[str, fl
     assert found == pytest.approx(expected, rel=5 * 0.4 / np.sqrt(20_000) + 0.02 * ("energy_cut" in more))
 
 
+@pytest.mark.parametrize("more", [{}, {"pot_per_event": 50.0}, {"energy_cut": 30.0}])
+def test_weights_of_a_variation_are_those_of_produce(tmp_path: Path, more: dict[str, float]) -> None:
+    """The bundle's weights times the factors of the muons where their beam is not moved."""
+    varied = write_test_bundle(tmp_path / "bundle", variations=1.5, muminus_offaxis={"weighted": True})
+    batch = next(iter(MuonGenerator(varied, n=3e5, seed=1, variations="kaons")))
+    options = {"muons_per_event": 2, "smear_beam": 1.6, **more}
+    tracks, plain = (
+        all_tracks(varied, 10_000, seed=1, variation=name, **options) for name in ("kaons", None)
+    )
+    np.testing.assert_array_equal(tracks[:, :WEIGHT], plain[:, :WEIGHT])
+    momentum = np.sqrt(sum(getattr(batch, name).astype(float) ** 2 for name in ("px", "py", "pz")))
+    passing = np.hypot(momentum, MUON_MASS) - MUON_MASS > more.get("energy_cut", 0)
+    scale = 25 * varied.rate if "pot_per_event" in more else 1.0
+    weights = (batch.weight.astype(float) * scale * batch["vary_kaons"])[passing][: len(tracks)]
+    np.testing.assert_allclose(tracks[:, WEIGHT], weights, rtol=1e-15)
+    assert (tracks[:, WEIGHT] / plain[:, WEIGHT]).std() > 0.1
+
+
 @pytest.mark.parametrize("events", [1, 4095, 9000])
 def test_a_cut_keeps_the_normalisation(bundle: Bundle, events: int) -> None:
     """POT are those of all muons drawn up to the last one that passed."""

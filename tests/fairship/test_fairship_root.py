@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from helpers.bundles import TARGET_START
+from helpers.bundles import TARGET_START, write_test_bundle
 from helpers.fairroot_stand_in import FairGenerator, FairPrimaryGenerator
 from shipgen import MuonGenerator
 from shipgen.fairship import muon_source
@@ -121,6 +121,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"pot_per_event": 5000.0, "energy_cut": 30.0},
     {"muons_per_event": 3, "energy_cut": 30.0, "smear_beam": 0.8, "paint_beam": 5.0, "target_z": 12.0},
     {"muons_per_event": 7, "pot_per_event": 100.0},
+    {"muons_per_event": 2, "energy_cut": 30.0, "smear_beam": 0.8, "variation": "kaons"},
 ]
 
 COMPARE = """
@@ -140,7 +141,8 @@ def without_root(bundle: Bundle, events: int, options: dict[str, Any]) -> tuple[
     return source.muons, tracks, [len(event) for event in primary.events]
 
 
-def test_events_read_in_cpp_are_those_read_in_python(bundle: Bundle, tmp_path: Path) -> None:
+def test_events_read_in_cpp_are_those_read_in_python(tmp_path: Path) -> None:
+    bundle = write_test_bundle(tmp_path / "varied", variations=1)
     lines, error = execute(COMPARE.replace("OPTIONS", repr(OPTIONS)), bundle, tmp_path)
     assert error == ""
     facts = [line for line in lines if not line.startswith("shipgen: ")]

@@ -1,6 +1,7 @@
 """The compiled source: it is built, its own tests run, and it makes the muons that Python makes.
 
-Bit for bit where numbers are drawn, and within 1e-6 where networks worked on them. One file: builds are slow.
+Bit for bit where numbers are drawn, and for factors of variations, and within 1e-6 where networks worked on
+them. One file: builds are slow.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from shipgen.generate.events import MuonEvents
 from shipgen.generate.plan import Plan
 from shipgen.generate.selection import Selection
 from shipgen.generate.streams import BEAM, LATENT, stream
+from shipgen.muons.categories import CATEGORIES
 from shipgen.muons.columns import CHUNK_SIZE
 
 if TYPE_CHECKING:
@@ -83,6 +85,12 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     run(ninja, "-C", folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of known muons, with variations."""
+    return write_test_bundle(tmp_path_factory.mktemp("bundles") / "varied", variations=1)
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +187,25 @@ def split_events(content: bytes) -> tuple[float, list[Float64]]:
     return float(pot), events
 
 
+def read_events(
+    bundle: Bundle | Path, events: int, options: dict[str, Any]
+) -> tuple[MuonEvents, list[list[tuple[float, ...]]]]:
+    """Return the source in Python and its events: PDG code, momentum, position, weight of each track."""
+    muons: MuonEvents = muon_source(bundle, seed=9, base=FairGenerator, **options).muons
+    read: list[list[tuple[float, ...]]] = []
+    for _ in range(events):
+        read.append([])
+        muons.next_event(lambda *track: read[-1].append((*track[:7], track[11])))
+    return muons, read
+
+
+def words_of(options: dict[str, Any]) -> list[str]:
+    """Return options as `draw_muons` takes them."""
+    return [
+        f"{name}={','.join(value) if isinstance(value, tuple) else value}" for name, value in options.items()
+    ]
+
+
 @pytest.mark.parametrize(
     ("events", "options"),
     [
@@ -199,22 +226,47 @@ def split_events(content: bytes) -> tuple[float, list[Float64]]:
     ],
 )
 def test_events_are_the_same(draw: Draw, bundle: Bundle, events: int, options: dict[str, Any]) -> None:
-    muons = muon_source(bundle, seed=9, base=FairGenerator, **options).muons
-    expected: list[list[tuple[float, ...]]] = []
-    for _ in range(events):
-        expected.append([])
-        # PDG code, momentum, position, weight.
-        muons.next_event(lambda *track: expected[-1].append((*track[:7], track[11])))
-    words = [
-        f"{name}={','.join(value) if isinstance(value, tuple) else repr(value)}"
-        for name, value in options.items()
-    ]
-    pot, found = split_events(draw("events", bundle.path, 9, events, *words))
+    muons, expected = read_events(bundle, events, options)
+    pot, found = split_events(draw("events", bundle.path, 9, events, *words_of(options)))
     assert [len(event) for event in found] == [len(event) for event in expected]
     np.testing.assert_allclose(
         np.concatenate(found), np.concatenate([event for event in expected if event]), rtol=1e-6, atol=1e-6
     )
     assert pot == pytest.approx(muons.pot, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("which", "options"),
+    [
+        ("default", {"smear_beam": 1.6, "paint_beam": 5.0, "variation": "vary_kaons"}),
+        ("default", {"energy_cut": 30.0, "variation": "pairs"}),
+        ("test", {"charge_fraction": 0.4, "smear_beam": 1.6, "variation": "mine"}),
+        ("weighted", {"pot_per_event": 1e4, "variation": "kaons"}),
+        ("levels", {"categories": OFF_AXIS, "variation": "kaons"}),
+    ],
+)
+def test_weights_of_a_variation_are_the_same(
+    draw: Draw, varied: Bundle, tmp_path: Path, which: str, options: dict[str, Any]
+) -> None:
+    """To the last bit, over more than a chunk; the muons are those without."""
+    path = {"default": DEFAULT_BUNDLE, "test": varied.path}.get(which, tmp_path / which)
+    if which == "weighted":
+        write_test_bundle(path, variations=1.5, muplus_offaxis={"weighted": True})
+    elif which == "levels":
+        write_test_bundle(path, variations=1, **{one.name: {"levelled": True} for one in CATEGORIES})
+    options = {"muons_per_event": 140_000, **options}
+    words = words_of({name: value for name, value in options.items() if name != "variation"})
+    (pot, plain), (same_pot, found) = (
+        split_events(draw("events", path, 9, 2, *words, *more))
+        for more in ((), (f"variation={options['variation']}",))
+    )
+    muons, expected = read_events(path, 2, options)
+    assert pot == same_pot == pytest.approx(muons.pot, rel=1e-15)
+    moved, unmoved = np.concatenate(found), np.concatenate(plain)
+    assert len(moved) == 280_000
+    np.testing.assert_array_equal(moved[:, :7], unmoved[:, :7])
+    np.testing.assert_array_equal(moved[:, 7], np.concatenate(expected)[:, 7])
+    assert (moved[:, 7] / unmoved[:, 7]).std() > 0.01
 
 
 def test_the_beam_is_at_the_same_place(draw: Draw, bundle: Bundle) -> None:
@@ -294,6 +346,60 @@ def test_errors_are_one_line(build: Path, bundle: Bundle, tmp_path: Path) -> Non
         assert done.stderr.count(b"\n") == 1
 
 
+def test_errors_of_variations_are_those_of_python(build: Path, bundle: Bundle, tmp_path: Path) -> None:
+    program = build / "tests" / "plugin" / "draw_muons"
+    folders = {name: tmp_path / name for name in ("varied", "negative", "outside", "other", "lost")}
+    for name, folder in folders.items():
+        write_test_bundle(folder, variations=-1 if name == "negative" else 1)
+    # Where the program stands, so that ONNX Runtime would find it.
+    np.eye(4, dtype=np.float32).tofile(tmp_path / "numbers")
+    models = {
+        "outside": external_model(4, os.path.relpath(tmp_path / "numbers")),
+        "other": (folders["other"] / "muplus_onaxis.onnx").read_bytes(),
+    }
+    for name, model in models.items():
+        (folders[name] / "muplus_onaxis.variations.onnx").write_bytes(model)
+        digest = hashlib.sha256(model).hexdigest()
+        edit_index(
+            folders[name],
+            lambda index, digest=digest: index["categories"][0]["variations"].update(sha256=digest),
+        )
+    (folders["lost"] / "muplus_onaxis.variations.onnx").write_bytes(b"another one")
+    whole = {
+        (bundle.path, "kaons"): "bundle test has no variations: add those of its sample by `shipgen train",
+        (folders["varied"], "bad"): "bundle test has no variation 'bad': choose from kaons, mine",
+        (folders["varied"], "all"): "bundle test has no variation 'all': choose from kaons, mine",
+        (folders["negative"], "mine"): "variations.onnx are not all finite and above zero: train them again",
+        (folders["lost"], "kaons"): "variations.onnx are missing, damaged or not the bundle's own: get",
+    }
+    parts = {
+        (folders["outside"], "kaons"): "variations.onnx is no ONNX model that can run: ",
+        (folders["other"], "kaons"): "where 'muons' float32[4, N] and 'factors' float32[2, N] are expected: ",
+    }
+    for (path, name), message in {**whole, **parts}.items():
+        error = run(program, "events", path, 1, 10, f"variation={name}", expect=1).stderr.decode()
+        with pytest.raises((BundleError, InputError)) as told:
+            MuonEvents(path, EventOptions(seed=1, variation=name)).open()
+        assert message in error
+        assert message in str(told.value)
+        assert error.count("\n") == 1
+        if (path, name) in whole:
+            assert error == f"{told.value}\n"
+
+
+def test_a_factor_that_cannot_be_ends_the_series(draw: Draw, tmp_path: Path) -> None:
+    """Finite where networks are tried out, infinite for the fastest muons; of what is asked for."""
+    path = write_test_bundle(tmp_path / "wild", variations=2.085e38).path
+    first, second, *others = draw("errors", path, 1, 200_000, "variation=kaons").decode().splitlines()
+    assert set(others) == {second}
+    with pytest.raises(BundleError) as told:
+        MuonEvents(path, EventOptions(seed=1, variation="kaons")).next_event(lambda *_: None)
+    assert first == str(told.value)
+    assert first.endswith("not all finite and above zero (seed 1, chunk 0): train them again")
+    assert second == "no more muons after an error: make a new series"
+    assert draw("errors", path, 1, 200_000, "variation=mine") == b""
+
+
 def test_an_error_ends_the_series(draw: Draw, tmp_path: Path) -> None:
     """As in Python, which does not go on with other muons."""
     # Finite where a bundle is tried out when it is opened, infinite for one muon in 20,000.
@@ -331,13 +437,14 @@ import onnxruntime  # its copy of ONNX Runtime beside that of the source
 ROOT.gInterpreter.Declare('#include "FairPrimaryGenerator.h"')
 ROOT.gSystem.Load({library!r})
 results = []
-for bundle in {bundles!r}:
+for bundle, variation in {bundles!r}:
     primary = ROOT.FairPrimaryGenerator()
     source = ROOT.shipgen_muons.MuonSource(bundle)
     ROOT.SetOwnership(source, False)
     source.SetSeed(1)
     source.SetPotPerEvent(2000)
     source.SetEnergyCut(15)
+    source.SetVariation(variation)
     primary.AddGenerator(source)
     primary.Init()
     done = primary.Run(1000)
@@ -347,10 +454,13 @@ print(json.dumps(results))
 """
 
 
-def run_sources(build: Path, *bundles: object, **variables: str) -> tuple[list[Any], str]:
-    """Run the generator for FairRoot in PyROOT, under the stand-in; return what it prints and tells."""
+def run_sources(build: Path, *bundles: tuple[object, str], **variables: str) -> tuple[list[Any], str]:
+    """Run the generator for FairRoot in PyROOT, under the stand-in; return what it prints and tells.
+
+    Of each bundle with a variation; empty: none.
+    """
     library = build / "lib" / "libShipgenMuonsStandIn.so"
-    text = SOURCE.format(library=str(library), bundles=list(map(str, bundles)))
+    text = SOURCE.format(library=str(library), bundles=[(str(path), name) for path, name in bundles])
     headers = (SOURCES / "shipgen" / "plugin" / "include", SOURCES / "tests" / "plugin" / "stand_in")
     variables["ROOT_INCLUDE_PATH"] = ":".join(map(str, headers))
     done = run(sys.executable, "-W", "ignore", "-c", text, **variables)
@@ -360,28 +470,35 @@ def run_sources(build: Path, *bundles: object, **variables: str) -> tuple[list[A
 
 
 @needs_root
-def test_the_generator_passes_the_tracks_that_python_passes(build: Path, bundle: Bundle) -> None:
-    ((events, name, found, counts, tracks),), error = run_sources(build, bundle.path)
-    assert (events, name) == (1000, "shipgen_muons::MuonSource")
-    facts = f"bundle test {bundle.sha256[:12]}, seed 1, 0.0015 muons per proton on target"
-    assert error == f"[info] shipgen: {facts}\n"
-    primary = FairPrimaryGenerator()
-    source = muon_source(bundle, seed=1, pot_per_event=2000, energy_cut=15, base=FairGenerator)
-    primary.AddGenerator(source)
-    primary.Run(1000)
-    provenance = source.muons.provenance()
-    assert set(found[1].pop("versions")) == {"shipgen", "onnxruntime"}
-    assert provenance.pop("versions")
-    assert found == [source.muons.file_summary(), provenance]
-    assert counts == [len(event) for event in primary.events]
-    expected = np.array([track for event in primary.events for track in event], float)
-    np.testing.assert_allclose(np.reshape(tracks, (-1, 12)), expected, rtol=1e-6, atol=1e-6)
+def test_the_generator_passes_the_tracks_that_python_passes(build: Path, varied: Bundle) -> None:
+    variations = (None, "kaons")
+    results, error = run_sources(build, *((varied.path, name or "") for name in variations))
+    facts = f"bundle test {varied.sha256[:12]}, seed 1, 0.0015 muons per proton on target"
+    assert error == 2 * f"[info] shipgen: {facts}\n"
+    for variation, (events, name, found, counts, tracks) in zip(variations, results, strict=True):
+        assert (events, name) == (1000, "shipgen_muons::MuonSource")
+        primary = FairPrimaryGenerator()
+        source = muon_source(
+            varied, seed=1, pot_per_event=2000, energy_cut=15, variation=variation, base=FairGenerator
+        )
+        primary.AddGenerator(source)
+        primary.Run(1000)
+        provenance = source.muons.provenance()
+        assert set(found[1].pop("versions")) == {"shipgen", "onnxruntime"}
+        assert provenance.pop("versions")
+        assert found == [source.muons.file_summary(), provenance]
+        assert ("variation" in provenance) == (variation is not None)
+        assert counts == [len(event) for event in primary.events]
+        expected = np.array([track for event in primary.events for track in event], float)
+        np.testing.assert_allclose(np.reshape(tracks, (-1, 12)), expected, rtol=1e-6, atol=1e-6)
 
 
 @needs_root
 def test_what_is_missing_ends_the_run_without_a_crash(build: Path) -> None:
     """A bundle, and ONNX Runtime: one line each."""
-    sources, errors = run_sources(build, "/nowhere", DEFAULT_BUNDLE, SHIPGEN_ONNXRUNTIME="/nowhere.so")
+    sources, errors = run_sources(
+        build, ("/nowhere", ""), (DEFAULT_BUNDLE, ""), SHIPGEN_ONNXRUNTIME="/nowhere.so"
+    )
     for events, _, _, counts, tracks in sources:
         assert (events, counts, tracks) == (0, [0], [])
     bundle, runtime = errors.splitlines()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from helpers.bundles import TARGET_START
+from helpers.bundles import TARGET_START, write_test_bundle
 from shipgen import MuonGenerator
 from shipgen.generate.selection import Selection
 
@@ -124,38 +124,53 @@ def run(tmp_path: Path, bundle: Bundle) -> Any:
     return run_macro
 
 
+@pytest.fixture
+def varied(tmp_path: Path) -> Bundle:
+    """The bundle of known muons, with variations."""
+    return write_test_bundle(tmp_path / "varied", variations=1)
+
+
 @pytest.mark.parametrize(
     ("macro", "start", "selection"),
-    [(OLD, -6928.5, Selection()), (NEW, 0.0, Selection(smear_beam=1.6, paint_beam=5.0))],
+    [
+        (OLD, -6928.5, Selection()),
+        (NEW, 0.0, Selection(smear_beam=1.6, paint_beam=5.0, variations=("kaons",))),
+    ],
     ids=["old", "new"],
 )
 def test_networks_in_place_of_the_generator(
-    run: Any, bundle: Bundle, macro: str, start: float, selection: Selection
+    run: Any, varied: Bundle, macro: str, start: float, selection: Selection
 ) -> None:
-    done, events = run(macro, "--", "-n", "1000", "-e", "10", "-P", "-rs", "7")
+    options = ("--bundle", str(varied.path), *(("--variation", "kaons") if selection.variations else ()))
+    done, events = run(macro, "--", "-n", "1000", "-e", "10", "-P", "-rs", "7", options=options)
     assert done.returncode == 0, done.stderr
     assert "shipgen: in place of FixedTargetGenerator: 1 muon(s) an event" in done.stdout
     assert f"target from z = {start:g} cm" in done.stdout
     assert "output is not found: 666667 protons on target are not stated there" in done.stderr
     assert {len(event) for event in events} == {1}
     tracks = np.array([event[0] for event in events], float)
-    batch = next(iter(MuonGenerator(bundle, n=3e5, seed=7, selection=selection)))
+    batch = next(iter(MuonGenerator(varied, n=3e5, seed=7, selection=selection)))
     np.testing.assert_array_equal(tracks[:, 1], batch.px[:1000])
     np.testing.assert_array_equal(tracks[:, 4], batch.x[:1000])
     np.testing.assert_allclose(tracks[:, 6], batch.z[:1000].astype(float) - TARGET_START + start, atol=1e-9)
-    assert {tuple(row) for row in tracks[:, 7:]} == {(-1, 1, -9e9, 0, 1)}
+    assert {tuple(row) for row in tracks[:, 7:11]} == {(-1, 1, -9e9, 0)}
+    weights = batch["vary_kaons"][:1000] if selection.variations else np.ones(1000)
+    np.testing.assert_array_equal(tracks[:, 11], weights)
 
 
-def test_muons_beside_another_generator(run: Any, bundle: Bundle) -> None:
+def test_muons_beside_another_generator(run: Any, varied: Bundle) -> None:
     """In the macro's own frame, whatever it does to all tracks."""
     options = ("--beside", "--seed", "3", "--muons-per-event", "2", "--smear-beam", "0.8")
-    done, events = run(READER, "-n", "200", options=options)
+    variation = ("--bundle", str(varied.path), "--variation", "vary_mine")
+    done, events = run(READER, "-n", "200", options=(*options, *variation))
     assert done.returncode == 0, done.stderr
     assert "target from z = -6928.5 cm, where the macro moves all tracks by 156 cm" in done.stdout
     assert [[abs(track[0]) for track in event] for event in events] == [[2212, 13, 13]] * 200
     protons, muons = (np.array([event[k] for event in events], float) for k in (0, 1))
     np.testing.assert_allclose(protons[:, 6], -6928.5)
-    batch = next(iter(MuonGenerator(bundle, n=3e5, seed=3, selection=Selection(smear_beam=0.8))))
+    selection = Selection(smear_beam=0.8, variations=("mine",))
+    batch = next(iter(MuonGenerator(varied, n=3e5, seed=3, selection=selection)))
+    np.testing.assert_array_equal(muons[:, 11], batch["vary_mine"][:400:2])
     np.testing.assert_array_equal(muons[:, 1], batch.px[:400:2])
     np.testing.assert_allclose(muons[:, 4], batch.x[:400:2], atol=1e-9)
     np.testing.assert_allclose(muons[:, 5], batch.y[:400:2], atol=1e-9)
@@ -180,6 +195,7 @@ def test_muons_beside_another_generator(run: Any, bundle: Bundle) -> None:
         (READER, ("-n", "10"), ("--seed", "1"), "--seed goes with --beside"),
         (READER, ("-n", "10"), ("--beside", "--energy-cut", "5"), "below that of bundle test"),
         (OLD, ("-n", "10", "-e", "10", "-P"), ("--bundle", "/nowhere"), "/nowhere is no bundle"),
+        (READER, ("-n", "10"), ("--beside", "--variation", "kaons"), "bundle test has no variations: add"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_before_the_first_event(

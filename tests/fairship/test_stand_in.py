@@ -160,7 +160,9 @@ def test_what_networks_cannot_do_is_refused_at_once(
     assert "\n" not in str(caught.value)
 
 
-def test_a_bundle_that_cannot_be_used_is_refused_when_it_is_made() -> None:
+def test_a_bundle_that_cannot_be_used_is_refused_when_it_is_made(bundle: Bundle) -> None:
+    with pytest.raises(RefusedError, match="bundle test has no variations: add"):
+        FixedTargetGenerator(bundle, variation="kaons", base=FairGenerator)
     with pytest.raises(RefusedError, match="/nowhere is no bundle"):
         FixedTargetGenerator("/nowhere", base=FairGenerator)
     with pytest.raises(RefusedError, match="muons_per_event = 0"):

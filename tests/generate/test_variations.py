@@ -87,5 +87,7 @@ def test_events_have_the_weights_of_a_variation(bundle: Bundle) -> None:
     assert tracks[0][-1] == varied[7][0]
     assert events.provenance()["variation"] == "vary_kaons"
     assert "variation" not in MuonEvents(bundle, EventOptions(seed=3)).provenance()
-    with pytest.raises(InputError, match="no variation 'bad'"):
-        MuonEvents(bundle, EventOptions(variation="bad")).open()
+    # All of them are no weights either.
+    for name in ("bad", "all", ""):
+        with pytest.raises(InputError, match=f"no variation '{name}': choose from kaons, mine"):
+            MuonEvents(bundle, EventOptions(variation=name)).open()

@@ -83,6 +83,10 @@ void SetOption(Options& options, const std::string& word) {
     for (std::string one; std::getline(names, one, ',');) options.categories.push_back(one);
     return;
   }
+  if (name == "variation") {
+    options.variation = word.substr(sign + 1);
+    return;
+  }
   const double value = std::stod(word.substr(sign + 1));
   if (name == "muons_per_event")
     options.muons_per_event = static_cast<std::int64_t>(value);

@@ -130,16 +130,82 @@ void TestSeal() {
   CHECK(Bundle::Open(Changed(folder, "\"rate\": 0.0001", "\"rate\": 0.0002")).Sha256() != hash);
 }
 
-void TestNoModel() {
-  // The right hash of something that is no network.
-  const Folder folder;
+/// Return the first muon's weight with a variation.
+double VariedWeight(const std::string& bundle, const std::string& variation) {
+  Options options;
+  options.bundle = bundle;
+  options.seed = 1;
+  options.variation = variation;
+  return MuonEvents(options).NextEvent().at(0).weight;
+}
+
+/// Return a copy of the default bundle whose file of that name holds `abc`, with the right hash.
+std::string WithNoModel(const Folder& folder, const std::string& file) {
   const std::size_t digits = 64;
   const std::string none = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   const std::string text = Read(fs::path(Bundle::Open().Path()) / "bundle.json");
-  const std::size_t place = text.find("\"sha256\": \"") + 11;
+  const std::size_t place = text.find("\"sha256\": \"", text.find("\"file\": \"" + file)) + 11;
   const std::string copy = Changed(folder, text.substr(place, digits), none);
-  Write(fs::path(copy) / "muplus_onaxis.onnx", "abc");
+  Write(fs::path(copy) / file, "abc");
+  return copy;
+}
+
+void TestNoModel() {
+  const Folder folder;
+  const std::string copy = WithNoModel(folder, "muplus_onaxis.onnx");
   CHECK_THROWS(BundleError, "muplus_onaxis.onnx is no ONNX model that can run", Bundle::Open(copy));
+  // A network of variations that is not asked for is not loaded.
+  const std::string varied = WithNoModel(folder, "muplus_onaxis.variations.onnx");
+  CHECK(VariedWeight(varied, "") == 1);
+  CHECK_THROWS(BundleError, "muplus_onaxis.variations.onnx is no ONNX model that can run",
+               VariedWeight(varied, "kaons"));
+}
+
+void TestVariations() {
+  const Bundle bundle = Bundle::Open();
+  CHECK(bundle.Variations().size() > 1 && bundle.Variations().at(0) == "vary_pions");
+  CHECK(bundle.FindVariation("kaons") == "vary_kaons" && bundle.FindVariation("vary_kaons") == "vary_kaons");
+  for (const char* name : {"", "vary_", "all", "vary_vary_kaons", "kaons,pions", "two\nlines"}) {
+    CHECK_THROWS(InputError, "bundle default has no variation '", bundle.FindVariation(name));
+  }
+  CHECK_THROWS(InputError, "no variation 'bad': choose from pions, kaons, ", VariedWeight("", "bad"));
+
+  const Folder folder;
+  const auto refused = [&folder](const std::string& from, const std::string& to, const std::string& message) {
+    CHECK_THROWS(BundleError, message, Bundle::Open(Changed(folder, from, to)));
+  };
+  const std::string file = "\"file\": \"muplus_onaxis.variations.onnx\"", gone = "get the bundle again";
+  refused(file, "\"file\": \"../muplus_onaxis.variations.onnx\"", "variations of muplus_onaxis lie outside");
+  refused(file, "\"file\": \"missing.onnx\"",
+          "missing.onnx are missing, damaged or not the bundle's own: " + gone);
+  refused(file, "\"file\": \"muminus_onaxis.onnx\"", "the file muminus_onaxis.onnx is used twice");
+  refused("muminus_onaxis.variations.onnx", "muplus_onaxis.variations.onnx",
+          "the file muplus_onaxis.variations.onnx is used twice");
+  refused("\"vary_kaons\"", "\"kaons\"", "the variations of muplus_onaxis have a column 'kaons'");
+  refused("\"vary_kaons\"", "\"vary_pions\"", "the variations of muplus_onaxis have a column 'vary_pions'");
+  refused("\"vary_kaons\"", "\"vary_\"", "have a column 'vary_'");
+  refused("\"vary_kaons\"", "7", "'name' is no text");
+  refused("\"columns\"", "\"rows\"", "'columns' is missing");
+
+  const std::string name = Changed(folder, "{", "{") + "/muplus_onaxis.variations.onnx";
+  std::string bytes = Read(name);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] + 1);
+  Write(name, bytes);
+  CHECK_THROWS(BundleError,
+               "muplus_onaxis.variations.onnx are missing, damaged or not the bundle's own: " + gone,
+               Bundle::Open(fs::path(name).parent_path().string()));
+
+  // A category that has one less, and one that has none.
+  const std::string less = Changed(folder, "\"vary_kaons\"", "\"vary_mine\"");
+  CHECK(Bundle::Open(less).Variations().size() == bundle.Variations().size() - 1);
+  CHECK_THROWS(InputError, "no variation 'kaons'", VariedWeight(less, "kaons"));
+  CHECK(VariedWeight(less, "pions") == VariedWeight("", "pions"));
+  const std::string none = Changed(folder, "\"variations\": {", "\"others\": {");
+  CHECK(VariedWeight(none, "") == 1 && Bundle::Open(none).Variations().empty());
+  CHECK_THROWS(InputError,
+               "bundle default has no variations: add those of its sample by `shipgen train variations "
+               "PREPARED --bundle BUNDLE -o OUT`, or choose another",
+               VariedWeight(none, "kaons"));
 }
 
 }  // namespace
@@ -157,5 +223,6 @@ int main(int count, char** words) {
   TestFaults();
   TestSeal();
   TestNoModel();
+  TestVariations();
   return check::Result();
 }

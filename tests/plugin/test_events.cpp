@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "check.h"
@@ -113,6 +114,27 @@ void TestBeam() {
   }
 }
 
+void TestVariations() {
+  Options options = Seeded(1);
+  options.smear_beam = 1;
+  const std::vector<Track> plain = Tracks(options, 20000);
+  options.variation = "kaons";
+  const std::vector<Track> varied = Tracks(options, 20000);
+  std::size_t other = 0;
+  bool same = true, likely = true;
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    same = same && Same(plain[i], varied[i]);
+    likely = likely && varied[i].weight > 0.5 && varied[i].weight < 2;
+    other += varied[i].weight != 1;
+  }
+  CHECK(same && likely && other > plain.size() / 2);
+  const std::string stated = ", \"variation\": \"vary_kaons\", \"events\": 0";
+  CHECK(MuonEvents(options).Provenance().find(stated) != std::string::npos);
+  options.variation = "vary_kaons";
+  CHECK(MuonEvents(options).Provenance().find(stated) != std::string::npos);
+  CHECK(MuonEvents().Provenance().find("variation") == std::string::npos);
+}
+
 void TestRefusedOptions() {
   const auto refused = [](auto set, const char* message) {
     Options options = Seeded(1);
@@ -149,6 +171,7 @@ int main() {
   TestUnits();
   TestNormalisation();
   TestBeam();
+  TestVariations();
   TestRefusedOptions();
   return check::Result();
 }

@@ -2,18 +2,18 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
+#include "Factors.h"
+#include "Files.h"
 #include "Network.h"
 #include "Sha256.h"
 #include "shipgen_muons/Error.h"
@@ -29,6 +29,9 @@ constexpr const char* kFormat = "shipgen-bundle";
 constexpr int kFormatVersion = 1;
 constexpr const char* kIndex = "bundle.json";
 constexpr const char* kDefault = "default";
+
+/// Columns of variations, at most.
+constexpr std::size_t kMostColumns = 1000;
 
 /// What a sealed bundle.json begins with, behind which are the digits of a SHA-256, and what ends the line.
 constexpr const char* kSeal = "{\n  \"seal\": \"";
@@ -78,24 +81,17 @@ fs::path Folder(const std::string& given) {
   return folder;
 }
 
-std::string ReadFile(const fs::path& path, const std::string& what) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes;
-  try {
-    bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  } catch (const std::ios_base::failure&) {
-    // The buffer throws what it cannot read, such as a folder.
-    file.setstate(std::ios::badbit);
-  }
-  if (!file.good() && !file.eof()) throw BundleError(what + " cannot be read: " + std::strerror(errno));
-  return bytes;
-}
-
 const Json& Member(const Json& object, const char* key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
   if (!object.is_object() || found == object.end()) throw Unusable("'" + std::string(key) + "' is missing");
   return *found;
+}
+
+/// A text of others in one line, for messages.
+std::string Shown(const std::string& text) {
+  std::string shown = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  shown.front() = shown.back() = '\'';
+  return shown;
 }
 
 std::string String(const Json& object, const char* key) {
@@ -120,6 +116,45 @@ void CheckUnits(const Json& units) {
   }
 }
 
+/// Whether a text names a file in the bundle's own folder.
+bool IsFileName(const std::string& file) {
+  return !file.empty() && file != "." && file != ".." && fs::path(file).filename() == file;
+}
+
+/// Take what the entry of a category says of its network of variations; null where that has none.
+std::shared_ptr<const FactorModel> ReadFactors(const std::string& name, const Json& entry,
+                                               const fs::path& folder) {
+  const Json stated = entry.value("variations", Json());
+  if (stated.is_null()) return nullptr;
+  const std::string of = "the variations of " + name;
+  const std::string file = String(stated, "file");
+  if (!IsFileName(file)) throw Unusable(of + " lie outside the folder: " + file);
+  FactorModel model{(folder / file).string(), String(stated, "sha256"), "", {}};
+  if (!Member(stated, "columns").is_array()) throw Unusable(of + " have no list of columns");
+  for (const Json& item : Member(stated, "columns")) {
+    const std::string column = String(item, "name");
+    const bool twice = PlaceOf(column, model.columns) < model.columns.size();
+    if (!IsVariation(column) || twice || model.columns.size() == kMostColumns) {
+      throw Unusable(of + " have a column " + Shown(column.substr(0, 80)));
+    }
+    model.columns.push_back(column);
+  }
+  return std::make_shared<const FactorModel>(std::move(model));
+}
+
+/// Return the network of variations with what is in its file, which has to be no other network's.
+std::shared_ptr<const FactorModel> ReadFactorFile(FactorModel model, std::set<std::string>& files) {
+  const std::string file = fs::path(model.path).filename().string();
+  if (!files.insert(file).second) throw Unusable("the file " + file + " is used twice");
+  try {
+    model.bytes = ReadModel(model.path, model.sha256, model.path);
+  } catch (const BundleError&) {
+    throw BundleError("the variations " + model.path +
+                      " are missing, damaged or not the bundle's own: get the bundle again");
+  }
+  return std::make_shared<const FactorModel>(std::move(model));
+}
+
 /// Take the entry of a category from the list, and load its network.
 Entry ReadEntry(const Category& category, const Json& list, const fs::path& folder,
                 std::set<std::string>& files) {
@@ -139,7 +174,7 @@ Entry ReadEntry(const Category& category, const Json& list, const fs::path& fold
     throw Unusable("number, PDG code or features of " + name + " are not those of the category");
   }
   const std::string file = String(*item, "file"), digest = String(*item, "sha256");
-  if (file.empty() || file == "." || file == ".." || fs::path(file).filename() != file) {
+  if (!IsFileName(file)) {
     throw Unusable("the network of " + name + " lies outside the folder: " + file);
   }
   if (!files.insert(file).second) throw Unusable("the network " + file + " is used twice");
@@ -147,12 +182,10 @@ Entry ReadEntry(const Category& category, const Json& list, const fs::path& fold
   if (rate < 0 || !Member(*item, "latent_size").is_number_integer() || latent_size < 1 || latent_size > 1e6) {
     throw Unusable("rate or latent size of " + name + " is out of range");
   }
+  auto factors = ReadFactors(name, *item, folder);
   const fs::path path = folder / file;
   const std::string what = "the network " + path.string();
-  const std::string model = ReadFile(path, what);
-  if (Sha256(model) != digest) {
-    throw BundleError(what + " is damaged or not the bundle's own, its hash differs: get the bundle again");
-  }
+  const std::string model = ReadModel(path, digest, what);
   const auto size = static_cast<std::size_t>(latent_size);
   const Json drawn = item->value("stream", Json(static_cast<int>(kNormal)));
   if (drawn != static_cast<int>(kNormal) && drawn != static_cast<int>(kLevelled)) {
@@ -166,7 +199,7 @@ Entry ReadEntry(const Category& category, const Json& list, const fs::path& fold
     throw BundleError(what + (network->Weighted() ? " makes weights" : " makes no weights") +
                       ", against bundle.json: export it again");
   }
-  return {category, rate, network->Weighted(), std::move(network)};
+  return {category, rate, network->Weighted(), std::move(network), std::move(factors)};
 }
 
 /// As `shipgen.bundle.bundle.Bundle.survival`: what the sample says that the first of a line of bundles was made of.
@@ -246,6 +279,9 @@ Bundle Bundle::Open(const std::string& given) {
     }
     if (!(bundle.Rate() > 0)) throw Unusable("its rates sum to zero");
     for (const Entry& entry : bundle.entries_) TryOut(*entry.network);
+    for (Entry& entry : bundle.entries_) {
+      if (entry.factors != nullptr) entry.factors = ReadFactorFile(*entry.factors, files);
+    }
     return bundle;
   } catch (const Json::exception& error) {
     throw BundleError(path + " cannot be used: " + error.what());
@@ -257,6 +293,33 @@ Bundle Bundle::Open(const std::string& given) {
 std::string Bundle::OnnxRuntimeVersion() { return onnx::Runtime::Get().Version(); }
 
 double Bundle::Rate() const { return ExactSum(Rates()); }
+
+std::vector<std::string> Bundle::Variations() const {
+  std::vector<std::string> common;
+  if (const FactorModel* first = entries_.front().factors.get(); first != nullptr) common = first->columns;
+  for (const Entry& entry : entries_) {
+    const auto is_missing = [&entry](const std::string& column) {
+      if (entry.factors == nullptr) return true;
+      return PlaceOf(column, entry.factors->columns) == entry.factors->columns.size();
+    };
+    common.erase(std::remove_if(common.begin(), common.end(), is_missing), common.end());
+  }
+  return common;
+}
+
+std::string Bundle::FindVariation(const std::string& name) const {
+  const std::vector<std::string> there = Variations();
+  if (there.empty()) {
+    throw InputError("bundle " + name_ +
+                     " has no variations: add those of its sample by `shipgen train variations PREPARED "
+                     "--bundle BUNDLE -o OUT`, or choose another");
+  }
+  const std::string column = ColumnOf(name);
+  if (PlaceOf(column, there) < there.size()) return column;
+  std::string names;
+  for (const std::string& one : there) names += (names.empty() ? "" : ", ") + NameOf(one);
+  throw InputError("bundle " + name_ + " has no variation " + Shown(NameOf(column)) + ": choose from " + names);
+}
 
 std::vector<double> Bundle::Rates() const {
   std::vector<double> rates;

@@ -157,7 +157,8 @@ Rates ChooseRates(const Bundle& bundle, const Options& options) {
 MuonSeries MakeSeries(const Bundle& bundle, const Options& options) {
   const std::int64_t seed = options.seed == kNotGiven ? DrawSeed() : options.seed;
   const Rates rates = ChooseRates(bundle, options);
-  return MuonSeries(bundle, Plan::ForMuons(rates.drawn, kMostMuons, seed, true, rates.factors));
+  const Plan plan = Plan::ForMuons(rates.drawn, kMostMuons, seed, true, rates.factors);
+  return MuonSeries(bundle, plan, options.variation);
 }
 
 }  // namespace
@@ -229,6 +230,8 @@ std::string MuonEvents::Provenance() const {
     if (options_.categories.empty() || !IsChosen(options_, category.name)) continue;
     categories += (categories.empty() ? "" : ", ") + Quoted(category.name);
   }
+  const std::string& column = series_.Variation();
+  const std::string variation = column.empty() ? "" : ", \"variation\": " + Quoted(column);
   return "{\"kind\": \"muon source\", \"bundle\": {\"name\": " + Quoted(bundle_.Name()) +
          ", \"label\": " + Quoted(bundle_.Label()) + ", \"sha256\": " + Quoted(bundle_.Sha256()) +
          "}, \"seed\": " + std::to_string(Seed()) +
@@ -238,7 +241,8 @@ std::string MuonEvents::Provenance() const {
          ", \"categories\": [" + categories + "], \"charge_fraction\": " + given(options_.charge_fraction) +
          ", \"smear_beam\": " + Exact(options_.smear_beam) + ", \"paint_beam\": " + Exact(options_.paint_beam) +
          ", \"target_z\": " + Exact(options_.target_z) +
-         ", \"offset_x\": " + Exact(options_.offset_x) + ", \"offset_y\": " + Exact(options_.offset_y) + ", \"events\": " + std::to_string(events_) +
+         ", \"offset_x\": " + Exact(options_.offset_x) + ", \"offset_y\": " + Exact(options_.offset_y) + variation +
+         ", \"events\": " + std::to_string(events_) +
          ", \"muons\": " + std::to_string(muons_) + ", \"pot\": " + Exact(Pot()) +
          ", \"weight\": " + Exact(weight_) +
          ", \"units\": {\"smear_beam\": \"cm\", \"paint_beam\": \"cm\", \"target_z\": \"cm\", "

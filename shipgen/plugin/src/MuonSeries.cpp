@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "Factors.h"
 #include "Network.h"
 #include "Streams.h"
 #include "shipgen_muons/Error.h"
@@ -49,16 +50,27 @@ struct MuonSeries::Batches {
   std::shared_ptr<const Network> network;
   std::uint64_t purpose;
   NetworkRun run;
+  std::unique_ptr<FactorRun> factors;  ///< where a variation is asked for
+  std::size_t column = 0;              ///< its place among the network's
   Stream latents;           ///< of the chunk
   std::vector<Muon> muons;  ///< of the batch
 };
 
-MuonSeries::MuonSeries(const Bundle& bundle, const Plan& plan)
-    : plan_(plan), weight_(static_cast<float>(plan.Weight())) {
+MuonSeries::MuonSeries(const Bundle& bundle, const Plan& plan, const std::string& variation)
+    : plan_(plan),
+      bundle_(bundle.Path()),
+      variation_(variation.empty() ? "" : bundle.FindVariation(variation)),
+      weight_(static_cast<float>(plan.Weight())) {
   for (std::size_t i = 0; i < bundle.Entries().size(); ++i) {
+    const Entry& entry = bundle.Entries()[i];
     Reader reader;
-    reader.batches = std::make_unique<Batches>(bundle.Entries()[i], plan.Factor(i),
-                                               static_cast<std::uint64_t>(plan.Seed()));
+    reader.batches =
+        std::make_unique<Batches>(entry, plan.Factor(i), static_cast<std::uint64_t>(plan.Seed()));
+    if (!variation_.empty()) {
+      reader.batches->factors =
+          std::make_unique<FactorRun>(*entry.factors, *entry.network, static_cast<std::size_t>(kBatchSize));
+      reader.batches->column = PlaceOf(variation_, entry.factors->columns);
+    }
     readers_.push_back(std::move(reader));
   }
   labels_.resize(static_cast<std::size_t>(std::min(plan.Total(), kChunkSize)));
@@ -106,10 +118,22 @@ void MuonSeries::Refill(Reader& reader) {
                       std::to_string(chunk_) + "): use another bundle, or train again");
   }
   batches.Collect(count, weight_);
+  if (batches.factors) reader.factors = MakeFactors(batches, count);
   failed_ = false;
   reader.left -= static_cast<std::int64_t>(count);
-  reader.next = batches.muons.data();
+  reader.next = reader.first = batches.muons.data();
   reader.end = reader.next + count;
+}
+
+const float* MuonSeries::MakeFactors(Batches& batches, std::size_t count) const {
+  // The batches are those of `shipgen.generate.factors`: so many of a category's muons in their order.
+  const float* factors = (*batches.factors)(batches.run.Features(), count, batches.column);
+  if (!AreFactors(factors, count)) {
+    throw BundleError("variations of bundle " + bundle_ + " are not all finite and above zero (seed " +
+                      std::to_string(plan_.Seed()) + ", chunk " + std::to_string(chunk_) +
+                      "): train them again");
+  }
+  return factors;
 }
 
 }  // namespace shipgen_muons

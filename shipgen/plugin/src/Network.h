@@ -85,10 +85,13 @@ class NetworkRun {
   Tensors largest_;
 };
 
-/// Make four muons, from the origin and its neighbours.
+/// Muons of a trial.
+constexpr std::size_t kTried = 4;
+
+/// Make `kTried` muons, from the origin and its neighbours, and return what holds them.
 ///
 /// \throws BundleError  they are not finite
-void TryOut(const Network& network);
+NetworkRun TryOut(const Network& network);
 
 }  // namespace shipgen_muons
 

@@ -11,6 +11,7 @@
 namespace shipgen_muons {
 
 class Network;
+struct FactorModel;
 
 /// One of the four muon categories (`shipgen.muons.categories`).
 struct Category {
@@ -35,13 +36,15 @@ struct Entry {
   double rate;                             ///< muons per proton on target
   bool weighted;                           ///< whether the network says a weight of each muon
   std::shared_ptr<const Network> network;  ///< ready to run
+  std::shared_ptr<const FactorModel> factors;  ///< its network of variations; null where it has none
 };
 
 /// Four networks with rates and units; cheap to copy.
 class Bundle {
  public:
   /// Read the bundle in `folder` and check all of it: format, units, categories, hashes, inputs and outputs
-  /// of the networks, and a few muons of each.
+  /// of the networks, and a few muons of each; of networks of variations, which are loaded when one is asked
+  /// for, their hashes.
   ///
   /// \param folder  empty or `default`: the default bundle of this installation, or `$SHIPGEN_BUNDLE` where
   /// that is set
@@ -65,6 +68,14 @@ class Bundle {
 
   /// Muons per proton on target, all categories.
   double Rate() const;
+
+  /// Columns of the variations that all of its categories have, such as `vary_kaons`.
+  std::vector<std::string> Variations() const;
+
+  /// Return the column of a variation, which is given by its column or its name, such as `kaons`.
+  ///
+  /// \throws InputError  the bundle has no variations, or not this one
+  std::string FindVariation(const std::string& name) const;
 
   /// Version of the ONNX Runtime that runs the networks.
   static std::string OnnxRuntimeVersion();

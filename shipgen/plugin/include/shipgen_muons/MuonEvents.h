@@ -36,13 +36,15 @@ struct Options {
   double paint_beam = 0;             ///< radius of the circle that the beam is painted on, cm
   double target_z = 0;               ///< where the target starts in the geometry, cm
   double offset_x = 0, offset_y = 0;  ///< where the beam hits the target in the geometry, cm
+  std::string variation;  ///< name or column of one of the bundle's, such as `kaons`, whose factors weights are
+                          ///< multiplied with; empty: none
 };
 
 /// An endless series of events: those of `shipgen.generate.events.MuonEvents` with the same bundle, seed and
 /// options.
 class MuonEvents {
  public:
-  /// \throws InputError    an option is out of range
+  /// \throws InputError    an option is out of range, or the bundle has no such variation
   /// \throws BundleError   the bundle cannot be used
   /// \throws OnnxRuntimeError  ONNX Runtime is missing
   explicit MuonEvents(const Options& options = {});
@@ -53,7 +55,7 @@ class MuonEvents {
   /// Pass the muons of the next event to `add_track`, one a call.
   ///
   /// \param add_track  called with a `const Track&`
-  /// \throws BundleError  a network fails, or makes a number that is not finite
+  /// \throws BundleError  a network fails, or makes a number that is not finite or a factor not above zero
   /// \throws InputError   1e15 muons have been read, 1e7 in a row were below the cut, or an earlier call
   /// threw
   template <class AddTrack>
@@ -82,7 +84,7 @@ class MuonEvents {
   std::int64_t Events() const { return events_; }  ///< events read
   std::int64_t Muons() const { return muons_; }    ///< muons passed
 
-  /// Each muon's weight, as far as the networks make none of their own.
+  /// Each muon's weight, as far as the networks, those of variations included, make none of their own.
   double Weight() const { return weight_; }
 
   /// Muons per proton on target, of the categories that are read.
@@ -118,6 +120,7 @@ class MuonEvents {
     // In double precision: the offset is a hundred times larger than the target.
     track.z = muon.z - bundle_.TargetStart() + options_.target_z;
     track.weight = weight_ * muon.weight;
+    if (!series_.Variation().empty()) track.weight *= series_.Factor();
     if (beam_ != nullptr) Displace(muon);
     track.x = muon.x + options_.offset_x;
     track.y = muon.y + options_.offset_y;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "shipgen_muons/Bundle.h"
@@ -26,7 +27,10 @@ class MuonSeries {
  public:
   /// \param bundle  the networks
   /// \param plan    made with this bundle's rates
-  MuonSeries(const Bundle& bundle, const Plan& plan);
+  /// \param variation  name or column of one of the bundle's, whose factors `Factor` has; empty: none
+  /// \throws InputError   the bundle has no such variation
+  /// \throws BundleError  a network of variations cannot be used
+  MuonSeries(const Bundle& bundle, const Plan& plan, const std::string& variation = "");
   ~MuonSeries();
   MuonSeries(MuonSeries&&) noexcept;
   MuonSeries& operator=(MuonSeries&&) noexcept;
@@ -35,7 +39,8 @@ class MuonSeries {
 
   /// Put the next muon into `muon`; false, with `muon` as it was, when the plan has no more.
   ///
-  /// \throws BundleError  a network fails, or makes a number that is not finite or a weight not above zero
+  /// \throws BundleError  a network fails, or makes a number that is not finite, or a weight or factor that is
+  /// not above zero
   /// \throws InputError   an earlier call threw
   bool Next(Muon& muon) {
     if (place_ == size_ && !StartChunk()) return false;
@@ -45,6 +50,15 @@ class MuonSeries {
     ++place_;
     return true;
   }
+
+  /// Factor of the last muon's weight for the variation, which there has to be.
+  float Factor() const {
+    const Reader& reader = readers_[labels_[place_ - 1]];
+    return reader.factors[reader.next - reader.first - 1];
+  }
+
+  /// Column of the variation; empty where none is asked for.
+  const std::string& Variation() const { return variation_; }
 
   /// Number of the chunk that the last muon is of.
   std::int64_t Chunk() const { return chunk_; }
@@ -62,14 +76,18 @@ class MuonSeries {
   struct Reader {
     const Muon* next = nullptr;
     const Muon* end = nullptr;
+    const Muon* first = nullptr;     ///< of those that were made together
+    const float* factors = nullptr;  ///< of their weights
     std::int64_t left = 0;  ///< muons of the chunk that are not made yet
     std::unique_ptr<Batches> batches;
   };
 
   bool StartChunk();
   void Refill(Reader& reader);
+  const float* MakeFactors(Batches& batches, std::size_t count) const;
 
   Plan plan_;
+  std::string bundle_, variation_;
   float weight_;
   bool failed_ = false;
   std::int64_t chunk_ = -1;

@@ -35,6 +35,7 @@ class MuonSource : public FairGenerator {
   void SetPaintBeam(Double_t radius) { options_.paint_beam = radius; }        ///< cm
   void SetOffset(Double_t x, Double_t y) { options_.offset_x = x, options_.offset_y = y; }  ///< cm
   void SetTargetZ(Double_t z) { options_.target_z = z; }                      ///< cm
+  void SetVariation(const char* name) { options_.variation = name == nullptr ? "" : name; }  ///< of the weights
 
   /// Load the bundle, if that has not been done, and tell what the run will be made of; tell why and return
   /// false where that fails. Options that are set later have no effect.
