@@ -238,9 +238,9 @@ def test_events_are_the_same(draw: Draw, bundle: Bundle, events: int, options: d
 @pytest.mark.parametrize(
     ("which", "options"),
     [
-        ("default", {"smear_beam": 1.6, "paint_beam": 5.0, "variation": "vary_kaons"}),
-        ("default", {"energy_cut": 30.0, "variation": "pairs"}),
-        ("test", {"charge_fraction": 0.4, "smear_beam": 1.6, "variation": "mine"}),
+        ("default", {"muons_per_event": 140_000, "smear_beam": 1.6, "variation": "vary_kaons"}),
+        ("default", {"energy_cut": 30.0, "paint_beam": 5.0, "variation": "pairs"}),
+        ("test", {"muons_per_event": 140_000, "charge_fraction": 0.4, "variation": "mine"}),
         ("weighted", {"pot_per_event": 1e4, "variation": "kaons"}),
         ("levels", {"categories": OFF_AXIS, "variation": "kaons"}),
     ],
@@ -248,13 +248,13 @@ def test_events_are_the_same(draw: Draw, bundle: Bundle, events: int, options: d
 def test_weights_of_a_variation_are_the_same(
     draw: Draw, varied: Bundle, tmp_path: Path, which: str, options: dict[str, Any]
 ) -> None:
-    """To the last bit, over more than a chunk; the muons are those without."""
+    """To the last bit, over batches and more than a chunk; the muons are those without."""
     path = {"default": DEFAULT_BUNDLE, "test": varied.path}.get(which, tmp_path / which)
     if which == "weighted":
         write_test_bundle(path, variations=1.5, muplus_offaxis={"weighted": True})
     elif which == "levels":
         write_test_bundle(path, variations=1, **{one.name: {"levelled": True} for one in CATEGORIES})
-    options = {"muons_per_event": 140_000, **options}
+    options = {"muons_per_event": 10_000, **options}
     words = words_of({name: value for name, value in options.items() if name != "variation"})
     (pot, plain), (same_pot, found) = (
         split_events(draw("events", path, 9, 2, *words, *more))
@@ -263,7 +263,7 @@ def test_weights_of_a_variation_are_the_same(
     muons, expected = read_events(path, 2, options)
     assert pot == same_pot == pytest.approx(muons.pot, rel=1e-15)
     moved, unmoved = np.concatenate(found), np.concatenate(plain)
-    assert len(moved) == 280_000
+    assert len(moved) == 2 * options["muons_per_event"]
     np.testing.assert_array_equal(moved[:, :7], unmoved[:, :7])
     np.testing.assert_array_equal(moved[:, 7], np.concatenate(expected)[:, 7])
     assert (moved[:, 7] / unmoved[:, 7]).std() > 0.01
@@ -326,6 +326,9 @@ def test_errors_are_one_line(build: Path, bundle: Bundle, tmp_path: Path) -> Non
     outside = write_test_bundle(tmp_path / "outside").path
     (outside / "muplus_onaxis.onnx").write_bytes(model)
     edit_index(outside, lambda index: index["categories"][0].update(sha256=digest))
+    pipe = write_test_bundle(tmp_path / "pipe").path
+    (pipe / "muplus_onaxis.onnx").unlink()
+    os.mkfifo(pipe / "muplus_onaxis.onnx")
     for words, variables, message in (
         (("muons", "/nowhere", 1, 10, 1), {}, "/nowhere is no bundle"),
         (
@@ -338,6 +341,7 @@ def test_errors_are_one_line(build: Path, bundle: Bundle, tmp_path: Path) -> Non
             {},
             "can run: it has numbers in another file, whose hash nobody states",
         ),
+        (("muons", pipe, 1, 10, 1), {}, "muplus_onaxis.onnx cannot be read: it is no file"),
         (("muons", bundle.path, 1, 10, 1), {"SHIPGEN_ONNXRUNTIME": "libm.so.6"}, "is not ONNX Runtime"),
         (("events", bundle.path, 1, 10, "energy_cut=5"), {}, "below that of bundle test, 10 GeV"),
     ):
@@ -348,7 +352,7 @@ def test_errors_are_one_line(build: Path, bundle: Bundle, tmp_path: Path) -> Non
 
 def test_errors_of_variations_are_those_of_python(build: Path, bundle: Bundle, tmp_path: Path) -> None:
     program = build / "tests" / "plugin" / "draw_muons"
-    folders = {name: tmp_path / name for name in ("varied", "negative", "outside", "other", "lost")}
+    folders = {name: tmp_path / name for name in ("varied", "negative", "outside", "other", "lost", "pipe")}
     for name, folder in folders.items():
         write_test_bundle(folder, variations=-1 if name == "negative" else 1)
     # Where the program stands, so that ONNX Runtime would find it.
@@ -365,12 +369,15 @@ def test_errors_of_variations_are_those_of_python(build: Path, bundle: Bundle, t
             lambda index, digest=digest: index["categories"][0]["variations"].update(sha256=digest),
         )
     (folders["lost"] / "muplus_onaxis.variations.onnx").write_bytes(b"another one")
+    (folders["pipe"] / "muplus_onaxis.variations.onnx").unlink()
+    os.mkfifo(folders["pipe"] / "muplus_onaxis.variations.onnx")
     whole = {
         (bundle.path, "kaons"): "bundle test has no variations: add those of its sample by `shipgen train",
         (folders["varied"], "bad"): "bundle test has no variation 'bad': choose from kaons, mine",
         (folders["varied"], "all"): "bundle test has no variation 'all': choose from kaons, mine",
         (folders["negative"], "mine"): "variations.onnx are not all finite and above zero: train them again",
         (folders["lost"], "kaons"): "variations.onnx are missing, damaged or not the bundle's own: get",
+        (folders["pipe"], "kaons"): "variations.onnx are missing, damaged or not the bundle's own: get",
     }
     parts = {
         (folders["outside"], "kaons"): "variations.onnx is no ONNX model that can run: ",
