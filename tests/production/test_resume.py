@@ -18,7 +18,7 @@ from helpers.production_runs import produced_file, provenance, read, run_inside,
 from shipgen.errors import BundleError, DeviceError, InputError
 from shipgen.files.layouts import MUONBACK, RNTUPLE
 from shipgen.generate.generator import MuonGenerator
-from shipgen.production.output_files import Production
+from shipgen.production.output_files import PartEncoder, Production
 from shipgen.production.preflight import bytes_per_muon, check_space
 from shipgen.production.produce import produce
 
@@ -307,14 +307,14 @@ def test_another_run_is_told_before_resume(bundle: Bundle, tmp_path: Path, insid
 def test_a_failure_in_a_worker_says_what_is_kept(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, number: int
 ) -> None:
-    encode = Production.encode
+    encode = PartEncoder.__call__
 
-    def fail(self: Production, chunk: Any, batch: Any) -> Any:
+    def fail(self: PartEncoder, chunk: Any, batch: Any) -> Any:
         if chunk.index == number:
             raise error
         return encode(self, chunk, batch)
 
-    monkeypatch.setattr(Production, "encode", fail)
+    monkeypatch.setattr(PartEncoder, "__call__", fail)
     text = "fewer --workers" if isinstance(error, MemoryError) else "no kernel"
     kept = "; 262,144 of .* muons are kept in out.root.work: go on by --resume" if number else ""
     with pytest.raises(type(error), match=f"^{text}[a-z ]*{kept}$"):
