@@ -172,6 +172,8 @@ def test_networks_are_tried(tmp_path: Path, fault: dict[str, object], message: s
     ("name", "label", "rate"),
     [
         ("default", "Pythia 8 cascade with measured hadron yields, SHiP-like, target ship2025", 1.075e-3),
+        ("ship2018", "Pythia 8 cascade with measured hadron yields, SHiP-like, target ship2018", 1.284e-3),
+        ("ship2026", "Pythia 8 cascade with measured hadron yields, SHiP-like, target ship2026", 1.132e-3),
         ("pythia2018", "Pythia 8 cascade, SHiP-like", 1.519e-3),
     ],
 )
@@ -194,7 +196,8 @@ def test_bundles_of_the_package_are_complete_and_honest(name: str, label: str, r
         # More only where tables are steep, of few latents, whose number is stated.
         assert 0 < worst < (STEEP_TOLERANCE if agreement.get("steep") else agreement["tolerance"])
         assert (agreement["tolerance"], agreement["latents"]) == (1e-5, 10_000)
-        assert agreement.get("steep", 0) <= 3
+        # 33 disks with gaps between them make tables of the depth steeper: 16 um of 1.3 m.
+        assert agreement.get("steep", 0) <= (6 if name == "ship2026" else 3)
 
 
 @pytest.mark.parametrize(
