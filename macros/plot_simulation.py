@@ -5,7 +5,7 @@ Usage: plot_simulation.py SAMPLE.root -o FOLDER      (pip install 'shipgen[plot,
 
 Makes the figures of docs/explanation/simulation.md, FOLDER/simulation_*.png. Rates are per proton on target.
 Errors are from the sums of weights of each proton, because the muons of one proton are correlated. Slabs and
-cross-sections are those of the default target, or of that given by --target.
+cross-sections are those of the target that the file states, or of that given by --target.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import hist
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import mplhep
 import numpy as np
 import uproot
 
-from shipgen.files.layouts import VARIATION_COLUMNS
+from shipgen.files.layouts import PROVENANCE_KEY, VARIATION_COLUMNS
 from shipgen.muons.categories import MUON_MASS
 from shipgen.muons.quantities import Quantities
+from shipgen.provenance import read_objects
 from shipgen_export.simulation.muon_counts import parent_name
 from shipgen_export.simulation.physics.hadron_weights import hadron_weights
 from shipgen_export.simulation.physics.muon_range import MuonRange
@@ -63,13 +62,15 @@ class Sample:
     """Columns of a simulated sample; weights per proton on target."""
 
     columns: dict[str, np.ndarray]
+    target: str
 
     @classmethod
     def read(cls, path: Path) -> Sample:
         """Read a file made by `shipgen simulate`."""
         with uproot.open(path) as file:
             columns: dict[str, np.ndarray] = file["muons"].arrays(library="np")
-        return cls(columns)
+            (said,) = read_objects(file, PROVENANCE_KEY)
+        return cls(columns, said["target"]["name"])
 
     @cached_property
     def quantities(self) -> Quantities:
@@ -103,36 +104,35 @@ class Sample:
         total = np.bincount(cells % (len(edges) - 1), sums, minlength=len(edges) - 1)
         return total, np.bincount(cells % (len(edges) - 1), sums**2, minlength=len(edges) - 1)
 
+    def density(self, values: np.ndarray, edges: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Return weight per unit of the axis, NaN in bins that are known to a half or worse.
 
-def _density(axis: Any, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return weight per unit of the axis, NaN in empty bins: no lines down to nothing on a log scale."""
-    histogram = hist.Hist(axis, storage=hist.storage.Weight()).fill(values, weight=weight)
-    content = histogram.values()
-    return np.where(content > 0, content / axis.widths, np.nan)
+        One muon of large weight would stand there like a peak.
+        """
+        total, variance = self.by_proton(values, edges, chosen)
+        return np.where((total > 0) & (np.sqrt(variance) < total / 2), total / np.diff(edges), np.nan)
 
 
 def spectra(sample: Sample, path: Path) -> None:
     """Draw momentum and transverse momentum: a line for all muons and one for each group of parents."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     cases = (
-        (left, sample.quantities["p"], hist.axis.Variable(np.geomspace(10, 300, 50)), "p [GeV]"),
+        (left, sample.quantities["p"], np.geomspace(10, 300, 50), "p [GeV]"),
         (
             right,
             sample.quantities["pt"],
-            hist.axis.Variable([*np.arange(0, 2, 0.1), *np.arange(2, 5.1, 0.375)]),
+            np.array([*np.arange(0, 2, 0.1), *np.arange(2, 5.1, 0.375)]),
             r"$p_\mathrm{T}$ [GeV]",
         ),
     )
-    for axes, values, axis, label in cases:
+    for axes, values, edges, label in cases:
         groups = {"all": (np.full(len(values), True), "black")} | {
             name: (np.isin(sample.parent, names), colour) for name, (names, colour) in PARENTS.items()
         }
         for name, (chosen, colour) in groups.items():
-            density = _density(axis, values[chosen], sample.columns["weight"][chosen])
-            mplhep.histplot(
-                density, axis.edges, ax=axes, label=name, color=colour, flow="none", yerr=False, linewidth=1.3
-            )
-        axes.set(yscale="log", xlabel=label, ylabel="muons per POT and GeV", xlim=axis.edges[[0, -1]])
+            density = sample.density(values, edges, chosen)
+            axes.stairs(density, edges, baseline=None, label=name, color=colour, linewidth=1.3)
+        axes.set(yscale="log", xlabel=label, ylabel="muons per POT and GeV", xlim=edges[[0, -1]])
         axes.margins(y=0.05)
     left.set(xscale="log", ylim=(1e-12, 1e-3))
     right.set(ylim=(1e-11, 2e-2))
@@ -152,8 +152,8 @@ def starting_points(sample: Sample, target: Target, path: Path) -> None:
         ("off axis (decays in flight, photons, later collisions)", ~sample.on_axis, "C0"),
         ("on axis (prompt, at the first collision)", sample.on_axis, "C3"),
     ):
-        density = _density(hist.axis.Variable(edges), z[chosen], sample.columns["weight"][chosen])
-        mplhep.histplot(density, edges, ax=axes, label=label, color=colour, flow="none", yerr=False)
+        density = sample.density(z, edges, chosen)
+        axes.stairs(density, edges, baseline=None, label=label, color=colour, linewidth=1.3)
     named = set()
     faces = np.asarray(target.edges) - target.start
     for low, high, index in zip(faces[:-1], faces[1:], target.slab_materials, strict=True):
@@ -191,7 +191,8 @@ def charge_and_survival(sample: Sample, target: Target, path: Path) -> None:
         left.errorbar(centres, ratio, error, (centres - edges[:-1], edges[1:] - centres), "o", color=colour,
                       markersize=3.5, label=label)  # fmt: skip
     left.axhline(1, color="0.6", linewidth=0.8)
-    left.set(xscale="log", xlabel="p [GeV]", ylabel=r"$\mu^+ / \mu^-$", ylim=(0.8, 2.2), xlim=(10, 160))
+    left.set(xscale="log", xlabel="p [GeV]", ylabel=r"$\mu^+ / \mu^-$", xlim=(10, 160))
+    left.set_ylim(bottom=0.8)
     left.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
     left.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     left.legend(loc="upper left")
@@ -321,10 +322,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("sample", type=Path, metavar="SAMPLE.root")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--target", metavar="TARGET", help="a name or a file, as for `shipgen simulate`")
+    parser.add_argument("--target", metavar="TARGET", help="a name or a file; the sample's own if not given")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    sample, target = Sample.read(options.sample), read_target(options.target)
+    sample = Sample.read(options.sample)
+    target = read_target(options.target or sample.target)
     spectra(sample, options.output / "simulation_spectra.png")
     starting_points(sample, target, options.output / "simulation_z.png")
     charge_and_survival(sample, target, options.output / "simulation_charge.png")

@@ -37,12 +37,7 @@ MUONS=$muons CAP=${CAP:-100000} "$macros/validate_default_bundle.sh" "$sample" "
 
 python3 "$macros/plot_simulation.py" "$simulation" -o "$pictures"
 if [ -n "$targets" ]; then
-    python3 "$macros/plot_simulation.py" "$targets" -o "$work/targets" --target "$(python3 -c '
-import sys, uproot
-from shipgen.files.layouts import PROVENANCE_KEY
-from shipgen.provenance import read_objects
-with uproot.open(sys.argv[1]) as file:
-    print(read_objects(file, PROVENANCE_KEY)[0]["target"]["name"])' "$targets")"
+    python3 "$macros/plot_simulation.py" "$targets" -o "$work/targets"
     cp "$work/targets/simulation_z.png" "$pictures/simulation_z_2025.png"
 fi
 for picture in "$pictures"/simulation_*.png; do

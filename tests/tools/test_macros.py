@@ -14,15 +14,16 @@ from shipgen_export.simulation.simulate import simulate
 ROOT = Path(__file__).parents[2]
 
 
-def run_macro(name: str, folder: Path, *arguments: str) -> None:
-    subprocess.run(
+def run_macro(name: str, folder: Path, *arguments: str) -> str:
+    return subprocess.run(
         [sys.executable, ROOT / "macros" / name, *arguments],
         cwd=folder,
         env={**os.environ, "MPLCONFIGDIR": str(folder / "matplotlib")},
         check=True,
         capture_output=True,
+        text=True,
         timeout=120,
-    )
+    ).stdout
 
 
 def check_picture(path: Path) -> None:
@@ -31,8 +32,10 @@ def check_picture(path: Path) -> None:
 
 
 def test_plot_simulation(tmp_path: Path) -> None:
-    simulate(tmp_path / "sample.root", protons=200, seed=1)
-    run_macro("plot_simulation.py", tmp_path, "sample.root", "-o", ".")
+    simulate(tmp_path / "sample.root", protons=200, seed=1, target="ship2018")
+    said = run_macro("plot_simulation.py", tmp_path, "sample.root", "-o", ".")
+    # The slabs are those of the sample, not of the default target, which has no TZM.
+    assert "TZM: " in said
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
     names = ("charge", "hadrons", "paths", "spectra", "variations", "z")
     assert pictures == [f"simulation_{name}.png" for name in names]

@@ -55,6 +55,8 @@ def test_two_files(bundle: Bundle, tmp_path: Path, drawn: list[tuple[Scene, Any]
     assert len(lines) == 10
     assert "muons per POT" in lines[5]
     scene, figure = drawn[0]
+    # A circle is one: the same bins along x and y.
+    np.testing.assert_array_equal(*scene.maps["x", "y"])
     # Densities, mu+ and mu- apart, add up to the weights that are not beyond the bins.
     for place, pdg in enumerate((-13, 13)):
         weights = columns["weight"][columns["pdg"] == pdg]

@@ -154,10 +154,11 @@ def round_step(width: float) -> float:
 
 
 def pair_edges(pair: tuple[str, str], ends: list[Ends]) -> tuple[Float64, Float64]:
-    """Return the edges of a map; those of p grow."""
+    """Return the edges of a map; those of p grow, those of positions are the same along x and y."""
     found = []
     for name in pair:
-        known = [each.range(name) for each in ends if name in each.high]
+        alike = pair if name in ("x", "y") else (name,)
+        known = [each.range(one) for one in alike for each in ends if one in each.high]
         low, high = min(low for low, _ in known), max(high for _, high in known)
         if name == "p":
             found.append(np.geomspace(low, high, PAIR_BINS + 1))

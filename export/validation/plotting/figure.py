@@ -111,7 +111,7 @@ class Scene:
             int(one.spectra[name].beyond[of].sum()) if name in one.spectra else 0 for one in self.counted
         ]
         text = " and ".join(f"{number:,}" for number in numbers)
-        return f"{text} muons beyond" if any(numbers) else ""
+        return f"{text} {'muon' if numbers == [1] else 'muons'} beyond" if any(numbers) else ""
 
 
 def draw(scene: Scene) -> Any:
@@ -176,7 +176,9 @@ def _legend(scene: Scene) -> list[Artist]:
     """Return the lines of the legend: one a file, so that names may be long, and what bands are."""
     found: list[Artist] = []
     for number, one in enumerate(scene.counted):
-        text = shortened(one.label) + (": errors by proton" if one.protons else ": errors by muon")
+        text = shortened(one.label) + (
+            ": errors by proton" if one.protons else ": errors as of independent muons"
+        )
         if len(scene.counted) == 1:
             found.append(Patch(color="none", label=text))
             continue
@@ -308,7 +310,10 @@ def _maps(figure: Any, cells: Sequence[SubplotSpec], scene: Scene, maps: Sequenc
             if pair[0] == "p":
                 ax.set_xscale("log")
                 _ticks(ax, scene.maps[pair][0])
-            figure.colorbar(image, ax=ax, fraction=0.06, pad=0.02)
+            else:
+                ax.set_aspect("equal")
+            # Its numbers are inside what it takes of the panel, not in the next one's label.
+            figure.colorbar(image, ax=ax, fraction=0.14, pad=0.02, aspect=28)
 
 
 def _ticks(ax: Axes, edges: Float64) -> None:

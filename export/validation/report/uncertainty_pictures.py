@@ -56,7 +56,9 @@ def draw_uncertainty(
     for ax in panels:
         ax.set_xlim(-end, end)
         places = [*(-tick for tick in reversed(ticks)), 0.0, *ticks]
-        ax.set_xticks(places, [f"{place:g}" for place in places])
+        # Numbers near the ends and near zero would run into others.
+        named = [f"{place:g}" if abs(place) in (0.0, 1.0, 10.0) else "" for place in places]
+        ax.set_xticks(places, named)
         ax.minorticks_off()
         ax.tick_params(axis="x", labelsize="small")
         ax.grid(axis="x", color="0.9", linewidth=0.8, zorder=0)
