@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from shipgen.bundle.network import open_session, read_model
+from shipgen.bundle.network import open_session, read_model, reason
 from shipgen.errors import BundleError, DeviceError
 from shipgen.files.outputs import sha256
 from shipgen.files.variation_columns import is_variation
@@ -133,7 +133,7 @@ class FactorNetwork:
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            told = f"the variations {self.path} cannot be computed: {str(error).splitlines()[:1]}"
+            told = f"the variations {self.path} cannot be computed: {reason(error)}"
             raise (BundleError if self.device == "cpu" else DeviceError)(told) from error
         if factors.shape != (len(self.columns), muons.shape[1]):
             raise BundleError(

@@ -232,7 +232,7 @@ class Network:
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            told = f"the network {self.path} cannot run: {_reason(error)}"
+            told = f"the network {self.path} cannot run: {reason(error)}"
             if self.device == "cpu":
                 raise BundleError(told) from error
             raise DeviceError(f"{told}; --device cpu does without the device") from error
@@ -322,7 +322,7 @@ def open_session(path: Path, digest: str, device: str) -> Any:
             model, options, providers=[(_PROVIDERS[device], _OPTIONS.get(device, {}))]
         )
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
-        raise BundleError(f"the network {path} is no ONNX model that can run: {_reason(error)}") from error
+        raise BundleError(f"the network {path} is no ONNX model that can run: {reason(error)}") from error
     # ONNX Runtime goes on with the CPU when the device's libraries or driver are missing.
     if _PROVIDERS[device] not in session.get_providers():
         raise DeviceError(
@@ -354,7 +354,7 @@ def read_model(path: Path, digest: str) -> bytes:
     return model
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return the first line of an exception."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 

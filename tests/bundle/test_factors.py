@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,16 @@ def test_files_that_have_no_end(tmp_path: Path, what: str) -> None:
         os.mkfifo(file)
     with pytest.raises(BundleError, match="missing, damaged or not the bundle's own"):
         Bundle.open(bundle.path)
+
+
+def test_a_failure_while_running_is_one_line(tmp_path: Path) -> None:
+    class Failing:
+        def run(self, *_: object) -> None:
+            raise RuntimeError("no kernel\nat line 7")
+
+    network = load_factors(write_test_bundle(tmp_path / "b", variations=1))[0]
+    with pytest.raises(BundleError, match=r"cannot be computed: no kernel$"):
+        replace(network, _session=Failing())(np.zeros((network.features, 3), np.float32))
 
 
 def test_networks_of_another_kind_are_refused(tmp_path: Path) -> None:
