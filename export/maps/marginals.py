@@ -145,7 +145,10 @@ class Marginal:
             ruler = _ruler(values, below, inside, ends)
         else:
             ruler = _quantiles(values, below, ends, effective_size(weights))
-        places = np.interp(ndtr(normal), below, np.interp(values, ruler, np.arange(len(ruler))))
+        # At its own marks too: between two knots the share rises evenly with the value, not with the place.
+        marks = np.union1d(values, ruler)
+        shares = np.interp(marks, values, below)
+        places = np.interp(ndtr(normal), shares, np.interp(marks, ruler, np.arange(len(ruler))))
         beyond = table > values[-1]
         places[beyond] = np.interp(table[beyond], ruler, np.arange(len(ruler)))
         places[0], places[-1] = 0, len(ruler) - 1

@@ -28,6 +28,9 @@ LIMIT = 5.0
 #: Effective protons between two knots of a smooth distribution, and the fewest knots. With fewer protons a
 #: knot follows the accidents of the sample, which muons of one proton share; with more it loses structure.
 _PROTONS_A_KNOT, _FEWEST_KNOTS = 100, 4
+#: With many protons, knots that muons between two edges get however small their share is: so many at most,
+#: for so many muons each. Deep in the target nearly every one has a proton of its own.
+_KNOTS_A_SLAB, _MUONS_A_SLABS_KNOT = 12, 100
 #: Points that a smooth distribution is given by.
 _POINTS = 16_384
 #: Muons that the outermost knots have beyond them.
@@ -104,7 +107,10 @@ def fit_smooth(
     size = effective_size(np.bincount(of_muon, weights).astype(np.float64))
     usual = max(int(size / _PROTONS_A_KNOT), _FEWEST_KNOTS)
     chosen, gain = ("quantiles", usual), {}
-    if size < _MANY_PROTONS and len(values) > _FOLDS * _FEWEST_KNOTS and values[0] < values[-1]:
+    if size >= _MANY_PROTONS:
+        found = smooth(values, shares_below(weights), usual, slabs.edges, of_slab=_KNOTS_A_SLAB)
+        return found, {"model": "quantiles", "knots": usual, "protons": size}
+    if len(values) > _FOLDS * _FEWEST_KNOTS and values[0] < values[-1]:
         chosen, better = _choose(values, weights, of_muon % _FOLDS, slabs, usual, origin)
         gain = {"gain": better}
     found = _model(chosen, slabs, origin)(values, weights)
@@ -154,7 +160,9 @@ def _model(
     return fit
 
 
-def smooth(values: Float64, below: Float64, knots: int, edges: Sequence[float]) -> Distribution:
+def smooth(
+    values: Float64, below: Float64, knots: int, edges: Sequence[float], of_slab: int = 1
+) -> Distribution:
     """Return the distribution through knots between which so many-th parts of the weight lie, in many points.
 
     With edges each of them is a knot, and the density is constant from knot to knot; without, the coordinate
@@ -168,6 +176,8 @@ def smooth(values: Float64, below: Float64, knots: int, edges: Sequence[float]) 
         How many; their number falls off towards the ends, so that tails keep their shape.
     edges : sequence of float
         Where the density jumps.
+    of_slab : int
+        Knots between two edges where there are muons enough, however small their share is.
     """
     from scipy.interpolate import PchipInterpolator
     from scipy.special import ndtr, ndtri
@@ -177,7 +187,9 @@ def smooth(values: Float64, below: Float64, knots: int, edges: Sequence[float]) 
     cuts = [edge for edge in sorted(edges) if values[0] < edge < values[-1]]
     if cuts:
         ends = np.array([0.0, *np.interp(cuts, values, below), 1.0])
-        counts = np.maximum(np.rint(np.diff(ends) * knots), 1).astype(np.int64)
+        muons = np.diff(np.searchsorted(values, [values[0], *cuts, values[-1]]))
+        fewest = np.clip(muons // _MUONS_A_SLABS_KNOT, 1, of_slab)
+        counts = np.maximum(np.rint(np.diff(ends) * knots), fewest).astype(np.int64)
         shares = [
             low + (high - low) * np.arange(1, count) / count
             for (low, high), count in zip(pairwise(ends), counts, strict=True)

@@ -31,7 +31,12 @@ from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 @click.option(
     "-o", "--output", required=True, metavar="OUT.root", help="On a shared disk, or a root:// address."
 )
-@click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given.")
+@click.option(
+    "--bundle",
+    type=PATH,
+    metavar="BUNDLE",
+    help="Folder of networks, or a name of `shipgen bundle list`; the default bundle if not given.",
+)
 @click.option("--seed", type=SEED, metavar="S", help="Drawn now if not given.")
 @click.option("--exact", is_flag=True, help="Exactly the expected number, not a Poisson number around it.")
 @click.option(

@@ -40,7 +40,12 @@ if TYPE_CHECKING:
     metavar="OUT",
     help="The file: .root, .npz, .npy, .h5, .parquet; or a URL.",
 )
-@click.option("--bundle", type=PATH, metavar="BUNDLE", help="Networks; the default bundle if not given.")
+@click.option(
+    "--bundle",
+    type=PATH,
+    metavar="BUNDLE",
+    help="Folder of networks, or a name of `shipgen bundle list`; the default bundle if not given.",
+)
 @click.option("--seed", type=SEED, metavar="S", help="Drawn anew, and recorded, if not given.")
 @click.option("--exact", is_flag=True, help="Exactly the expected number, not a Poisson number around it.")
 @layout_options(list(LAYOUTS))

@@ -328,9 +328,15 @@ def check_key(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any])
     for name in [*wanted, *found]:
         if found.get(name) != wanted.get(name):
             raise InputError(
-                f"{folder} holds unfinished work with {name} {found.get(name)}, but {wanted.get(name)} is "
-                "asked for: run the earlier command again to go on with it, or remove the folder"
+                f"{folder} holds unfinished work with {name} {_said(found.get(name))}, but "
+                f"{_said(wanted.get(name))} is asked for: run the earlier command again to go on with it, or "
+                "remove the folder"
             )
+
+
+def _said(value: object) -> object:
+    """Return what is said of a value of a key."""
+    return "not given" if value is None else value
 
 
 def sha256(path: Path) -> str:

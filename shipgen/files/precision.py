@@ -31,8 +31,8 @@ def with_precision(layout: Layout, bits: int | None) -> Layout:
     InputError
         There is no such number of bits.
     """
-    if bits is not None and not LEAST <= bits <= MOST:
-        raise InputError(f"precision = {bits} is no number of bits from {LEAST} to {MOST}")
+    if bits is not None and (type(bits) is not int or not LEAST <= bits <= MOST):
+        raise InputError(f"precision = {bits!r} is no number of bits from {LEAST} to {MOST}")
     branches = (
         replace(branch, bits=bits) if branch.column in COLUMNS else branch for branch in layout.branches
     )

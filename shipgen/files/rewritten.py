@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _HASHES = ("facts", "xxh3")
 
 
+#: No file is as large, in bytes.
+_LARGEST = 2**50
+
+
 def facts_hash(content: dict[str, Any]) -> str:
     """Return the hash of what a file says of itself, but for the two hashes that stand in its seal."""
     stated = {name: value for name, value in content["seal"].items() if name not in _HASHES}
@@ -73,14 +77,16 @@ def restored(file: Any, location: Location, content: dict[str, Any], layout: Lay
         They are not those that were written; that may come with the last one only.
     """
     with readable(location):
-        rows = [
-            whole(number, "the muons of a cluster", low=1)
+        runs = [
+            (whole(number, "the muons of a cluster", low=1), whole(times, "the number of clusters"))
             for number, times in content["seal"]["rows"]
-            for _ in range(whole(times, "the number of clusters"))
         ]
+        begin = whole(content["seal"]["begin"], "begin", high=_LARGEST)
         compression = plain_text(content["seal"]["compression"], "the compression")
-        tree = tree_of(file, location, layout, sum(rows))
-    made = _Made(layout, compression, whole(content["seal"]["begin"], "begin"))
+        tree = tree_of(file, location, layout, sum(number * times for number, times in runs))
+    # Not before the tree has been found to have as many muons.
+    rows = [number for number, times in runs for _ in range(times)]
+    made = _Made(layout, compression, begin)
     seen, start = StatedMuons(location, content, strict=False), 0
     for number in rows:
         with readable(location):

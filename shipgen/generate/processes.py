@@ -7,6 +7,7 @@ guard against being run again and a device may be in use already; they end when 
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import pickle
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
 from threading import Lock
@@ -51,7 +53,8 @@ def worthwhile(workers: int, chunks: int) -> bool:
 
 def _possible() -> bool:
     """Return whether there is a Python to start and memory to share, as on Linux."""
-    return bool(sys.executable) and hasattr(os, "memfd_create")
+    # A frozen program would be started again itself.
+    return os.path.isfile(sys.executable or "") and hasattr(os, "memfd_create") and not hasattr(sys, "frozen")  # noqa: PTH113
 
 
 def run(generator: MuonGenerator, work: Callable[[Chunk, Batch], Result], chunks: range) -> Iterator[Result]:
@@ -91,7 +94,9 @@ class _Pool:
         self._processes: list[_Process] = []
         try:
             for number in range(count):
-                self._processes.append(_Process(task, (generator.workers + number) // count))
+                self._processes.append(_Process((generator.workers + number) // count))
+            for process in self._processes:
+                process.take(task)
         except BaseException:
             self.__exit__()
             raise
@@ -124,16 +129,20 @@ class _Pool:
 class _Process:
     """A process with some threads, as its parent sees it."""
 
-    def __init__(self, task: bytes, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         # One result for each thread to make, and one to be looked at.
         self.free = list(range(2 * threads))
         ours, theirs = socket.socketpair()
-        memory = os.memfd_create("shipgen")
+        handles: list[int] = []
         try:
-            os.ftruncate(memory, _SLOT * len(self.free))
-            self._memory = mmap.mmap(memory, 0)
-            code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
-            handles = (theirs.fileno(), memory)
+            memory = os.memfd_create("shipgen")
+            # Behind the standard streams, which are others there: a program may have closed its own.
+            handles += [fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, 3) for handle in (theirs.fileno(), memory)]
+            os.close(memory)
+            os.ftruncate(handles[1], _SLOT * len(self.free))
+            self._memory = mmap.mmap(handles[1], 0)
+            path = [str(folder) for folder in sys.path]
+            code = f"import sys; sys.path[:] = {path!r}; from {__name__} import serve; serve()"
             self._popen = subprocess.Popen(  # noqa: S603 - this Python, and code of this module
                 [sys.executable, "-c", code, *map(str, (*handles, threads))],
                 pass_fds=handles,
@@ -142,11 +151,21 @@ class _Process:
                 # Ctrl-C is for the parent, which ends its processes.
                 process_group=0,
             )
+        except OSError as error:
+            ours.close()
+            raise ShipgenError(
+                f"a worker process cannot be started ({error.strerror}): up to {MOST_THREADS} --workers "
+                "need none"
+            ) from error
         finally:
             theirs.close()
-            os.close(memory)
+            for handle in handles:
+                os.close(handle)
         self.connection = Connection(ours.detach())
-        self.connection.send_bytes(task)
+
+    def take(self, task: bytes) -> None:
+        """Hand out what to do with chunks."""
+        self._talk(lambda: self.connection.send_bytes(task))
 
     def give(self, index: int) -> None:
         """Hand out a chunk."""
@@ -172,12 +191,13 @@ class _Process:
     def _talk(self, action: Callable[[], Result]) -> Result:
         try:
             return action()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
+            self.connection.close()
             code = self._popen.wait()
-            reason = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-            raise ShipgenError(
-                f"a worker process ended {reason}, for lack of memory perhaps: fewer --workers take less"
-            ) from None
+            reason = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
+            if code == -signal.SIGKILL:
+                reason += ", for lack of memory perhaps: fewer --workers take less"
+            raise ShipgenError(f"a worker process ended {reason}") from None
 
 
 def serve() -> None:
@@ -233,9 +253,12 @@ def _put(result: Any, memory: mmap.mmap, slot: int) -> tuple[bytes, tuple[int, .
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """Return `error`, or what it says where it cannot be sent."""
+    """Return `error`, or what it says where it cannot be sent, with where it happened."""
+    error.add_note("".join(traceback.format_exception(error)).rstrip())
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
     except Exception:  # noqa: BLE001 - whatever a class does there
-        return ShipgenError(f"{type(error).__name__}: {error}")
+        told = ShipgenError(f"{type(error).__name__}: {error}")
+        told.add_note(error.__notes__[-1])
+        return told
     return error

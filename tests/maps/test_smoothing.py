@@ -103,3 +103,41 @@ def test_a_table_says_what_it_was_made_of() -> None:
         said = Marginal.fit(values, np.ones(len(values)), edges=ruled).distribution()
         places = np.array([0.1, 0.5, 1.0, 3.0])
         np.testing.assert_allclose(np.interp(places, said.values, said.below), -np.expm1(-places), atol=0.004)
+
+
+#: A thick last block that few muons reach, as the target of 2025 ends.
+DEEP = np.array([0.0, 10.0, 40.0, 130.0, 160.0])
+
+
+def deep(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sorted depths of one mean free path of 20 cm, weights, protons: each has its own."""
+    depths = np.random.default_rng(5).exponential(20.0, n)
+    depths = np.sort(depths[depths < DEEP[-1]])
+    return depths, np.ones(len(depths)), np.arange(len(depths))
+
+
+def shares(found: Distribution, places: np.ndarray) -> np.ndarray:
+    return np.diff(np.interp(places, found.values, found.below))
+
+
+def test_a_block_that_few_reach_falls_off_as_its_muons_do() -> None:
+    """1,500 in a million: one or two knots by their share, between which the density would be even."""
+    places = np.linspace(130, 160, 7)
+    found, facts = fit_smooth(*deep(1_000_000), Slabs(tuple(DEEP)))
+    assert facts["model"] == "quantiles"
+    right = np.diff(-np.exp(-places / 20))
+    # Five standard deviations of the muons in the last bin, which is the emptiest.
+    assert shares(found, places) == pytest.approx(right, rel=5 / np.sqrt(1e6 * right[-1]))
+
+
+@pytest.mark.parametrize("n", [40_000, 1_000_000])
+def test_a_table_is_the_distribution_between_far_knots_too(n: int) -> None:
+    """The share rises evenly with the depth there, not with the place on the ruler."""
+    places = np.linspace(130, 160, 31)
+    sample = deep(n)
+    found, _ = fit_smooth(*sample, Slabs(tuple(DEEP)))
+    depths, weights, protons_ = sample
+    table = Marginal.fit(depths, weights, edges=tuple(DEEP), ruled=True, smooth_tail=False, protons=protons_)
+    expected = shares(found, places)
+    # The table has 2,048 cells, the last of which hold next to nothing.
+    assert shares(table.distribution(), places) == pytest.approx(expected, rel=0.1, abs=0.02 * expected.sum())

@@ -140,7 +140,8 @@ def test_twelve_trials_on_two_processes_interrupted_and_resumed(
         if row["state"] == "interrupted":
             (heir,) = (one for one in rows if one["run"] == row["run"] and one["state"] != "interrupted")
             assert heir["learning_rate"] == row["learning_rate"]
-            assert after[row["run"]] >= before.get(row["run"], 0)
+            # One that was stopped while it began may have failed, with nothing to evaluate.
+            assert after.get(row["run"], 0) >= max(before.get(row["run"], 0), heir["state"] != "failed")
         elif row["state"] != "failed":
             assert after[row["run"]] == int(row["steps"]) // 10
     for row in rows:

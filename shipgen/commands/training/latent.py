@@ -44,7 +44,6 @@ def command(bundle: Path, output: Path, **options: Any) -> None:
     from shipgen.bundle.bundle import Bundle
     from shipgen_export.latent.latent_study import write_studies
 
-    told = [*write_studies(Bundle.open(bundle), output, **options)]
-    with telling(f"{output} is complete"):
-        for line in told:
+    for line in write_studies(Bundle.open(bundle), output, **options):
+        with telling(f"{output} has what was studied so far"):
             click.echo(line)

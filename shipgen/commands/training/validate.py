@@ -130,7 +130,7 @@ def command(
         ignore_units=ignore_units,
         force=force,
     )
-    told = [*lines]
-    with telling(f"{output} is complete"):
-        for line in told:
+    # They come before what may be wrong with them, an error.
+    for line in lines:
+        with telling(f"{output} is complete"):
             click.echo(line)
