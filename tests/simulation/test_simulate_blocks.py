@@ -61,7 +61,7 @@ def test_blocks_come_back_as_written_and_damage_is_one_line(tmp_path: Path) -> N
     [
         ('{"work": "shipgen prepare", "seed": "of another kind"}', "work shipgen prepare, but shipgen sim"),
         ('{"work": "shipgen simulate", "seed": "seven"}', "unfinished work with seed seven"),
-        ('{"work": "shipgen simulate"}', "unfinished work with seed None"),
+        ('{"work": "shipgen simulate"}', "unfinished work with seed not given"),
         ('{"work": "ship', "work.json"),
         ("[7]", "work.json"),
     ],
