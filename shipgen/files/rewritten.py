@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 #: Entries of the seal that are of the bytes of the file, or of the statement itself.
 _HASHES = ("facts", "xxh3")
 
-
 #: No file is as large, in bytes.
 _LARGEST = 2**50
 

@@ -47,14 +47,10 @@ _SLOT = CHUNK_SIZE * 256
 
 
 def worthwhile(workers: int, chunks: int) -> bool:
-    """Return whether so many workers should be processes for so many chunks."""
-    return workers > MOST_THREADS and chunks >= LEAST_CHUNKS * workers and _possible()
-
-
-def _possible() -> bool:
-    """Return whether there is a Python to start and memory to share, as on Linux."""
-    # A frozen program would be started again itself.
-    return os.path.isfile(sys.executable or "") and hasattr(os, "memfd_create") and not hasattr(sys, "frozen")  # noqa: PTH113
+    """Return whether so many workers should be processes for so many chunks, where these can be started."""
+    # A frozen program would be started again itself; without a memfd, as beside Linux, no memory is shared.
+    possible = sys.executable and not hasattr(sys, "frozen") and hasattr(os, "memfd_create")
+    return bool(possible) and workers > MOST_THREADS and chunks >= LEAST_CHUNKS * workers
 
 
 def run(generator: MuonGenerator, work: Callable[[Chunk, Batch], Result], chunks: range) -> Iterator[Result]:
@@ -67,8 +63,14 @@ def run(generator: MuonGenerator, work: Callable[[Chunk, Batch], Result], chunks
     ShipgenError
         A process ended by itself; and what `work` or a network raises there.
     """
+    try:
+        pool = _Pool(generator, work)
+    except OSError:
+        # For lack of memory, perhaps, or of processes: threads take less, and make the same.
+        yield from generator.run(work, first=chunks.start, stop=chunks.stop)
+        return
     waiting, made = iter(chunks), {}
-    with _Pool(generator, work) as pool:
+    with pool:
         pool.give(waiting)
         for index in chunks:
             while index not in made:
@@ -84,7 +86,7 @@ def run(generator: MuonGenerator, work: Callable[[Chunk, Batch], Result], chunks
 
 
 class _Pool:
-    """The processes; a context manager, which ends them."""
+    """The processes; a context manager, which ends them. An OSError says that they cannot be started."""
 
     def __init__(self, generator: MuonGenerator, work: Callable[[Chunk, Batch], Any]) -> None:
         task = pickle.dumps((generator, work))
@@ -151,12 +153,9 @@ class _Process:
                 # Ctrl-C is for the parent, which ends its processes.
                 process_group=0,
             )
-        except OSError as error:
+        except OSError:
             ours.close()
-            raise ShipgenError(
-                f"a worker process cannot be started ({error.strerror}): up to {MOST_THREADS} --workers "
-                "need none"
-            ) from error
+            raise
         finally:
             theirs.close()
             for handle in handles:

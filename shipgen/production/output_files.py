@@ -264,11 +264,9 @@ class Production:
     @property
     def encode(self) -> PartEncoder:
         """What makes parts of those muons of a chunk that are not on disk."""
-        files = self._order.files
-        return PartEncoder(
-            self._encode, range(files.first + self.kept, files.first + files.total), files.first, files.limit,
-            self._categories, weighted=self._weighted,
-        )  # fmt: skip
+        first, limit = self._files.first, self._files.limit
+        rows = range(first + self.kept, first + self._files.total)
+        return PartEncoder(self._encode, rows, first, limit, self._categories, self._weighted)
 
     def append(self, part: Part) -> None:
         """Write `part`, and publish its file when that is full; raise OSError where that fails."""

@@ -21,8 +21,9 @@ from shipgen.describe.describe import describe
 from shipgen.errors import InputError
 from shipgen.files.convert import convert
 from shipgen.files.layouts import FILE_SUMMARY_KEY, PROVENANCE_KEY
+from shipgen.files.rewritten import facts_hash
 from shipgen.files.rootfile import open_root
-from shipgen.files.seals import check_open
+from shipgen.files.seals import SEAL, check_open
 from shipgen.production.merge import merge
 from shipgen.production.request import Request, carry_out
 from shipgen_export.reading.formats.readers import open_source, read_steps
@@ -186,6 +187,34 @@ def test_other_statements(good: Path, tmp_path: Path, name: str, key: str, value
 
     with pytest.raises(InputError, match="or another program has rewritten it: its seal does not fit"):
         check_file(rewrite(good, tmp_path / "other.root", texts=change))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("begin", -5, "begin is -5"),
+        ("begin", 2**62, "begin is 4611686018427387904"),
+        # Which would not fit into any memory.
+        ("rows", [[1927, 10**12]], r"of the 1,927,000,000,000,000 muons that it states"),
+        ("rows", [[0, 10**12]], "the muons of a cluster is 0"),
+        ("compression", "zip:1", "no compression 'zip:1'"),
+    ],
+)
+def test_statements_that_are_forged(
+    good: Path, tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    """Their hash is no secret, so that anything may stand there."""
+
+    def change(texts: dict[str, str]) -> dict[str, str]:
+        content = json.loads(texts[PROVENANCE_KEY])
+        content[SEAL][key] = value
+        content[SEAL]["facts"] = facts_hash(content)
+        return {**texts, PROVENANCE_KEY: json.dumps(content)}
+
+    other = rewrite(good, tmp_path / "other.root", texts=change)
+    for reader in (check_file, lambda path: convert(path, tmp_path / "converted.root", "ttree")):
+        with pytest.raises(InputError, match=message):
+            reader(other)
 
 
 def test_what_is_gone(good: Path, tmp_path: Path) -> None:

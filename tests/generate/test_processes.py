@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +164,38 @@ def test_a_bundle_that_is_gone_is_told(bundle: Bundle, tmp_path: Path) -> None:
     shutil.rmtree(copied)
     with pytest.raises(BundleError, match="cannot be read, it is not there"):
         next(generator.run(ids, apart=True))
+
+
+CLOSED = """
+import os, sys
+from pathlib import Path
+from counted import size
+from shipgen import MuonGenerator
+from shipgen.generate import processes
+processes.MOST_THREADS = processes.LEAST_CHUNKS = 1
+for number in map(int, sys.argv[2].split(",")):
+    os.close(number)
+generator = MuonGenerator(sys.argv[1], n=400_000, seed=1, exact=True, workers=2)
+Path("made").write_text(str(sum(generator.run(size, apart=True))))
+"""
+
+
+@pytest.mark.parametrize("closed", ["0", "0,1", "0,1,2"])
+def test_a_program_may_have_closed_its_streams(bundle: Bundle, tmp_path: Path, closed: str) -> None:
+    """What is opened next has their numbers."""
+    (tmp_path / "counted.py").write_text("def size(chunk, batch):\n    return len(batch)\n")
+    (tmp_path / "program.py").write_text(CLOSED)
+    command = [sys.executable, "program.py", str(bundle.path), closed]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    assert (tmp_path / "made").read_text() == "400000"
+
+
+def test_threads_where_processes_cannot_be_started(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = MuonGenerator(bundle, n=N, seed=1, workers=3)
+    monkeypatch.setattr(sys, "executable", "/there/is/no/python")
+    made = list(generator.run(columns, first=1, apart=True))
+    assert [index for index, _, _ in made] == [*range(1, len(generator.plan))]
+    assert {process for _, process, _ in made} == {os.getpid()}
 
 
 def test_a_process_that_is_killed_is_told(bundle: Bundle) -> None:

@@ -101,6 +101,16 @@ def test_shards_of_a_cluster_with_a_killed_worker_are_the_unsharded_run(
     np.testing.assert_array_equal(read(tmp_path / "out.root")["pz"], read(tmp_path / "whole.root")["pz"])
 
 
+def assert_made_again(path: Path, manifest: dict[str, Any]) -> None:
+    """Compare a manifest with a former one; files state another command, whose length is not the same."""
+    again = json.loads(path.read_text())
+    for entry, former in zip(again["files"], manifest["files"], strict=True):
+        assert entry["bytes"] == (path.parent / entry["file"]).stat().st_size
+        again["bytes"] -= entry["bytes"] - former["bytes"]
+        entry["bytes"] = former["bytes"]
+    assert again == manifest
+
+
 def test_what_is_there_counts_and_what_is_missing_is_made(
     inside: Run, bundle: Bundle, tmp_path: Path, client: Any
 ) -> None:
@@ -119,13 +129,7 @@ def test_what_is_there_counts_and_what_is_missing_is_made(
     done = inside(*options, address, "--shards", 3, "--resume")
     assert done.returncode == 0
     assert "muons were there from an earlier run" in done.stdout
-    again = json.loads((tmp_path / "o.json").read_text())
-    # The command that it states is longer by --resume.
-    for entry, former in zip(again["files"], manifest["files"], strict=True):
-        assert entry["bytes"] == (tmp_path / entry["file"]).stat().st_size
-        again["bytes"] -= entry["bytes"] - former["bytes"]
-        entry["bytes"] = former["bytes"]
-    assert again == manifest
+    assert_made_again(tmp_path / "o.json", manifest)
     assert (tmp_path / files[1]).stat().st_mtime_ns == kept
     # A damaged file is not taken for a result, nor replaced unasked.
     (tmp_path / files[1]).write_bytes((tmp_path / files[1]).read_bytes()[:-100])
@@ -134,13 +138,7 @@ def test_what_is_there_counts_and_what_is_missing_is_made(
     assert "o_shard1of3.root exists" in done.stderr.splitlines()[-1]
     done = inside(*options, address, "--shards", 3, "--force", "--seed", manifest["seed"])
     assert done.returncode == 0
-    again = json.loads((tmp_path / "o.json").read_text())
-    # The command that it states is longer by --resume.
-    for entry, former in zip(again["files"], manifest["files"], strict=True):
-        assert entry["bytes"] == (tmp_path / entry["file"]).stat().st_size
-        again["bytes"] -= entry["bytes"] - former["bytes"]
-        entry["bytes"] = former["bytes"]
-    assert again == manifest
+    assert_made_again(tmp_path / "o.json", manifest)
 
 
 def test_another_bundle_where_the_worker_is(bundle: Bundle, tmp_path: Path) -> None:

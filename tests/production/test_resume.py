@@ -138,9 +138,23 @@ def test_room_on_disk(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(asked) == {other}
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(bundle: Bundle, tmp_path: Path, kind: signal.Signals) -> None:
-    process = start(bundle, tmp_path, "--n", "3e6", stop=(kind, 2))
+#: Chunks enough for six workers to be processes.
+MANY = "6.6e6"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (signal.SIGINT, ("--n", "3e6")),
+        (signal.SIGTERM, ("--n", "3e6")),
+        (signal.SIGINT, ("--n", MANY, "--workers", 6)),
+        (signal.SIGTERM, ("--n", MANY, "--workers", 6)),
+    ],
+)
+def test_interrupted(
+    bundle: Bundle, tmp_path: Path, kind: signal.Signals, options: tuple[object, ...]
+) -> None:
+    process = start(bundle, tmp_path, *options, stop=(kind, 2))
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.count("\n") == 1
@@ -156,11 +170,14 @@ def test_force_begins_anew(inside: Run, bundle: Bundle, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.root"]
 
 
-@pytest.mark.parametrize(("workers", "layout"), [(1, "muonback"), (2, "muonback"), (4, "rntuple")])
-def test_killed_and_resumed(bundle: Bundle, tmp_path: Path, workers: int, layout: str) -> None:
-    """A run killed again and again ends with the file that an uninterrupted one writes."""
-    options = ("--n", "1.2e6", "--layout", layout, "--workers", workers)
-    whole = start(bundle, tmp_path, *options)
+@pytest.mark.parametrize(
+    ("n", "workers", "layout"),
+    [("1.2e6", 1, "muonback"), ("1.2e6", 2, "muonback"), ("1.2e6", 4, "rntuple"), (MANY, 6, "muonback")],
+)
+def test_killed_and_resumed(bundle: Bundle, tmp_path: Path, n: str, workers: int, layout: str) -> None:
+    """A run killed again and again ends with the file that an uninterrupted one writes, by threads alone."""
+    options = ("--n", n, "--layout", layout, "--workers", workers)
+    whole = start(bundle, tmp_path, *options[:-1], min(workers, 4))
     whole.communicate(timeout=120)
     (tmp_path / "out.root").rename(tmp_path / "whole.root")
     rng = np.random.default_rng(workers)
