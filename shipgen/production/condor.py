@@ -34,8 +34,11 @@ _LOGS = "logs"
 #: How often a job is tried again; not when its input is at fault, which no other try changes.
 _RETRIES = 3
 
-#: What jobs ask for beside what follows from the production.
-_MEMORY = {"produce": "1 GB", "merge": "1 GB", "validate": "4 GB"}
+#: What jobs ask for beside what follows from the production; memory in MB, at least.
+_MEMORY = {"produce": 1000, "merge": 1000, "validate": 4000}
+
+#: MB of each worker, of which processes of more than four take 50 and the main one 150.
+_WORKER_MEMORY = 100
 _LEAST_DISK = 200e6
 
 
@@ -166,7 +169,7 @@ def _submit(name: str, folder: Path, words: Sequence[str], disk: float, lines: S
         "error": f"{_LOGS}/{log}.err",
         "log": f"{_LOGS}/condor.log",
         "request_cpus": cores,
-        "request_memory": _MEMORY[name],
+        "request_memory": f"{max(_MEMORY[name], _WORKER_MEMORY * int(cores))} MB",
         "request_disk": f"{max(disk, _LEAST_DISK) / 1e6:.0f} MB",
         # All paths are those of a shared disk; what a job writes elsewhere is not fetched.
         "should_transfer_files": "YES",

@@ -105,15 +105,18 @@ def test_a_table_says_what_it_was_made_of() -> None:
         np.testing.assert_allclose(np.interp(places, said.values, said.below), -np.expm1(-places), atol=0.004)
 
 
-#: A thick last block that few muons reach, as the target of 2025 ends.
-DEEP = np.array([0.0, 10.0, 40.0, 130.0, 160.0])
+#: A thick last block of a target that few muons reach, and an absorber behind it where more of them start.
+DEEP = np.array([0.0, 10.0, 40.0, 130.0, 160.0, 330.0])
 
 
 def deep(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sorted depths of one mean free path of 20 cm, weights, protons: each has its own."""
-    depths = np.random.default_rng(5).exponential(20.0, n)
+    """Sorted depths of a mean free path of 20 cm, 0.3 % in the absorber, weights, protons of 25 muons."""
+    random = np.random.default_rng(5)
+    depths = random.exponential(20.0, n)
+    depths[depths > DEEP[-2]] = 0.0
+    depths[random.random(n) < 0.003] += DEEP[-2]
     depths = np.sort(depths[depths < DEEP[-1]])
-    return depths, np.ones(len(depths)), np.arange(len(depths))
+    return depths, np.ones(len(depths)), random.permutation(len(depths)) % (n // 25)
 
 
 def shares(found: Distribution, places: np.ndarray) -> np.ndarray:
@@ -121,23 +124,20 @@ def shares(found: Distribution, places: np.ndarray) -> np.ndarray:
 
 
 def test_a_block_that_few_reach_falls_off_as_its_muons_do() -> None:
-    """1,500 in a million: one or two knots by their share, between which the density would be even."""
+    """1,500 in a million have less than a knot by their share: one density from edge to edge."""
     places = np.linspace(130, 160, 7)
     found, facts = fit_smooth(*deep(1_000_000), Slabs(tuple(DEEP)))
     assert facts["model"] == "quantiles"
     right = np.diff(-np.exp(-places / 20))
-    # Five standard deviations of the muons in the last bin, which is the emptiest.
-    assert shares(found, places) == pytest.approx(right, rel=5 / np.sqrt(1e6 * right[-1]))
+    # Four standard deviations of the last bin's muons, the fewest; 12 knots follow within 7 %.
+    assert shares(found, places) == pytest.approx(right, rel=0.07 + 4 / np.sqrt(1e6 * right[-1]))
 
 
-@pytest.mark.parametrize("n", [40_000, 1_000_000])
+@pytest.mark.parametrize("n", [300_000, 1_000_000])
 def test_a_table_is_the_distribution_between_far_knots_too(n: int) -> None:
     """The share rises evenly with the depth there, not with the place on the ruler."""
-    places = np.linspace(130, 160, 31)
-    sample = deep(n)
-    found, _ = fit_smooth(*sample, Slabs(tuple(DEEP)))
-    depths, weights, protons_ = sample
+    places = np.linspace(130, 160, 7)
+    depths, weights, protons_ = deep(n)
+    found, _ = fit_smooth(depths, weights, protons_, Slabs(tuple(DEEP)))
     table = Marginal.fit(depths, weights, edges=tuple(DEEP), ruled=True, smooth_tail=False, protons=protons_)
-    expected = shares(found, places)
-    # The table has 2,048 cells, the last of which hold next to nothing.
-    assert shares(table.distribution(), places) == pytest.approx(expected, rel=0.1, abs=0.02 * expected.sum())
+    assert shares(table.distribution(), places) == pytest.approx(shares(found, places), rel=0.02)
