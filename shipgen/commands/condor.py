@@ -52,7 +52,7 @@ from shipgen.files.layouts import MUONBACK, OUTPUT_LAYOUTS
 @precision_option
 @selection_options
 @variations_option
-@workers_option(default=1, show_default=True, help="Threads of a job.")
+@workers_option(default=1, show_default=True, help="Cores of a job.")
 @click.option("--list", "listed", is_flag=True, help="List the shards in OUT.json, do not merge them.")
 @click.option("--reference", type=PATH, help="Validate against this: a prepared sample or a ROOT file.")
 @click.option("--validate", default="", metavar="OPTIONS", help="Of shipgen validate: '--max-auc 0.52'.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -71,9 +71,9 @@ def test_all_bits_are_kept_at_23() -> None:
     assert rounded(NUMBERS[0], 23) is NUMBERS[0]
 
 
-@pytest.mark.parametrize("bits", [0, -1, 24])
-def test_odd_numbers_of_bits(bits: int) -> None:
-    with pytest.raises(InputError, match=f"precision = {bits} is no number of bits from 1 to 23"):
+@pytest.mark.parametrize("bits", [0, -1, 24, 12.5, True, "12"])
+def test_odd_numbers_of_bits(bits: Any) -> None:
+    with pytest.raises(InputError, match=f"precision = {bits!r} is no number of bits from 1 to 23"):
         with_precision(MUONBACK, bits)
 
 
