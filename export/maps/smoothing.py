@@ -2,7 +2,8 @@
 
 Between two knots lie the muons of so many protons. With many protons a fixed number of them a knot is right;
 with few, how many knots are too many depends on how muons share protons and on how the density bends, so
-that models of several resolutions are fitted to four fifths of the protons and judged by the fifth. For the
+that models of several resolutions are fitted to four fifths of the protons and judged by the fifth. What so
+few protons do not tell apart is averaged, for which of them is best is an accident of the sample. For the
 depth one of them knows the target: a constant hazard in each material, the same in all slabs of it.
 """
 
@@ -36,10 +37,12 @@ _POINTS = 16_384
 #: Muons that the outermost knots have beyond them.
 _MUONS_BEYOND = 3
 
-#: With fewer effective protons the knots are chosen by what is held out: in so many parts of the protons.
+#: With fewer effective protons models are weighed by what is held out: in so many parts of the protons.
 _MANY_PROTONS, _FOLDS = 10_000, 5
 #: Muons that each knot has at least, of those that models are chosen from, and the fewest of a correction.
 _MUONS_A_KNOT, _FEWEST_CORRECTED = 25, 2
+#: Standard deviations below the best at which a model is left out.
+_FURTHEST = 3.0
 #: This share of a density that is judged is even: a muon where a model has none does not decide alone.
 _EVEN = 1e-3
 
@@ -100,32 +103,32 @@ def fit_smooth(
     Distribution
     dict
         ``model``, ``quantiles``, ``materials`` or ``origin``; ``knots``; ``protons``, their effective number;
-        with few of them ``gain``, by how much the logarithm of the density of those held out is better on
-        average than with the number of knots that many protons get.
+        with few of them that is the likeliest for those held out, and ``gain`` is by how much the logarithm
+        of their density is better on average, of the mean of ``models``, than with the number of knots that
+        many protons get.
     """
     of_muon = np.unique(protons, return_inverse=True)[1]
     size = effective_size(np.bincount(of_muon, weights).astype(np.float64))
     usual = max(int(size / _PROTONS_A_KNOT), _FEWEST_KNOTS)
-    chosen, gain = ("quantiles", usual), {}
     if size >= _MANY_PROTONS:
         found = smooth(values, shares_below(weights), usual, slabs.edges, of_slab=_KNOTS_A_SLAB)
         return found, {"model": "quantiles", "knots": usual, "protons": size}
-    if len(values) > _FOLDS * _FEWEST_KNOTS and values[0] < values[-1]:
-        chosen, better = _choose(values, weights, of_muon % _FOLDS, slabs, usual, origin)
-        gain = {"gain": better}
-    found = _model(chosen, slabs, origin)(values, weights)
-    return found, {"model": chosen[0], "knots": chosen[1], "protons": size, **gain}
+    if len(values) <= _FOLDS * _FEWEST_KNOTS or not values[0] < values[-1]:
+        found = _model(("quantiles", usual), slabs, origin)(values, weights)
+        return found, {"model": "quantiles", "knots": usual, "protons": size}
+    models = _models(values, weights, slabs, usual, origin)
+    shares, gain = _weigh(models, values, weights, of_muon, slabs, origin)
+    kept = [(share, model) for share, model in zip(shares, models, strict=True) if share > 0]
+    found = _mean([(share, _model(model, slabs, origin)(values, weights)) for share, model in kept])
+    named = [{"model": name, "knots": knots, "share": share} for share, (name, knots) in kept]
+    name, knots = models[int(np.argmax(shares))]
+    return found, {"model": name, "knots": knots, "protons": size, "gain": gain, "models": named}
 
 
-def _choose(
-    values: Float64,
-    weights: Float64,
-    fold: NDArray[np.int64],
-    slabs: Slabs,
-    usual: int,
-    origin: Distribution | None,
-) -> tuple[tuple[str, int], float]:
-    """Return the model that is best for protons held out, and by how much it is better than the usual."""
+def _models(
+    values: Float64, weights: Float64, slabs: Slabs, usual: int, origin: Distribution | None
+) -> list[tuple[str, int]]:
+    """Return the models that muons are enough for, by name and number of knots, the usual one first."""
     most = max(int(effective_size(weights) / _MUONS_A_KNOT), usual)
     ladder = [_FEWEST_KNOTS * 2**k for k in range(12) if _FEWEST_KNOTS * 2**k <= most]
     models = [("quantiles", knots) for knots in dict.fromkeys([usual, *ladder])]
@@ -133,16 +136,47 @@ def _choose(
         models += [("materials", knots) for knots in (0, _FEWEST_CORRECTED, *ladder)]
     if origin is not None:
         models += [("origin", knots) for knots in (0, _FEWEST_CORRECTED, *ladder)]
-    scores = np.zeros(len(models))
+    return models
+
+
+def _weigh(
+    models: Sequence[tuple[str, int]],
+    values: Float64,
+    weights: Float64,
+    of_muon: NDArray[np.int64],
+    slabs: Slabs,
+    origin: Distribution | None,
+) -> tuple[list[float], float]:
+    """Return each model's share in their mean, and the gain of the mean over the first of them.
+
+    A share falls off as a normal density with how far a model is below the best, for the protons held out,
+    in units of the difference's own error, which protons scatter by.
+    """
+    fold = of_muon % _FOLDS
+    found = np.zeros((len(models), len(values)))
     for part in range(_FOLDS):
         others, own = fold != part, fold == part
         if not others.any() or not own.any():
             continue
         for k, model in enumerate(models):
-            found = _model(model, slabs, origin)(values[others], weights[others])
-            scores[k] += weights[own] @ found.log_density(values[own])
-    best = int(np.argmax(scores))
-    return models[best], float(scores[best] - scores[0]) / float(weights.sum())
+            found[k, own] = _model(model, slabs, origin)(values[others], weights[others]).log_density(
+                values[own]
+            )
+    best = int(np.argmax(found @ weights))
+    below = np.array([np.bincount(of_muon, weights * one) for one in found[best] - found])
+    error = below.std(1) * np.sqrt(below.shape[1])
+    away = np.divide(below.sum(1), error, out=np.zeros(len(models)), where=error > 0)
+    shares = np.where(away < _FURTHEST, np.exp(-(away**2) / 2), 0.0)
+    shares /= shares.sum()
+    gain = weights @ (np.log(shares @ np.exp(found)) - found[0]) / weights.sum()
+    return shares.tolist(), float(gain)
+
+
+def _mean(parts: Sequence[tuple[float, Distribution]]) -> Distribution:
+    """Return the mean of distributions with their shares."""
+    marks = np.unique(np.concatenate([one.values for _, one in parts]))
+    below = sum(share * np.interp(marks, one.values, one.below) for share, one in parts)
+    return Distribution(marks, np.asarray(below))
 
 
 def _model(

@@ -1,4 +1,4 @@
-"""How long a flow is trained: by the sample it learns from. The rule stands here, once.
+"""How long a flow is trained, and from what: by the sample it learns from. The rules stand here, once.
 
 What is given is the most. A flow that is trained on few muons learns them by heart: it is likeliest for
 muons of other protons after a few hundred steps, and its learning rate should have fallen by then. Flows with
@@ -20,6 +20,10 @@ PASSES, FEWEST_STEPS = 60, 600
 #: for so many steps, and are less likely by this in the mean of the logarithm: of large samples a learning
 #: rate that is still high holds up the loss, and they would end too early.
 PATIENCE_SHARE, PATIENCE_STEPS, WORSE = 0.25, 300, 1e-3
+
+#: With fewer effective protons, or muons, than these, how coordinates depend on each other is better known
+#: from another target than from the sample: flows start from a bundle's.
+FEW_PROTONS, FEW_MUONS = 10_000, 100_000
 
 #: A flow that goes on from another one starts with this share of the learning rate.
 FINE = 0.3

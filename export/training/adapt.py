@@ -1,12 +1,14 @@
 """A bundle as the start of another: its muons teach flows that go on learning from a smaller, new sample.
 
-``OUT/origin/prepared`` holds muons that the bundle made, ``OUT/origin/run`` flows that learnt them; the
-teachers of ``shipgen train best`` start from these. Tables are those of the bundle's muons, corrected by the
-new sample as far as its protons say, or the new sample's own where these are likelier for protons held out.
+All categories start from it, or those with few protons. ``OUT/origin/prepared`` holds muons that the bundle
+made, ``OUT/origin/run`` flows that learnt them; the teachers of ``shipgen train best`` start from these.
+Tables are means of those of the bundle's muons, corrected by the new sample as far as its protons say, and of
+the new sample's own, as they make protons held out likely.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,18 @@ from shipgen.files.outputs import complete_folder
 from shipgen.generate.chunks import BATCH_SIZE
 from shipgen.muons.categories import MUON_MASS
 from shipgen.muons.quantities import Quantities
-from shipgen_export.sample.sample import INDEX, CategoryWriter, PreparedSample, write_index
+from shipgen_export.maps.coordinates import Cylinder, read_coordinates
+from shipgen_export.maps.muon_map import tame, without_upstream
+from shipgen_export.maps.symmetry import choose_coordinates
+from shipgen_export.models.by_size import FEW_MUONS, FEW_PROTONS
+from shipgen_export.sample.sample import (
+    INDEX,
+    SPLITS,
+    CategoryWriter,
+    PreparedSample,
+    effective_size,
+    write_index,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +37,15 @@ if TYPE_CHECKING:
 
     from shipgen.bundle.bundle import Bundle
     from shipgen.bundle.network import Network
+    from shipgen.muons.categories import Category
     from shipgen.muons.columns import Float32, Float64
 
 #: Muons of each category that the bundle makes; below the new sample's cut they are not used.
 MUONS = 1_000_000
 #: Fewer than these above the cut cannot teach.
 _FEWEST = 10_000
+#: A bundle knows nothing of muons below its own energy cut, which may be so much higher than the sample's.
+_HIGHER_CUT = 1.05
 
 #: Stream of random numbers.
 _LATENT = 6
@@ -113,6 +129,41 @@ def _make(network: Network, random: np.random.Generator, cut: float) -> tuple[Fl
     return features[kept], weights[kept]
 
 
-def adapted_from(bundle: Bundle) -> dict[str, Any]:
-    """Return what a bundle's provenance says of the one it was adapted from."""
-    return {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256}
+def of_few_protons(sample: PreparedSample, category: Category) -> str | None:
+    """Say how few protons and muons a category is learnt from; ``None`` where they are enough alone."""
+    muons = sample.load(category.name)
+    weights, _ = tame(muons.part("train")[1])
+    of_muon = np.unique(muons.group[muons.split == SPLITS.index("train")], return_inverse=True)[1]
+    effective = effective_size(weights)
+    protons = effective_size(np.bincount(of_muon, weights).astype(np.float64))
+    if effective >= FEW_MUONS and protons >= FEW_PROTONS:
+        return None
+    return f"{effective:,.0f} effective muons of {protons:,.0f} protons to learn from"
+
+
+def unsuited(bundle: Bundle, sample: PreparedSample, category: Category) -> str | None:
+    """Say why a category cannot start from a bundle, ``None`` where it can."""
+    entries = {entry.category: entry for entry in bundle.entries}
+    if category not in entries:
+        return "that has no network of it"
+    stated = entries[category].details.get("coordinates")
+    if stated is None:
+        return "its network is not in coordinates made normal"
+    cut = sample.index["energy_cut"]
+    if cut is not None and bundle.energy_cut > _HIGHER_CUT * cut:
+        return f"its energy cut, {bundle.energy_cut:g} GeV, is above the sample's, {cut:g} GeV"
+    muons, _ = without_upstream(sample.load(category.name))
+    weights, _ = tame(muons.part("train")[1])
+    own, _ = choose_coordinates(muons, weights, float(sample.index["target_start"]))
+    # Beside them stands how they were found.
+    keys = {"map", *(one.name for one in fields(Cylinder))}
+    names = read_coordinates({key: value for key, value in stated.items() if key in keys}).names
+    if own.names != names:
+        return f"that describes it by {', '.join(names)}, not by {', '.join(own.names)}"
+    return None
+
+
+def adapted_from(bundle: Bundle, categories: Sequence[str]) -> dict[str, Any]:
+    """Return what a bundle's provenance says of the one that some of its `categories` were adapted from."""
+    stated = {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256}
+    return {**stated, "categories": list(categories)}

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
 from shipgen.files.outputs import complete_file, read_json, write_json
-from shipgen.muons.categories import category_by_name
+from shipgen.muons.categories import CATEGORIES, category_by_name
 from shipgen.progress import progress
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import StudentConfig
 from shipgen_export.sample.sample import PreparedSample
-from shipgen_export.training.adapt import adapted_from, origin_sample
+from shipgen_export.training.adapt import adapted_from, of_few_protons, origin_sample, unsuited
 from shipgen_export.training.export import check_sample, export, lacking
 from shipgen_export.training.map_training import Teachers, with_kept_map
 from shipgen_export.training.run.category_folder import LAST
@@ -70,7 +70,7 @@ class NetworkTask:
     teacher: int | None
     teachers: int
     settings: dict[str, Any]
-    adapted: bool = False
+    started: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         who = "the student" if self.teacher is None else f"teacher {self.teacher}"
@@ -113,6 +113,7 @@ def train_best(
     pot: float | None = None,
     name: str | None = None,
     adapted: Bundle | None = None,
+    few: bool = False,
 ) -> Iterator[str | Bundle]:
     """Train teachers and students of each category and export the students; go on with what is there.
 
@@ -140,6 +141,9 @@ def train_best(
         The bundle's; `output`'s name otherwise.
     adapted : Bundle, optional
         Of another production: teachers start from what it makes.
+    few : bool
+        Those of categories that have few protons alone, where they can; else those of all, and what cannot is
+        refused.
 
     Yields
     ------
@@ -169,7 +173,10 @@ def train_best(
         output.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {output} cannot be made: {error.strerror}") from error
-    made = None if adapted is None else _origin_sample(adapted, sample, chosen, output, seed)
+    # The larger categories first: what is left at the end is short.
+    names = [category.name for category in sorted(chosen, key=lambda category: category.on_axis)]
+    started, notes = _started(adapted, sample, names, few=few)
+    made = _origin_sample(adapted, sample, started, output, seed)
 
     def task(category: str, number: int | None) -> NetworkTask:
         taught = number is None
@@ -186,11 +193,9 @@ def train_best(
             steps = min(steps, ORIGIN_STEPS)
             return NetworkTask(made, output, category, seed, steps, number, teachers, flow or {})
         return NetworkTask(
-            sample, output, category, own_seed, steps, number, teachers, settings, adapted is not None
+            sample, output, category, own_seed, steps, number, teachers, settings, tuple(started)
         )
 
-    # The larger categories first: what is left at the end is short.
-    names = [category.name for category in sorted(chosen, key=lambda category: category.on_axis)]
     rounds = [
         [task(category, number) for category in names for number in range(1, teachers + 1)],
         [task(category, None) for category in names],
@@ -200,9 +205,10 @@ def train_best(
         f"{len(rounds[0])} flows of {teacher_steps:,} steps at most, then {len(names)} networks of "
         f"{student_steps:,} steps that learn from them; {cores} at a time"
     )
-    if adapted is not None:
-        rounds.insert(0, [task(category, _ORIGIN) for category in names])
-        yield f"before, {len(names)} flows learn what the bundle {adapted.name} makes"
+    yield from notes
+    if adapted is not None and started:
+        rounds.insert(0, [task(category, _ORIGIN) for category in started])
+        yield f"before, {len(started)} flows learn what the bundle {adapted.name} makes"
     if note := lacking(sample):
         yield note
     try:
@@ -229,7 +235,7 @@ def train_best(
         name=name or output.absolute().name,
         force=bundle.exists(),
         factors=read_factors(output / VARIATIONS, chosen) if varied else {},
-        origin=None if adapted is None else adapted_from(adapted),
+        origin=adapted_from(adapted, started) if adapted and started else None,
     )
 
 
@@ -245,11 +251,32 @@ def _variations(
     ]
 
 
+def _started(
+    bundle: Bundle | None, sample: PreparedSample, names: Sequence[str], *, few: bool
+) -> tuple[list[str], list[str]]:
+    """Return which categories start from a bundle, all or those of few protons that can, and lines on it."""
+    if bundle is None or not few:
+        return list(names) if bundle else [], []
+    started, notes = [], []
+    for name in names:
+        category = category_by_name(name)
+        if (size := of_few_protons(sample, category)) is None:
+            continue
+        if reason := unsuited(bundle, sample, category):
+            notes.append(f"{name}: {size}, and nothing to start from, for the bundle {bundle.name}: {reason}")
+        else:
+            notes.append(f"{name}: {size}, so its flows start from the bundle {bundle.name} (--from)")
+            started.append(name)
+    return started, notes
+
+
 def _origin_sample(
-    bundle: Bundle, sample: PreparedSample, chosen: Sequence[Category], output: Path, seed: int
-) -> PreparedSample:
-    """Return the bundle's muons as a sample in its folder, made once."""
-    names = [category.name for category in chosen]
+    bundle: Bundle | None, sample: PreparedSample, names: Sequence[str], output: Path, seed: int
+) -> PreparedSample | None:
+    """Return the bundle's muons as a sample in its folder, made once; ``None`` where none are wanted."""
+    if bundle is None or not names:
+        return None
+    names = [category.name for category in CATEGORIES if category.name in names]
     origin_run = _origin(output)
     origin_run.parent.mkdir(exist_ok=True)
     return origin_sample(bundle, sample, names, origin_run.parent / "prepared", seed).verify(names)
@@ -281,7 +308,8 @@ def _train(task: NetworkTask) -> Trained:
         pictures=taught and importlib.util.find_spec("matplotlib") is not None,
         measured=taught,
         teachers=folders if taught else (),
-        start=_origin(task.output) if task.adapted and not taught else None,
+        start=_origin(task.output) if task.started and not taught else None,
+        started=task.started,
     )
     if taught:
         _measure_uncertainty(task, Teachers.open(folders, task.sample))

@@ -108,6 +108,7 @@ def train(
     tensorboard: bool = False,
     teachers: Sequence[Path] = (),
     start: Path | None = None,
+    started: Sequence[str] | None = None,
     measured: bool = True,
     watcher: Watcher | None = None,
 ) -> Iterator[Trained]:
@@ -147,6 +148,8 @@ def train(
         Run folders of flows, for a student.
     start : Path, optional
         Run folder of flows of another sample that these go on from.
+    started : sequence of str, optional
+        Those of the categories that do; the others start from nothing. All when ``None``.
     measured : bool
         Measure the figure of merit at the end.
     watcher : callable, optional
@@ -173,7 +176,8 @@ def train(
 
     device = configure(threads)
     taught = Teachers.open(teachers, sample, chosen) if kind.taught else None
-    origin = None if start is None else Origin.open(start, chosen)
+    going_on = [category for category in chosen if started is None or category.name in started]
+    origin = None if start is None else Origin.open(start, going_on)
     every = evaluate_every or config.planned_steps or EVALUATE_EVERY
     # The learning rate's fall is what ends planned trainings.
     patience = 0 if kind.planned else patience
@@ -192,7 +196,8 @@ def train(
         folder = run.category(category)
         with folder.locked():
             before = folder.state().steps
-            muons, trainer, stream = _prepare(run, kind, config, sample, category, taught, origin)
+            own_origin = origin if category in going_on else None
+            muons, trainer, stream = _prepare(run, kind, config, sample, category, taught, own_origin)
             own = trainer.config
             if minutes is not None:
                 goal = Goal(seconds=minutes * 60 / len(chosen))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shipgen_export.maps.marginals import Marginal
-from shipgen_export.maps.smoothing import Distribution, Slabs, fit_smooth
+from shipgen_export.maps.smoothing import Distribution, Slabs, _model, fit_smooth
 
 #: Eight blocks of 8 cm with gaps of 0.5 cm between, then an absorber.
 EDGES = np.cumsum([0.0, *[8.0, 0.5] * 8, 100.0])
@@ -95,6 +95,37 @@ def test_what_is_known_of_a_sample_like_it_is_corrected() -> None:
     others = 1.3 * random.gamma(0.7, 2, 100_000)
     others = others[others < found.values[-1]]
     assert found.log_density(others).mean() > alone.log_density(others).mean()
+
+
+def test_models_that_few_protons_do_not_tell_apart_are_averaged() -> None:
+    """On average the mean is likelier for others than the model that was best for those held out."""
+    known = Marginal.fit(np.random.default_rng(8).gamma(0.9, 2, 100_000), np.ones(100_000)).distribution()
+    others = np.random.default_rng(9).gamma(1.0, 2, 100_000)
+    others = others[(others > known.values[0]) & (others < known.values[-1])]
+    better = []
+    for seed in range(12):
+        random = np.random.default_rng((10, seed))
+        values = np.sort(np.repeat(random.gamma(1.0, 2, 300), 3) * random.uniform(0.99, 1.01, 900))
+        given = (values, np.ones(900), np.arange(900) // 3, Slabs(()), known)
+        found, facts = fit_smooth(*given)
+        shares = [one["share"] for one in facts["models"]]
+        assert sum(shares) == pytest.approx(1)
+        assert min(shares) > 0
+        assert len(shares) > 1
+        # What is named is the one with the largest share.
+        largest = facts["models"][int(np.argmax(shares))]
+        assert (facts["model"], facts["knots"]) == (largest["model"], largest["knots"])
+        alone = _model((facts["model"], facts["knots"]), Slabs(()), known)(values, np.ones(900))
+        better.append((found.log_density(others) - alone.log_density(others)).mean())
+    assert np.mean(better) > 2 * np.std(better) / np.sqrt(len(better)) > 0
+
+
+def test_a_model_that_protons_refute_has_no_share() -> None:
+    known = Marginal.fit(np.random.default_rng(11).gamma(9, 2, 100_000), np.ones(100_000)).distribution()
+    random = np.random.default_rng(12)
+    few = np.sort(random.gamma(0.7, 2, 2_000))
+    _, facts = fit_smooth(few, np.ones(2_000), random.permutation(2_000), Slabs(()), known)
+    assert ("origin", 0) not in [(one["model"], one["knots"]) for one in facts["models"]]
 
 
 def test_a_table_says_what_it_was_made_of() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from shipgen.generate.generator import MuonGenerator
 from shipgen.muons.categories import CATEGORIES
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training import adapt
+from shipgen_export.training.adapt import unsuited
 from shipgen_export.training.map_training import Origin
 from shipgen_export.training.run.run_folder import TrainingRun
 
@@ -70,6 +73,53 @@ def test_flows_start_from_what_learnt_the_bundle(tmp_path: Path, bundle: Bundle)
     assert all("finished before" in line for line in again)
     with pytest.raises(InputError, match="started from another run"):
         run(small, output)
+
+
+def test_categories_of_few_protons_start_from_a_bundle(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = synthetic_sample(tmp_path / "small", 800, seed=2)
+    *lines, adapted = run(small, tmp_path / "few", adapted=bundle, few=True)
+    (line,) = [line for line in lines if "start from" in line]
+    assert re.fullmatch(
+        rf"{CATEGORY.name}: [0-9]+ effective muons of [0-9]+ protons to learn from, so its flows start from "
+        r"the bundle first \(--from\)",
+        line,
+    )
+    assert adapted.provenance["adapted_from"]["categories"] == [CATEGORY.name]
+    # Of many protons, and without a bundle, they start from nothing.
+    monkeypatch.setattr(adapt, "FEW_PROTONS", 10)
+    monkeypatch.setattr(adapt, "FEW_MUONS", 10)
+    for name, options in (("many", {"adapted": bundle, "few": True}), ("none", {"adapted": None})):
+        *lines, alone = run(small, tmp_path / name, **options)
+        assert not [line for line in lines if "start from" in line]
+        assert "adapted_from" not in alone.provenance
+        assert not (tmp_path / name / "origin").exists()
+
+
+def test_what_cannot_start_from_a_bundle_starts_from_nothing_and_says_why(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = synthetic_sample(tmp_path / "small", 800, seed=2)
+    *lines, made = train_quickly(small, tmp_path / "all", adapted=bundle, few=True)
+    reasons = [line.partition("the bundle first: ")[2] for line in lines if "nothing to start from" in line]
+    assert reasons == ["that has no network of it"] * 3
+    assert made.provenance["adapted_from"]["categories"] == [CATEGORY.name]
+    index = json.loads((small / "prepared.json").read_text())
+    lower = small / "prepared.json"
+    lower.write_text(json.dumps(index | {"energy_cut": 5.0}))
+    *lines, made = run(small, tmp_path / "low", adapted=bundle, few=True)
+    assert any("its energy cut, 10 GeV, is above the sample's, 5 GeV" in line for line in lines)
+    assert "adapted_from" not in made.provenance
+    # A sample that prefers a direction is described by other coordinates.
+    lower.write_text(json.dumps(index))
+    sample = PreparedSample.open(small)
+    assert unsuited(bundle, sample, CATEGORY) is None
+    muons = sample.load(CATEGORY.name)
+    turned = muons.features.copy()
+    turned[:, 1] += 0.5
+    monkeypatch.setattr(PreparedSample, "load", lambda *_: replace(muons, features=turned))
+    assert "not by" in (unsuited(bundle, sample, CATEGORY) or "")
 
 
 def test_what_cannot_be_adapted_is_refused(tmp_path: Path, bundle: Bundle) -> None:

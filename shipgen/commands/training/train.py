@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +23,6 @@ from shipgen_export.variations.fit import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from shipgen_export.models.settings import Setting
 
@@ -256,15 +256,29 @@ def _whole_way(command: Callable[..., None]) -> Callable[..., None]:
     "best", short_help="flows as teachers, small networks that learn from them, a bundle: all of it"
 )
 @_whole_way
-def best(**options: Any) -> None:
+@click.option(
+    "--from",
+    "origin",
+    default="default",
+    show_default=True,
+    metavar="BUNDLE",
+    help="Bundle that categories with few protons start from; none: all are trained from nothing.",
+)
+def best(*, origin: str, **options: Any) -> None:
     """Train the four networks of the prepared sample PREPARED the project's own way, and export them.
 
     For each category, flows learn the density of the muons by maximum likelihood in coordinates without the
     sample's symmetries: one from the whole sample, the others from bootstrap samples of its protons. A small
     network learns to make in one pass what they make on average; their spread is part of its uncertainty.
     The bundle is OUTPUT/bundle. An interrupted run goes on when the same command is run again.
+
+    With fewer than 10,000 effective protons or 100,000 effective muons a category starts from another bundle,
+    as of `shipgen train adapt`: how its coordinates depend on each other is better known from another target.
     """
-    _train_whole(**options)
+    from shipgen.bundle.bundle import Bundle
+
+    adapted = None if origin == "none" else Bundle.open(Path(origin))
+    _train_whole(**options, adapted=adapted, few=True)
 
 
 @click.command("adapt", short_help="a bundle of another production as the start, for samples that are small")
@@ -281,9 +295,9 @@ def adapt(*, origin: Path, **options: Any) -> None:
     """Train networks for the prepared sample PREPARED that start from a BUNDLE of another production.
 
     Flows first learn what the bundle makes, and go on from there on the sample: as long as muons of other
-    protons become likelier. Single coordinates are the bundle's, corrected by the sample, or the sample's
-    own, whichever is likelier. For a new target, cut or tune with some 20,000 muons a category; all else is
-    as for `shipgen train best`, which is right for large samples.
+    protons become likelier. Single coordinates are means of the bundle's, corrected by the sample, and the
+    sample's own, as the protons tell them apart. All else is as for `shipgen train best`, which does the same
+    for categories with few protons alone, and from the default bundle if not told another.
     """
     from shipgen.bundle.bundle import Bundle
 
