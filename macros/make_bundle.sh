@@ -32,6 +32,6 @@ for sample in $samples; do
 done
 [ -d "prepared_$name" ] || shipgen prepare "${files[@]}" -o "prepared_$name"
 # shellcheck disable=SC2086
-shipgen train best "prepared_$name" -o "best_$name" --seed 1 --name "$name" $steps
+shipgen train best "prepared_$name" -o "best_$name" --seed 1 --name "$name" --from none $steps
 rm -rf "$bundle"
 cp -r "best_$name/bundle" "$bundle"

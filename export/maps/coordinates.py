@@ -56,6 +56,7 @@ class Cartesian:
 
     #: Normal numbers that a muon takes beside its coordinates.
     drawn: ClassVar[int] = 0
+    signed: ClassVar[bool] = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -243,6 +244,12 @@ def _side(normal: Float64) -> Float64:
     The radius is independent of the azimuth that the same two numbers give.
     """
     return np.where(normal[0] ** 2 + normal[1] ** 2 < MEDIAN_SQUARE, -1.0, 1.0)
+
+
+def described(coordinates: Cylinder | Cartesian) -> str:
+    """Say what muons are described by; numbers of the same words mean the same."""
+    sign = " with its sign" if coordinates.signed else ""
+    return ", ".join(name + sign if name == "turn" else name for name in coordinates.names)
 
 
 def read_coordinates(content: dict[str, Any]) -> Cylinder | Cartesian:

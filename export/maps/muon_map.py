@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from shipgen.errors import InputError
-from shipgen_export.maps.coordinates import Shape, read_coordinates
+from shipgen_export.maps.coordinates import Shape, described, read_coordinates
 from shipgen_export.maps.marginals import Marginal
 from shipgen_export.maps.symmetry import choose_coordinates
 from shipgen_export.sample.sample import ARRAYS, SPLITS
@@ -166,11 +166,11 @@ class MuonMap:
         protons = sample.group[sample.split == SPLITS.index("train")]
         weights, unusual = tame(weights)
         coordinates, symmetries = choose_coordinates(sample, weights, start)
-        if origin is not None and coordinates.names != origin.coordinates.names:
+        if origin is not None and described(coordinates) != described(origin.coordinates):
             raise InputError(
-                f"{sample.category.name} is described by {', '.join(coordinates.names)}, for its symmetries, "
-                f"and what it starts from by {', '.join(origin.coordinates.names)}: train it from nothing, "
-                "with `shipgen train best`"
+                f"{sample.category.name} is described by {described(coordinates)}, for its symmetries, "
+                f"and what it starts from by {described(origin.coordinates)}: train it from nothing, "
+                "with `shipgen train best --from none`"
             )
         depths = tuple(edge - start for edge in edges)
         marginals = []

@@ -41,8 +41,8 @@ _MUONS_BEYOND = 3
 _MANY_PROTONS, _FOLDS = 10_000, 5
 #: Muons that each knot has at least, of those that models are chosen from, and the fewest of a correction.
 _MUONS_A_KNOT, _FEWEST_CORRECTED = 25, 2
-#: Standard deviations below the best at which a model is left out.
-_FURTHEST = 3.0
+#: Standard deviations below the best at which a model is left out, and protons that tell these, at least.
+_FURTHEST, _FEWEST_PROTONS = 3.0, 20
 #: This share of a density that is judged is even: a muon where a model has none does not decide alone.
 _EVEN = 1e-3
 
@@ -103,9 +103,9 @@ def fit_smooth(
     Distribution
     dict
         ``model``, ``quantiles``, ``materials`` or ``origin``; ``knots``; ``protons``, their effective number;
-        with few of them that is the likeliest for those held out, and ``gain`` is by how much the logarithm
-        of their density is better on average, of the mean of ``models``, than with the number of knots that
-        many protons get.
+        with few of them that is the likeliest for those held out, ``gain`` is by how much the logarithm
+        of their density is better on average than with the number of knots that many protons get, and
+        ``models`` are all that the distribution is the mean of.
     """
     of_muon = np.unique(protons, return_inverse=True)[1]
     size = effective_size(np.bincount(of_muon, weights).astype(np.float64))
@@ -113,11 +113,12 @@ def fit_smooth(
     if size >= _MANY_PROTONS:
         found = smooth(values, shares_below(weights), usual, slabs.edges, of_slab=_KNOTS_A_SLAB)
         return found, {"model": "quantiles", "knots": usual, "protons": size}
-    if len(values) <= _FOLDS * _FEWEST_KNOTS or not values[0] < values[-1]:
-        found = _model(("quantiles", usual), slabs, origin)(values, weights)
-        return found, {"model": "quantiles", "knots": usual, "protons": size}
     models = _models(values, weights, slabs, usual, origin)
-    shares, gain = _weigh(models, values, weights, of_muon, slabs, origin)
+    weighed = _weigh(models, values, weights, of_muon, slabs, origin)
+    if weighed is None:
+        found = _model(models[0], slabs, origin)(values, weights)
+        return found, {"model": "quantiles", "knots": usual, "protons": size}
+    shares, gain = weighed
     kept = [(share, model) for share, model in zip(shares, models, strict=True) if share > 0]
     found = _mean([(share, _model(model, slabs, origin)(values, weights)) for share, model in kept])
     named = [{"model": name, "knots": knots, "share": share} for share, (name, knots) in kept]
@@ -146,37 +147,46 @@ def _weigh(
     of_muon: NDArray[np.int64],
     slabs: Slabs,
     origin: Distribution | None,
-) -> tuple[list[float], float]:
-    """Return each model's share in their mean, and the gain of the mean over the first of them.
+) -> tuple[list[float], float] | None:
+    """Return each model's share in their mean, and the gain of the best over the first of them.
 
     A share falls off as a normal density with how far a model is below the best, for the protons held out,
-    in units of the difference's own error, which protons scatter by.
+    in units of the difference's own error, which protons scatter by. ``None`` where there are too few of
+    these, or too many muons at one place.
     """
     fold = of_muon % _FOLDS
-    found = np.zeros((len(models), len(values)))
+    protons = int(of_muon.max()) + 1
+    if protons < _FEWEST_PROTONS or len(values) <= _FOLDS * _FEWEST_KNOTS:
+        return None
+    sums = np.zeros((len(models), protons))
     for part in range(_FOLDS):
         others, own = fold != part, fold == part
-        if not others.any() or not own.any():
-            continue
+        left, mass = values[others], weights[others]
+        if not left[0] < left[-1]:
+            return None
         for k, model in enumerate(models):
-            found[k, own] = _model(model, slabs, origin)(values[others], weights[others]).log_density(
-                values[own]
-            )
-    best = int(np.argmax(found @ weights))
-    below = np.array([np.bincount(of_muon, weights * one) for one in found[best] - found])
-    error = below.std(1) * np.sqrt(below.shape[1])
-    away = np.divide(below.sum(1), error, out=np.zeros(len(models)), where=error > 0)
+            found = _model(model, slabs, origin)(left, mass).log_density(values[own])
+            sums[k] += np.bincount(of_muon[own], weights[own] * found, protons)
+    below = sums[int(np.argmax(sums.sum(1)))] - sums
+    error = below.std(1) * np.sqrt(protons)
+    # Without a scatter the others are the best itself, or worse for all protons alike.
+    away = np.where(below.sum(1) > 0, np.inf, 0.0)
+    np.divide(below.sum(1), error, out=away, where=error > 0)
     shares = np.where(away < _FURTHEST, np.exp(-(away**2) / 2), 0.0)
-    shares /= shares.sum()
-    gain = weights @ (np.log(shares @ np.exp(found)) - found[0]) / weights.sum()
-    return shares.tolist(), float(gain)
+    gain = float(below[0].sum()) / float(weights.sum())
+    return (shares / shares.sum()).tolist(), gain
 
 
 def _mean(parts: Sequence[tuple[float, Distribution]]) -> Distribution:
-    """Return the mean of distributions with their shares."""
+    """Return the mean of distributions with their shares, none of which has muons beyond its ends."""
     marks = np.unique(np.concatenate([one.values for _, one in parts]))
-    below = sum(share * np.interp(marks, one.values, one.below) for share, one in parts)
-    return Distribution(marks, np.asarray(below))
+    below = np.zeros(len(marks))
+    for share, one in parts:
+        # Of quantiles half of the first and of the last muon's weight lie beyond them.
+        low, high = one.below[[0, -1]]
+        own = (np.interp(marks, one.values, one.below) - low) / (high - low)
+        below += share * own
+    return Distribution(marks, below)
 
 
 def _model(

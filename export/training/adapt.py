@@ -1,9 +1,9 @@
 """A bundle as the start of another: its muons teach flows that go on learning from a smaller, new sample.
 
-All categories start from it, or those with few protons. ``OUT/origin/prepared`` holds muons that the bundle
-made, ``OUT/origin/run`` flows that learnt them; the teachers of ``shipgen train best`` start from these.
-Tables are means of those of the bundle's muons, corrected by the new sample as far as its protons say, and of
-the new sample's own, as they make protons held out likely.
+All categories start from it, or those with few protons. ``OUT/origin/CATEGORY/prepared`` holds muons that the
+bundle made, ``OUT/origin/CATEGORY/run`` a flow that learnt them; the teachers of ``shipgen train best`` start
+from it. Tables are means of those of the bundle's muons, corrected by the new sample as far as its protons
+say, and of the new sample's own, as they make protons held out likely.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from shipgen.errors import InputError
 from shipgen.files.outputs import complete_folder
 from shipgen.generate.chunks import BATCH_SIZE
-from shipgen.muons.categories import MUON_MASS
+from shipgen.muons.categories import CATEGORIES, MUON_MASS, category_by_name
 from shipgen.muons.quantities import Quantities
-from shipgen_export.maps.coordinates import Cylinder, read_coordinates
+from shipgen_export.maps.coordinates import Cylinder, described, read_coordinates
 from shipgen_export.maps.muon_map import tame, without_upstream
 from shipgen_export.maps.symmetry import choose_coordinates
 from shipgen_export.models.by_size import FEW_MUONS, FEW_PROTONS
@@ -30,9 +30,11 @@ from shipgen_export.sample.sample import (
     effective_size,
     write_index,
 )
+from shipgen_export.training.run.run_folder import INDEX as RUN
+from shipgen_export.training.run.run_folder import TrainingRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from shipgen.bundle.bundle import Bundle
@@ -44,17 +46,171 @@ if TYPE_CHECKING:
 MUONS = 1_000_000
 #: Fewer than these above the cut cannot teach.
 _FEWEST = 10_000
+#: Muons that tell how many of these there will be.
+_PROBE = 50_000
 #: A bundle knows nothing of muons below its own energy cut, which may be so much higher than the sample's.
 _HIGHER_CUT = 1.05
 
-#: Stream of random numbers.
-_LATENT = 6
+#: Streams of random numbers.
+_LATENT, _PROBED = 6, 7
+
+
+def origin_folder(output: Path, category: str) -> Path:
+    """Return the folder of what a category starts from, in that of a whole training."""
+    return output / "origin" / category
+
+
+def origins(
+    bundle: Bundle | None,
+    sample: PreparedSample,
+    names: Sequence[str],
+    output: Path,
+    teacher: Path,
+    seed: int,
+    *,
+    few: bool,
+) -> tuple[dict[str, PreparedSample], list[str]]:
+    """Make what categories start from: all, or with `few` those of few protons that can.
+
+    What was begun goes on as it was.
+
+    Parameters
+    ----------
+    bundle : Bundle, optional
+        What to start from.
+    sample : PreparedSample
+        The new one.
+    names : sequence of str
+        Its categories.
+    output : Path
+        Folder of the whole training.
+    teacher : Path
+        Its first run of flows, which may have begun.
+    seed : int
+        Of the latents.
+    few : bool
+        See above.
+
+    Returns
+    -------
+    dict of str to PreparedSample
+        The bundle's muons for each category that starts from them.
+    list of str
+        Lines that say which do, and which cannot.
+
+    Raises
+    ------
+    InputError
+        Without `few`: a category cannot start from the bundle. The folder is of another bundle.
+    """
+    made: dict[str, PreparedSample] = {}
+    notes: list[str] = []
+    if bundle is None:
+        return made, notes
+    for name in names:
+        category = category_by_name(name)
+        before, size = begun(teacher, category), of_few_protons(sample, category)
+        if few and (before is False or (before is None and size is None)):
+            continue
+        reason = None if before else unsuited(bundle, sample, category, seed)
+        if reason and not few:
+            raise InputError(
+                f"{name} cannot start from the bundle {bundle.name}: {reason}. Leave it out with --category, "
+                "or train with `shipgen train best`, which starts from a bundle what can"
+            )
+        if reason:
+            notes.append(
+                f"{name}: only {size}, but it is trained from nothing, for the bundle {bundle.name} cannot "
+                f"be its start: {reason}"
+            )
+            continue
+        if few:
+            learnt = size or "begun so"
+            notes.append(
+                f"{name}: {learnt}, so its flows start from the bundle {bundle.name} (with --from none they "
+                "would not)"
+            )
+        folder = origin_folder(output, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        made[name] = origin_sample(bundle, sample, category, folder / "prepared", seed).verify([name])
+    return made, notes
+
+
+def begun(run: Path, category: Category) -> bool | None:
+    """Return whether a flow in a run folder started from another; ``None`` where it has not started."""
+    if not (run / RUN).is_file():
+        return None
+    opened = TrainingRun.open(run)
+    return opened.start_of(category) is not None if opened.category(category).started else None
+
+
+def of_few_protons(sample: PreparedSample, category: Category) -> str | None:
+    """Say how few muons and protons a category is learnt from; ``None`` where they are enough alone."""
+    muons = sample.load(category.name)
+    weights, _ = tame(muons.part("train")[1])
+    of_muon = np.unique(muons.group[muons.split == SPLITS.index("train")], return_inverse=True)[1]
+    effective = effective_size(weights)
+    protons = effective_size(np.bincount(of_muon, weights).astype(np.float64))
+    if effective >= FEW_MUONS and protons >= FEW_PROTONS:
+        return None
+    return f"{effective:,.0f} effective muons of {protons:,.0f} effective protons to learn from"
+
+
+def unsuited(bundle: Bundle, sample: PreparedSample, category: Category, seed: int) -> str | None:
+    """Say why a category cannot start from a bundle, ``None`` where it can.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        What it would start from.
+    sample : PreparedSample
+        The new one.
+    category : Category
+        Of its muons.
+    seed : int
+        Of the latents of some muons that are made to see how many are above the sample's cut.
+    """
+    entries = {entry.category: entry for entry in bundle.entries}
+    if category not in entries:
+        return "it has no network of it"
+    cut = sample.index["energy_cut"] or 0.0
+    if bundle.energy_cut > _HIGHER_CUT * cut:
+        return f"its energy cut, {bundle.energy_cut:g} GeV, is above the sample's, {cut:g} GeV"
+    if other := _otherwise_described(entries[category].details.get("coordinates"), sample, category):
+        return other
+    random = np.random.default_rng(np.random.SeedSequence((seed, category.number, _PROBED)))
+    kept = MUONS * len(_make(_network(bundle, category), random, cut, _PROBE)[0]) / _PROBE
+    if kept >= _FEWEST:
+        return None
+    return (
+        f"of {MUONS:,} muons that it makes some {kept:,.0f} are above the sample's energy cut of {cut:g} GeV"
+    )
+
+
+def _otherwise_described(
+    stated: Mapping[str, Any] | None, sample: PreparedSample, category: Category
+) -> str | None:
+    """Say how what a bundle states of its coordinates is not what a sample's muons are described by."""
+    if stated is None:
+        return "its network does not say by which coordinates it describes muons"
+    # Beside them stands how they were found.
+    keys = {"map", *(one.name for one in fields(Cylinder))}
+    try:
+        given = read_coordinates({key: value for key, value in stated.items() if key in keys})
+    except InputError as error:
+        return f"its coordinates cannot be read ({error})"
+    muons, _ = without_upstream(sample.load(category.name))
+    weights, _ = tame(muons.part("train")[1])
+    own, _ = choose_coordinates(muons, weights, float(sample.index["target_start"]))
+    if described(own) == described(given):
+        return None
+    return f"it describes muons by {described(given)}, and the sample's symmetries ask for {described(own)}"
 
 
 def origin_sample(
-    bundle: Bundle, sample: PreparedSample, categories: Sequence[str], folder: Path, seed: int
+    bundle: Bundle, sample: PreparedSample, category: Category, folder: Path, seed: int
 ) -> PreparedSample:
-    """Make a prepared sample of a bundle's muons for the `categories`, or open the one that is there.
+    """Make a prepared sample of a bundle's muons, or open the one that is there.
 
     Parameters
     ----------
@@ -62,6 +218,8 @@ def origin_sample(
         What makes the muons.
     sample : PreparedSample
         The new one: what lies below its energy cut is left out.
+    category : Category
+        Of the muons; the bundle has it.
     folder : Path
         To make.
     seed : int
@@ -70,57 +228,42 @@ def origin_sample(
     Raises
     ------
     InputError
-        The bundle lacks a category, or makes too few muons above the cut; the folder is of another bundle.
+        The folder, or that of another category beside it, is of another bundle or seed.
     """
     stated = {"bundle": bundle.sha256, "seed": seed, "muons": MUONS, "energy_cut": sample.index["energy_cut"]}
+    for other in sorted(folder.parent.parent.glob(f"*/prepared/{INDEX}")):
+        if PreparedSample.open(other.parent).index["sources"][0]["provenance"] != stated:
+            raise InputError(f"{other.parent} is of another bundle, cut or seed: choose another folder")
     if (folder / INDEX).is_file():
-        made = PreparedSample.open(folder)
-        if made.index["sources"][0]["provenance"] != stated or set(categories) > set(
-            made.index["categories"]
-        ):
-            raise InputError(f"{folder} is of another bundle, cut or choice: choose another folder")
-        return made
-    networks = {
-        entry.category.name: (entry.category, network)
-        for entry, network in zip(bundle.entries, bundle.load_networks("cpu"), strict=True)
-    }
-    if lacking := [name for name in categories if name not in networks]:
-        raise InputError(
-            f"the bundle {bundle.name} has no network of {', '.join(lacking)}: leave it out with --category, "
-            "or train from nothing with `shipgen train best`"
-        )
-    entries = {}
+        return PreparedSample.open(folder)
+    random = np.random.default_rng(np.random.SeedSequence((seed, category.number, _LATENT)))
+    features, weights = _make(_network(bundle, category), random, sample.index["energy_cut"] or 0.0, MUONS)
     with complete_folder(folder, index=INDEX, force=True) as part:
-        for name in categories:
-            category, network = networks[name]
-            random = np.random.default_rng(np.random.SeedSequence((seed, category.number, _LATENT)))
-            features, weights = _make(network, random, sample.index["energy_cut"] or 0.0)
-            if len(features) < _FEWEST:
-                raise InputError(
-                    f"of {MUONS:,} muons of {name} that the bundle {bundle.name} makes, {len(features):,} "
-                    f"are above the sample's energy cut of {sample.index['energy_cut']:g} GeV: train from "
-                    "nothing, with `shipgen train best`"
-                )
-            with CategoryWriter(part, category, len(weights)) as writer:
-                writer.append(features, weights, np.arange(len(weights)))
-            entries[name] = writer.entry(1.0)
+        with CategoryWriter(part, category, len(weights)) as writer:
+            writer.append(features, weights, np.arange(len(weights)))
         facts = {
-            "sources": [{"name": bundle.name, "kind": "bundle", "provenance": stated}],
+            "sources": [{"name": bundle.name, "kind": bundle.label, "provenance": stated}],
             "pot": None,
             "weight_unit": "none",
             "target_start": bundle.target_start,
             "energy_cut": bundle.energy_cut,
             "dropped": [],
         }
-        write_index(part, entries, facts)
+        write_index(part, {category.name: writer.entry(1.0)}, facts)
     return PreparedSample.open(folder)
 
 
-def _make(network: Network, random: np.random.Generator, cut: float) -> tuple[Float32, Float64]:
+def _network(bundle: Bundle, category: Category) -> Network:
+    """Return a bundle's network of a category that it has."""
+    networks = zip(bundle.entries, bundle.load_networks("cpu"), strict=True)
+    return next(network for entry, network in networks if entry.category == category)
+
+
+def _make(network: Network, random: np.random.Generator, cut: float, count: int) -> tuple[Float32, Float64]:
     """Return muons above a cut in kinetic energy, GeV, float32[n, d], and their weights, float64[n]."""
     parts = []
-    for first in range(0, MUONS, BATCH_SIZE):
-        shape = network.latent_shape(min(BATCH_SIZE, MUONS - first))
+    for first in range(0, count, BATCH_SIZE):
+        shape = network.latent_shape(min(BATCH_SIZE, count - first))
         parts.append(network.columns(random.standard_normal(shape, np.float32)))
     columns = np.concatenate(parts, 1)
     features = np.ascontiguousarray(columns[: network.features].T)
@@ -129,41 +272,16 @@ def _make(network: Network, random: np.random.Generator, cut: float) -> tuple[Fl
     return features[kept], weights[kept]
 
 
-def of_few_protons(sample: PreparedSample, category: Category) -> str | None:
-    """Say how few protons and muons a category is learnt from; ``None`` where they are enough alone."""
-    muons = sample.load(category.name)
-    weights, _ = tame(muons.part("train")[1])
-    of_muon = np.unique(muons.group[muons.split == SPLITS.index("train")], return_inverse=True)[1]
-    effective = effective_size(weights)
-    protons = effective_size(np.bincount(of_muon, weights).astype(np.float64))
-    if effective >= FEW_MUONS and protons >= FEW_PROTONS:
+def adapted_from(output: Path, teacher: Path) -> dict[str, Any] | None:
+    """Return what a whole training's bundle says of the one that categories of it were adapted from."""
+    names = [category.name for category in CATEGORIES if begun(teacher, category)]
+    if not names:
         return None
-    return f"{effective:,.0f} effective muons of {protons:,.0f} protons to learn from"
-
-
-def unsuited(bundle: Bundle, sample: PreparedSample, category: Category) -> str | None:
-    """Say why a category cannot start from a bundle, ``None`` where it can."""
-    entries = {entry.category: entry for entry in bundle.entries}
-    if category not in entries:
-        return "that has no network of it"
-    stated = entries[category].details.get("coordinates")
-    if stated is None:
-        return "its network is not in coordinates made normal"
-    cut = sample.index["energy_cut"]
-    if cut is not None and bundle.energy_cut > _HIGHER_CUT * cut:
-        return f"its energy cut, {bundle.energy_cut:g} GeV, is above the sample's, {cut:g} GeV"
-    muons, _ = without_upstream(sample.load(category.name))
-    weights, _ = tame(muons.part("train")[1])
-    own, _ = choose_coordinates(muons, weights, float(sample.index["target_start"]))
-    # Beside them stands how they were found.
-    keys = {"map", *(one.name for one in fields(Cylinder))}
-    names = read_coordinates({key: value for key, value in stated.items() if key in keys}).names
-    if own.names != names:
-        return f"that describes it by {', '.join(names)}, not by {', '.join(own.names)}"
-    return None
-
-
-def adapted_from(bundle: Bundle, categories: Sequence[str]) -> dict[str, Any]:
-    """Return what a bundle's provenance says of the one that some of its `categories` were adapted from."""
-    stated = {"name": bundle.name, "label": bundle.label, "sha256": bundle.sha256}
-    return {**stated, "categories": list(categories)}
+    (source,) = PreparedSample.open(origin_folder(output, names[0]) / "prepared").index["sources"]
+    facts: Any = source
+    return {
+        "name": facts["name"],
+        "label": facts["kind"],
+        "sha256": facts["provenance"]["bundle"],
+        "categories": names,
+    }

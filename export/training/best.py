@@ -2,7 +2,8 @@
 
 ``OUT/teacher-1`` and so on are runs of flows, the first on the whole sample, the others on bootstrap samples
 of its protons; ``OUT/student`` is the run that learns from them, ``OUT/bundle`` what is exported. Where a
-bundle is adapted, teachers start from flows that learnt its muons, in ``OUT/origin``.
+bundle is adapted, or a category has few protons, teachers start from a flow that learnt a bundle's muons, in
+``OUT/origin/CATEGORY``.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from shipgen.errors import InputError
 from shipgen.files.outputs import complete_file, read_json, write_json
-from shipgen.muons.categories import CATEGORIES, category_by_name
+from shipgen.muons.categories import category_by_name
 from shipgen.progress import progress
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import StudentConfig
 from shipgen_export.sample.sample import PreparedSample
-from shipgen_export.training.adapt import adapted_from, of_few_protons, origin_sample, unsuited
+from shipgen_export.training.adapt import adapted_from, origin_folder, origins
 from shipgen_export.training.export import check_sample, export, lacking
 from shipgen_export.training.map_training import Teachers, with_kept_map
 from shipgen_export.training.run.category_folder import LAST
@@ -70,7 +71,7 @@ class NetworkTask:
     teacher: int | None
     teachers: int
     settings: dict[str, Any]
-    started: tuple[str, ...] = ()
+    adapted: bool = False
 
     def __str__(self) -> str:
         who = "the student" if self.teacher is None else f"teacher {self.teacher}"
@@ -82,7 +83,7 @@ class NetworkTask:
     def folder(self) -> Path:
         """The run folder."""
         if self.teacher == _ORIGIN:
-            return _origin(self.output)
+            return _origin(self.output, self.category)
         return _student(self.output) if self.teacher is None else _teacher(self.output, self.teacher)
 
 
@@ -90,8 +91,8 @@ def _teacher(output: Path, number: int) -> Path:
     return output / f"teacher-{number}"
 
 
-def _origin(output: Path) -> Path:
-    return output / "origin" / "run"
+def _origin(output: Path, category: str) -> Path:
+    return origin_folder(output, category) / "run"
 
 
 def _student(output: Path) -> Path:
@@ -169,14 +170,10 @@ def train_best(
         check_category(sample, category.name) for category in sample.categories
     ]
     sample = sample.verify([category.name for category in chosen])
-    try:
-        output.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the folder {output} cannot be made: {error.strerror}") from error
+    _make_folder(output)
     # The larger categories first: what is left at the end is short.
     names = [category.name for category in sorted(chosen, key=lambda category: category.on_axis)]
-    started, notes = _started(adapted, sample, names, few=few)
-    made = _origin_sample(adapted, sample, started, output, seed)
+    made, notes = origins(adapted, sample, names, output, _teacher(output, 1), seed, few=few)
 
     def task(category: str, number: int | None) -> NetworkTask:
         taught = number is None
@@ -189,11 +186,11 @@ def train_best(
             settings["bootstrap"] = number != 1
         steps = student_steps if taught else teacher_steps
         own_seed = seed if number is None else seed + (number - 1) * _SEEDS_APART
-        if number == _ORIGIN and made is not None:
+        if number == _ORIGIN:
             steps = min(steps, ORIGIN_STEPS)
-            return NetworkTask(made, output, category, seed, steps, number, teachers, flow or {})
+            return NetworkTask(made[category], output, category, seed, steps, number, teachers, flow or {})
         return NetworkTask(
-            sample, output, category, own_seed, steps, number, teachers, settings, tuple(started)
+            sample, output, category, own_seed, steps, number, teachers, settings, category in made
         )
 
     rounds = [
@@ -206,9 +203,10 @@ def train_best(
         f"{student_steps:,} steps that learn from them; {cores} at a time"
     )
     yield from notes
-    if adapted is not None and started:
-        rounds.insert(0, [task(category, _ORIGIN) for category in started])
-        yield f"before, {len(started)} flows learn what the bundle {adapted.name} makes"
+    if adapted is not None and made:
+        rounds.insert(0, [task(category, _ORIGIN) for category in made])
+        flows = "a flow learns" if len(made) == 1 else f"{len(made)} flows learn"
+        yield f"before, {flows} what the bundle {adapted.name} makes"
     if note := lacking(sample):
         yield note
     try:
@@ -217,7 +215,8 @@ def train_best(
                 with in_order(_run, tasks, cores) as results:
                     for one, trained in zip(tasks, results, strict=True):
                         advance(1)
-                        yield f"{one.folder.name}: {trained.summary()}"
+                        folder = "origin" if one.teacher == _ORIGIN else one.folder.name
+                        yield f"{folder}: {trained.summary()}"
                         if one.teacher == 1:
                             yield from trained.notes
             if varied:
@@ -235,8 +234,15 @@ def train_best(
         name=name or output.absolute().name,
         force=bundle.exists(),
         factors=read_factors(output / VARIATIONS, chosen) if varied else {},
-        origin=adapted_from(adapted, started) if adapted and started else None,
+        origin=adapted_from(output, _teacher(output, 1)),
     )
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {output} cannot be made: {error.strerror}") from error
 
 
 def _variations(
@@ -249,37 +255,6 @@ def _variations(
     return [
         VariationTask(sample, output / VARIATIONS, one, seed, VARIATION_STEPS, flows) for one in categories
     ]
-
-
-def _started(
-    bundle: Bundle | None, sample: PreparedSample, names: Sequence[str], *, few: bool
-) -> tuple[list[str], list[str]]:
-    """Return which categories start from a bundle, all or those of few protons that can, and lines on it."""
-    if bundle is None or not few:
-        return list(names) if bundle else [], []
-    started, notes = [], []
-    for name in names:
-        category = category_by_name(name)
-        if (size := of_few_protons(sample, category)) is None:
-            continue
-        if reason := unsuited(bundle, sample, category):
-            notes.append(f"{name}: {size}, and nothing to start from, for the bundle {bundle.name}: {reason}")
-        else:
-            notes.append(f"{name}: {size}, so its flows start from the bundle {bundle.name} (--from)")
-            started.append(name)
-    return started, notes
-
-
-def _origin_sample(
-    bundle: Bundle | None, sample: PreparedSample, names: Sequence[str], output: Path, seed: int
-) -> PreparedSample | None:
-    """Return the bundle's muons as a sample in its folder, made once; ``None`` where none are wanted."""
-    if bundle is None or not names:
-        return None
-    names = [category.name for category in CATEGORIES if category.name in names]
-    origin_run = _origin(output)
-    origin_run.parent.mkdir(exist_ok=True)
-    return origin_sample(bundle, sample, names, origin_run.parent / "prepared", seed).verify(names)
 
 
 def _run(task: NetworkTask) -> Trained:
@@ -308,8 +283,7 @@ def _train(task: NetworkTask) -> Trained:
         pictures=taught and importlib.util.find_spec("matplotlib") is not None,
         measured=taught,
         teachers=folders if taught else (),
-        start=_origin(task.output) if task.started and not taught else None,
-        started=task.started,
+        start=_origin(task.output, task.category) if task.adapted and not taught else None,
     )
     if taught:
         _measure_uncertainty(task, Teachers.open(folders, task.sample))

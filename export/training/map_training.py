@@ -158,6 +158,16 @@ class Origin:
         return list(generator.get_weights())
 
 
+def check_start(run: TrainingRun, category: Category, origin: Origin | None) -> None:
+    """Keep what a category's flow starts from; raise `InputError` when one that goes on had another start."""
+    folder, wanted = run.category(category), None if origin is None else origin.digest()
+    if not folder.started:
+        folder.write_state(replace(folder.state(), start=wanted))
+    elif (had := run.start_of(category)) != wanted:
+        began = "nothing" if had is None else "another run"
+        raise InputError(f"{folder.path} started from {began}: choose another folder, or --from as it was")
+
+
 def check_flows(run: TrainingRun, categories: Sequence[Category], purpose: str) -> None:
     """Raise `InputError` when a run has no flows, or lacks one of `categories` that did all its steps."""
     if run.model != "flow":

@@ -108,7 +108,6 @@ def train(
     tensorboard: bool = False,
     teachers: Sequence[Path] = (),
     start: Path | None = None,
-    started: Sequence[str] | None = None,
     measured: bool = True,
     watcher: Watcher | None = None,
 ) -> Iterator[Trained]:
@@ -148,8 +147,6 @@ def train(
         Run folders of flows, for a student.
     start : Path, optional
         Run folder of flows of another sample that these go on from.
-    started : sequence of str, optional
-        Those of the categories that do; the others start from nothing. All when ``None``.
     measured : bool
         Measure the figure of merit at the end.
     watcher : callable, optional
@@ -172,12 +169,11 @@ def train(
     if pictures and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("drawing pictures (--no-pictures leaves them out)", "matplotlib", "plot")
     from shipgen_export.backend import configure
-    from shipgen_export.training.map_training import Origin, Teachers
+    from shipgen_export.training.map_training import Origin, Teachers, check_start
 
     device = configure(threads)
     taught = Teachers.open(teachers, sample, chosen) if kind.taught else None
-    going_on = [category for category in chosen if started is None or category.name in started]
-    origin = None if start is None else Origin.open(start, going_on)
+    origin = None if start is None else Origin.open(start, chosen)
     every = evaluate_every or config.planned_steps or EVALUATE_EVERY
     # The learning rate's fall is what ends planned trainings.
     patience = 0 if kind.planned else patience
@@ -190,14 +186,13 @@ def train(
         evaluate_every=evaluate_every if kind.planned else every,
         device=device,
         teachers=taught.runs_digests() if taught else (),
-        start=origin.digest() if origin else None,
     )
     for category in chosen:
         folder = run.category(category)
         with folder.locked():
             before = folder.state().steps
-            own_origin = origin if category in going_on else None
-            muons, trainer, stream = _prepare(run, kind, config, sample, category, taught, own_origin)
+            check_start(run, category, origin)
+            muons, trainer, stream = _prepare(run, kind, config, sample, category, taught, origin)
             own = trainer.config
             if minutes is not None:
                 goal = Goal(seconds=minutes * 60 / len(chosen))

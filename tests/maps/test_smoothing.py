@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from shipgen_export.maps.marginals import Marginal
-from shipgen_export.maps.smoothing import Distribution, Slabs, _model, fit_smooth
+from shipgen_export.maps.smoothing import (
+    Distribution,
+    Slabs,
+    _mean,
+    _model,
+    _weigh,
+    fit_smooth,
+    shares_below,
+    smooth,
+)
 
 #: Eight blocks of 8 cm with gaps of 0.5 cm between, then an absorber.
 EDGES = np.cumsum([0.0, *[8.0, 0.5] * 8, 100.0])
@@ -118,6 +127,79 @@ def test_models_that_few_protons_do_not_tell_apart_are_averaged() -> None:
         alone = _model((facts["model"], facts["knots"]), Slabs(()), known)(values, np.ones(900))
         better.append((found.log_density(others) - alone.log_density(others)).mean())
     assert np.mean(better) > 2 * np.std(better) / np.sqrt(len(better)) > 0
+
+
+def test_shares_fall_off_with_the_distance_in_errors_by_proton() -> None:
+    """Muons of one proton are one: each of them thrice, with a third of its weight, changes nothing."""
+    random = np.random.default_rng(13)
+    values, weights = np.sort(random.exponential(1, 1_000)), np.ones(1_000)
+    of = random.permutation(1_000) // 4
+    known = Marginal.fit(random.exponential(1.05, 100_000), np.ones(100_000)).distribution()
+    models = [("quantiles", 4), ("quantiles", 32), ("origin", 0)]
+    shares, gain = weigh(models, values, weights, of, known)
+    # By hand: the logarithm of the density of each fifth, as the others have it.
+    logs = np.empty((3, 1_000))
+    for part in range(5):
+        own = of % 5 == part
+        for k, model in enumerate(models):
+            fitted = _model(model, Slabs(()), known)(values[~own], weights[~own])
+            logs[k, own] = fitted.log_density(values[own])
+    best = logs[logs.sum(1).argmax()]
+    sums = np.array([[(best - one)[of == proton].sum() for proton in range(250)] for one in logs])
+    away = np.array([one.sum() / (one.std() * np.sqrt(250)) if one.any() else 0.0 for one in sums])
+    expected = np.exp(-(away**2) / 2) * (away < 3)
+    assert shares == pytest.approx(expected / expected.sum())
+    assert gain == pytest.approx((best - logs[0]).mean())
+    assert len(np.unique(np.round(shares, 3))) == 3
+    thrice = weigh(models, np.repeat(values, 3), np.repeat(weights, 3) / 3, np.repeat(of, 3), known)
+    assert thrice[0] == pytest.approx(shares, abs=0.02)
+
+
+def weigh(
+    models: list[tuple[str, int]],
+    values: np.ndarray,
+    weights: np.ndarray,
+    of: np.ndarray,
+    known: Distribution,
+) -> tuple[list[float], float]:
+    found = _weigh(models, values, weights, of, Slabs(()), known)
+    assert found is not None
+    return found
+
+
+def test_a_mean_has_no_muons_beyond_the_ends_of_its_parts() -> None:
+    """Half of the last muon's weight lies beyond the quantiles, and does not go to the slabs' last edge."""
+    depths, weights, of = protons(100, 14, muons=2)
+    depths = np.minimum(depths, 60.0 + 1e-3 * np.arange(200))
+    weights[-1] = 20.0
+    ends = Distribution(np.array([0.0, EDGES[-1]]), np.array([0.0, 1.0]))
+    own = smooth(depths, shares_below(weights), 4, SLABS.edges)
+    mean = _mean([(0.5, own), (0.5, ends)])
+    assert mean.below[[0, -1]] == pytest.approx([0, 1])
+    assert np.all(np.diff(mean.below) >= 0)
+    # From the last muon to the end of the slabs there is but half of the even part.
+    last = np.interp(depths[-1], mean.values, mean.below)
+    assert 1 - last == pytest.approx(0.5 * (1 - depths[-1] / EDGES[-1]))
+    found, _ = fit_smooth(depths, weights, of, SLABS)
+    assert np.diff(found.below)[-1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("values", "of"),
+    [
+        (np.linspace(1, 2, 500), np.zeros(500, np.int64)),
+        (np.linspace(1, 2, 500), np.arange(500) % 3),
+        (np.array([1.0] * 200 + [2.0]), np.arange(201)),
+        (np.ones(300), np.arange(300)),
+    ],
+    ids=["one proton", "three protons", "all but one muon at one place", "all at one place"],
+)
+def test_too_few_protons_or_places_tell_nothing(values: np.ndarray, of: np.ndarray) -> None:
+    found, facts = fit_smooth(values, np.ones(len(values)), of, Slabs(()))
+    assert (facts["model"], facts["knots"]) == ("quantiles", 4)
+    assert "models" not in facts
+    assert found.values[0] >= 1
+    assert found.values[-1] <= 2
 
 
 def test_a_model_that_protons_refute_has_no_share() -> None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from helpers.quick_training import quick_training, train_quickly
 from helpers.synthetic import synthetic_sample
-from shipgen.errors import InputError
+from shipgen.commands.training import train
+from shipgen.errors import BundleError, InputError
 from shipgen.generate.generator import MuonGenerator
 from shipgen.muons.categories import CATEGORIES
+from shipgen_export.maps.coordinates import Cylinder, described
 from shipgen_export.sample.sample import PreparedSample
 from shipgen_export.training import adapt, training_pictures
 from shipgen_export.training.adapt import unsuited
@@ -56,18 +59,23 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_flows_start_from_what_learnt_the_bundle(tmp_path: Path, bundle: Bundle) -> None:
     small, output = synthetic_sample(tmp_path / "small", 800, seed=2), tmp_path / "adapted"
     lines = run(small, output, adapted=bundle)
-    assert "before, 1 flows learn what the bundle first makes" in lines
+    assert "before, a flow learns what the bundle first makes" in lines
     adapted = lines[-1]
-    assert adapted.provenance["adapted_from"]["sha256"] == bundle.sha256
-    assert "start" not in adapted.provenance
+    assert adapted.provenance["adapted_from"] == {
+        "name": bundle.name,
+        "label": bundle.label,
+        "sha256": bundle.sha256,
+        "categories": [CATEGORY.name],
+    }
     (batch,) = MuonGenerator(adapted, n=500, seed=1)
     assert np.isfinite(batch.pz).all()
-    made = PreparedSample.open(output / "origin" / "prepared").load(CATEGORY.name)
+    folder = adapt.origin_folder(output, CATEGORY.name)
+    made = PreparedSample.open(folder / "prepared").load(CATEGORY.name)
     assert len(made.weights) == MADE
-    origin = Origin.open(output / "origin" / "run", [CATEGORY])
+    origin = Origin.open(folder / "run", [CATEGORY])
     for name in ("teacher-1", "teacher-2"):
         started = TrainingRun.open(output / name)
-        assert started.index["start"] == origin.digest()
+        assert started.start_of(CATEGORY) == origin.digest()
         # A smaller learning rate, as the folder says, and the networks of what it started from.
         rates = [one.config(CATEGORY)["learning_rate"] for one in (started, origin.run)]
         assert rates[0] < rates[1]
@@ -77,63 +85,152 @@ def test_flows_start_from_what_learnt_the_bundle(tmp_path: Path, bundle: Bundle)
     assert all("finished before" in line for line in again)
     with pytest.raises(InputError, match="started from another run"):
         run(small, output)
+    with pytest.raises(InputError, match="is of another bundle, cut or seed"):
+        run(small, output, adapted=adapted)
+
+
+def few(bundle: Bundle | None, prepared: Path, output: Path, *names: str) -> tuple[list[str], list[str]]:
+    """Categories that would start from a bundle, and the lines on it."""
+    sample = PreparedSample.open(prepared)
+    made, notes = adapt.origins(bundle, sample, names, output, output / "teacher-1", 1, few=True)
+    return list(made), notes
 
 
 def test_categories_of_few_protons_start_from_a_bundle(
     tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = synthetic_sample(tmp_path / "small", 800, seed=2)
-    *lines, adapted = run(small, tmp_path / "few", adapted=bundle, few=True)
-    (line,) = [line for line in lines if "start from" in line]
-    assert re.fullmatch(
-        rf"{CATEGORY.name}: [0-9]+ effective muons of [0-9]+ protons to learn from, so its flows start from "
-        r"the bundle first \(--from\)",
+    started, (line,) = few(bundle, small, tmp_path / "few", CATEGORY.name)
+    assert started == [CATEGORY.name]
+    assert re.match(
+        rf"{CATEGORY.name}: [0-9]+ effective muons of [0-9]+ effective protons to learn from, so its flows "
+        r"start from the bundle first",
         line,
     )
-    assert adapted.provenance["adapted_from"]["categories"] == [CATEGORY.name]
-    # Of many protons, and without a bundle, they start from nothing.
+    assert few(None, small, tmp_path / "none", CATEGORY.name) == ([], [])
     monkeypatch.setattr(adapt, "FEW_PROTONS", 10)
+    assert few(bundle, small, tmp_path / "muons", CATEGORY.name)[0] == [CATEGORY.name]
     monkeypatch.setattr(adapt, "FEW_MUONS", 10)
-    for name, options in (("many", {"adapted": bundle, "few": True}), ("none", {"adapted": None})):
-        *lines, alone = run(small, tmp_path / name, **options)
-        assert not [line for line in lines if "start from" in line]
-        assert "adapted_from" not in alone.provenance
-        assert not (tmp_path / name / "origin").exists()
+    assert few(bundle, small, tmp_path / "many", CATEGORY.name) == ([], [])
+    assert not (tmp_path / "many" / "origin").exists()
 
 
-def test_what_cannot_start_from_a_bundle_starts_from_nothing_and_says_why(
+def test_categories_that_start_from_a_bundle_and_others_share_a_folder(
     tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = synthetic_sample(tmp_path / "small", 800, seed=2)
-    two = {"categories": [CATEGORY.name, CATEGORIES[0].name]}
-    *lines, made = train_quickly(small, tmp_path / "two", adapted=bundle, few=True, **two)
-    (line,) = [line for line in lines if "nothing to start from" in line]
-    assert line.startswith(f"{CATEGORIES[0].name}: ")
-    assert line.endswith("for the bundle first: that has no network of it")
-    assert made.provenance["adapted_from"]["categories"] == [CATEGORY.name]
-    index = json.loads((small / "prepared.json").read_text())
-    lower = small / "prepared.json"
-    lower.write_text(json.dumps(index | {"energy_cut": 5.0}))
-    *lines, made = run(small, tmp_path / "low", adapted=bundle, few=True)
-    assert any("its energy cut, 10 GeV, is above the sample's, 5 GeV" in line for line in lines)
+    """Whatever is asked for first, alone or together, and what was begun goes on as it was."""
+    small, output = synthetic_sample(tmp_path / "small", 800, seed=2), tmp_path / "out"
+    other = CATEGORIES[0].name
+    *lines, made = train_quickly(small, output, adapted=bundle, few=True, categories=[other])
+    (line,) = [line for line in lines if "cannot be its start" in line]
+    assert line.startswith(f"{other}: only ")
+    assert "trained from nothing" in line
+    assert line.endswith("it has no network of it")
     assert "adapted_from" not in made.provenance
-    # A sample that prefers a direction is described by other coordinates.
-    lower.write_text(json.dumps(index))
-    sample = PreparedSample.open(small)
-    assert unsuited(bundle, sample, CATEGORY) is None
-    muons = sample.load(CATEGORY.name)
+    both = {"adapted": bundle, "few": True, "categories": [other, CATEGORY.name]}
+    *lines, made = train_quickly(small, output, **both)
+    assert made.provenance["adapted_from"]["categories"] == [CATEGORY.name]
+    assert [entry.category.name for entry in made.entries] == [other, CATEGORY.name]
+    # Neither changes its start when more protons would be enough, and a part of them may go on by itself.
+    monkeypatch.setattr(adapt, "FEW_PROTONS", 10)
+    monkeypatch.setattr(adapt, "FEW_MUONS", 10)
+    *lines, made = train_quickly(small, output, **both)
+    steps = [line for line in lines if " steps (" in line]
+    assert len(steps) == 7
+    assert all("finished before" in line for line in steps)
+    *lines, made = train_quickly(small, output, adapted=None, categories=[other])
+    assert all("finished before" in line for line in lines if " steps (" in line)
+    assert made.provenance["adapted_from"]["categories"] == [CATEGORY.name]
+    with pytest.raises(InputError, match="cannot start from the bundle first: it has no network"):
+        train_quickly(small, tmp_path / "adapted", adapted=bundle, categories=[other])
+
+
+def test_a_folder_of_before_goes_on(tmp_path: Path, bundle: Bundle) -> None:
+    """Its categories do not say what they started from: from nothing."""
+    small, output = synthetic_sample(tmp_path / "small", 800, seed=2), tmp_path / "out"
+    run(small, output)
+    for folder in (output / "teacher-1", output / "teacher-2"):
+        state = folder / CATEGORY.name / "state.json"
+        content = json.loads(state.read_text())
+        del content["start"]
+        state.write_text(json.dumps(content))
+    lines = [line for line in run(small, output, adapted=bundle, few=True)[:-1] if " steps (" in line]
+    assert all("finished before" in line for line in lines)
+    assert not (output / "origin").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"energy_cut": 5.0}, "its energy cut, 10 GeV, is above the sample's, 5 GeV"),
+        (
+            {"energy_cut": 200.0},
+            r"of 3,000 muons that it makes some 0 are above the sample's energy cut",
+        ),
+    ],
+)
+def test_a_bundle_of_another_cut_is_no_start(
+    tmp_path: Path, bundle: Bundle, changed: dict[str, float], reason: str
+) -> None:
+    small = synthetic_sample(tmp_path / "small", 800, seed=2)
+    index = json.loads((small / "prepared.json").read_text())
+    (small / "prepared.json").write_text(json.dumps(index | changed))
+    started, (line,) = few(bundle, small, tmp_path / "out", CATEGORY.name)
+    assert started == []
+    assert re.search(reason, line)
+    with pytest.raises(InputError, match=reason):
+        run(small, tmp_path / "adapted", adapted=bundle)
+    assert not (tmp_path / "adapted" / "origin").exists()
+
+
+def test_a_bundle_of_other_coordinates_is_no_start(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = PreparedSample.open(synthetic_sample(tmp_path / "small", 800, seed=2))
+    assert unsuited(bundle, sample, CATEGORY, 1) is None
+    muons, (entry,) = sample.load(CATEGORY.name), bundle.entries
     turned = muons.features.copy()
     turned[:, 1] += 0.5
-    monkeypatch.setattr(PreparedSample, "load", lambda *_: replace(muons, features=turned))
-    assert "not by" in (unsuited(bundle, sample, CATEGORY) or "")
+    with monkeypatch.context() as patch:
+        patch.setattr(PreparedSample, "load", lambda *_: replace(muons, features=turned))
+        assert "symmetries ask for p, depth, pt, azimuth" in str(unsuited(bundle, sample, CATEGORY, 1))
+    stated = entry.details["coordinates"]
+    for content, reason in (
+        (None, "does not say by which coordinates"),
+        ({}, "cannot be read"),
+        ({**stated, "map": "sphere"}, "cannot be read"),
+        ({**stated, "axis": "x"}, "cannot be read"),
+    ):
+        details = {**entry.details, "coordinates": content}
+        damaged = replace(bundle, entries=(replace(entry, details=details),))
+        assert reason in str(unsuited(damaged, sample, CATEGORY, 1))
 
 
-def test_what_cannot_be_adapted_is_refused(tmp_path: Path, bundle: Bundle) -> None:
-    small = synthetic_sample(tmp_path / "small", 800, seed=2)
-    with pytest.raises(InputError, match=r"has no network of muplus_onaxis, .*: leave it out"):
-        train_quickly(small, tmp_path / "all", adapted=bundle)
-    index = json.loads((small / "prepared.json").read_text())
-    (small / "prepared.json").write_text(json.dumps(index | {"energy_cut": 200.0}))
-    with pytest.raises(InputError, match=r"are above the sample's energy cut of 200 GeV: train from nothing"):
-        run(small, tmp_path / "high", adapted=bundle)
-    assert not (tmp_path / "high" / "origin" / "prepared").exists()
+def test_the_side_counts_where_it_is_a_coordinate() -> None:
+    """The turn of a sample with a preferred sense of rotation has a sign, under the same name."""
+    plain = Cylinder(on_axis=False, start=0.0)
+    assert described(plain) != described(replace(plain, sided=True))
+    assert described(Cylinder(on_axis=True, start=0.0)) == described(
+        Cylinder(on_axis=True, start=3.0, sided=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [((), "default"), (("--from", "ship2018"), "ship2018"), (("--from", "none"), None)],
+)
+def test_the_command_starts_few_protons_from_a_bundle(
+    words: tuple[str, ...], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(train, "train_best", lambda *_, **options: asked.update(options) or [])
+    done = CliRunner().invoke(train.command, ["best", "prepared", "-o", "out", *words])
+    assert done.exit_code == 0, done.output
+    assert asked["few"] is True
+    assert (asked["adapted"] and asked["adapted"].name) == expected
+
+
+def test_the_command_refuses_what_is_no_bundle(tmp_path: Path) -> None:
+    words = ["best", "prepared", "-o", "out", "--from", str(tmp_path / "no")]
+    done = CliRunner().invoke(train.command, words)
+    assert isinstance(done.exception, BundleError)

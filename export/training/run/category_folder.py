@@ -73,6 +73,8 @@ class State:
         Training ended before its last step, for the muons held out became no likelier.
     calibrated : dict
         Of a student: hash of the weights -> that of their calibrated map.
+    start : str or None
+        Hash of the ``run.json`` of the flows that this one went on from.
     """
 
     steps: int = 0
@@ -86,6 +88,7 @@ class State:
     settings: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
     calibrated: dict[str, str] = field(default_factory=dict)
+    start: str | None = None
 
     def network(self, name: str) -> tuple[int, str] | None:
         """Return steps and hash of the network `name`, ``last`` or ``best_MEASURE``; ``None`` without it."""

@@ -60,8 +60,8 @@ class SampleDigest(TypedDict):
 class Asked(TypedDict):
     """What decides a run: a folder is continued with the same only.
 
-    ``config`` has all settings of the model, ``teachers`` the hashes of their ``run.json``, ``start`` that of
-    the flows that these go on from.
+    ``config`` has all settings of the model, ``teachers`` the hashes of their ``run.json``. What flows go on
+    from is kept by category.
     """
 
     model: str
@@ -70,11 +70,10 @@ class Asked(TypedDict):
     sample: SampleDigest
     config: dict[str, Any]
     teachers: list[str]
-    start: str | None
 
 
 class RunFacts(Asked):
-    """Content of ``run.json``."""
+    """Content of ``run.json``; folders of before 1.0 may have ``start``, the same for all categories."""
 
     format: str
     format_version: int
@@ -114,6 +113,11 @@ class TrainingRun:
     def config(self, category: Category) -> dict[str, Any]:
         """Return the settings of a category: those of the run but for what goes by the size of its sample."""
         return {**self.index["config"], **self.category(category).state().settings}
+
+    def start_of(self, category: Category) -> str | None:
+        """Return the hash of the run that a category's flow went on from, ``None`` for nothing."""
+        before: Any = self.index.get("start")
+        return self.category(category).state().start or before
 
     def unfinished(self, category: Category) -> str | None:
         """Say how far a category is and how it goes on, ``None`` when all steps of its schedule are done.
@@ -193,7 +197,6 @@ class TrainingRun:
         evaluate_every: int | None = None,
         device: str = "cpu",
         teachers: Sequence[str] = (),
-        start: str | None = None,
     ) -> Self:
         """Make the run folder `path`, or continue it when it is one of the same model, settings and sample.
 
@@ -212,7 +215,6 @@ class TrainingRun:
             "sample": {"sha256": sha256(sample.path / PREPARED)},
             "config": config,
             "teachers": list(teachers),
-            "start": start,
         }
         try:
             path.mkdir(exist_ok=True)
@@ -262,8 +264,6 @@ class TrainingRun:
         self._check_sample(wanted["sample"])
         if wanted["teachers"] != self.index["teachers"]:
             raise InputError(f"{self.path} had other teachers: choose another folder")
-        if wanted["start"] != self.index.get("start"):
-            raise InputError(f"{self.path} started from another run: choose another folder")
         found, asked = (
             {**{name: index[name] for name in ("model", "seed", "evaluate_every")}, **index["config"]}
             for index in (self.index, wanted)
