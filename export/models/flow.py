@@ -20,13 +20,16 @@ from shipgen_export.models.splines import inverse_spline, parameters, spline, st
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shipgen.muons.columns import Float32
+    from shipgen.muons.columns import Float32, Int64
     from shipgen_export.maps.coordinates import Shape
 
 __all__ = ["Density", "Flow", "FlowConfig", "build_generator"]
 
 #: Steps from one look at the muons held out to the next.
 _JUDGED_EVERY = 100
+
+#: Standard deviations, by protons held out, by which a step has to be better than what a flow started from.
+_SURE = 2.0
 
 
 class Density:
@@ -114,7 +117,10 @@ class Flow:
         last step: those weights are used whose loss is the least for these muons, or the last ones where
         these are as good but for what so many muons do not tell.
     start : sequence of arrays, optional
-        Weights of a flow of another sample to go on from; if no step is better, they are used.
+        Weights of a flow of another sample to go on from; if no step is better by more than the protons held
+        out scatter, they are used.
+    protons : int64[n], optional
+        Of the muons held out; one for each if not given.
 
     Attributes
     ----------
@@ -134,6 +140,7 @@ class Flow:
         seed: int,
         held_out: Float32 | None = None,
         start: Sequence[Any] | None = None,
+        protons: Int64 | None = None,
     ) -> None:
         self.config = config
         self.companions: dict[str, Any] = {}
@@ -148,6 +155,7 @@ class Flow:
         #: The last one that was looked at.
         self.latest = tf.Variable(np.inf, dtype=tf.float32, trainable=False, name="latest")
         self._held_out = None if held_out is None else tf.constant(held_out)
+        self._at_start: Float32 | None = None
         self._judge = tf.function(self.density.loss, jit_compile=True)
         self.generator = MappedNetwork(shape, self._best.variables, self._best.sample)
         schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=1e-3)
@@ -161,6 +169,10 @@ class Flow:
                     variable.assign(value)
             if held_out is not None:
                 self.least.assign(self._judge(self._held_out))
+                self._ratio = tf.function(self.density.log_ratio, jit_compile=True)
+                self._at_start = self._ratio(self._held_out).numpy()
+                each = np.arange(len(held_out)) if protons is None else protons
+                self._of_muon = np.unique(each, return_inverse=True)[1]
         batches = tf.TensorSpec((None, config.batch, coordinates), tf.float32)
         self._train = tf.function(self._many_steps, input_signature=[batches])
 
@@ -206,15 +218,23 @@ class Flow:
         elif int(self.step) % _JUDGED_EVERY == 0 or int(self.step) == self.config.steps:
             loss = float(self._judge(self._held_out))
             self.latest.assign(loss)
-            better = loss < float(self.least)
+            surely = self._better_than_start()
+            better = loss < float(self.least) and surely
             if better:
                 self.least.assign(loss)
                 self.best_step.assign(self.step)
             # At the end the learning rate has fallen, and so small a difference is of the muons held out.
             ends = int(self.step) == self.config.steps
-            if better or (ends and loss < float(self.least) + WORSE):
+            if better or (ends and surely and loss < float(self.least) + WORSE):
                 self._keep()
         return {"loss": losses}
+
+    def _better_than_start(self) -> bool:
+        """Whether the protons held out tell the flow from what it started from, to its advantage."""
+        if self._at_start is None:
+            return True
+        gains = np.bincount(self._of_muon, self._ratio(self._held_out).numpy() - self._at_start)
+        return len(gains) > 1 and bool(gains.sum() > _SURE * gains.std(ddof=1) * np.sqrt(len(gains)))
 
     def _keep(self) -> None:
         for best, variable in zip(self._best.variables, self.density.variables, strict=True):

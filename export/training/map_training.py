@@ -13,7 +13,7 @@ from shipgen_export.maps.muon_map import MuonMap, tame, without_upstream
 from shipgen_export.models.by_size import flow_of_size
 from shipgen_export.models.kinds import model_by_name
 from shipgen_export.models.settings import FlowConfig
-from shipgen_export.sample.sample import effective_size
+from shipgen_export.sample.sample import SPLITS, effective_size
 from shipgen_export.training.run.category_folder import LAST
 from shipgen_export.training.run.run_folder import TrainingRun
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shipgen.muons.categories import Category
-    from shipgen.muons.columns import Float32, Float64
+    from shipgen.muons.columns import Float32, Float64, Int64
     from shipgen_export.sample.sample import CategorySample, PreparedSample
     from shipgen_export.training.run.category_folder import CategoryFolder
 
@@ -107,8 +107,10 @@ def by_size(
     return run.config(category)
 
 
-def held_out(muons: CategorySample, seed: int) -> Float32:
-    """Return muons of the part ``validation`` by which a flow's best step is found, float32[n, d].
+def held_out(muons: CategorySample, seed: int) -> tuple[Float32, Int64]:
+    """Return muons by which a flow's best step is found, float32[n, d], and their protons, int64[n].
+
+    They are of the part ``validation``.
 
     Parameters
     ----------
@@ -126,7 +128,8 @@ def held_out(muons: CategorySample, seed: int) -> Float32:
     random = np.random.default_rng(np.random.SeedSequence((seed, muons.category.number, _HELD_OUT)))
     places = random.random(min(len(features), _MOST_HELD_OUT)) * cumulative[-1]
     chosen = np.minimum(np.searchsorted(cumulative, places, side="right"), len(features) - 1)
-    return muons.form.forward(features[chosen].astype(np.float64)).astype(np.float32)
+    protons = muons.group[muons.split == SPLITS.index("validation")][chosen]
+    return muons.form.forward(features[chosen].astype(np.float64)).astype(np.float32), protons
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,8 @@ def _prepare(
         config = kind.settings(**by_size(run, category, config, muons, origin))
         weights = training_weights(muons, run.seed, bootstrap=run.index["config"]["bootstrap"])
         stream = MuonStream(muons, config.real_batch, run.seed, weights)
-        more = [held_out(muons, run.seed), origin.weights(category) if origin else None]
+        others, protons = held_out(muons, run.seed)
+        more = [others, origin.weights(category) if origin else None, protons]
     else:
         muons = conditioned(run.normalised(muons), config.condition_names)
         stream = MuonStream(muons, config.real_batch, run.seed)

@@ -138,6 +138,26 @@ def test_a_flow_starts_from_another_and_is_no_worse_for_muons_held_out() -> None
         np.testing.assert_array_equal(value, used)
 
 
+@pytest.mark.parametrize(
+    ("protons", "moves"),
+    [("a muon each", True), ("four", False), ("one", False)],
+    ids=str,
+)
+def test_a_start_is_left_when_protons_held_out_are_sure(protons: str, moves: bool) -> None:
+    """The same steps make the same muons likelier; four protons that disagree, or one, do not tell."""
+    others = ring(2_000, 15)[:, :2]
+    # Those near the middle of the parabola gain nothing.
+    quarter = np.argsort(np.argsort(abs(others[:, 0]))) // 500
+    of = {"a muon each": None, "four": quarter, "one": np.zeros(2_000, np.int64)}[protons]
+    start = [variable.numpy() for variable in Density(TINY, 2, seed=3).variables]
+    flow = Flow(TINY, Shape(2, 0, on_axis=False), 1, others, start, of)
+    before = float(flow.least)
+    flow.train(ring(TINY.steps * 64, 16)[:, :2].reshape(-1, 64, 2))
+    assert float(flow.latest) < before - 0.05
+    changed = [(one != two).any() for one, two in zip(start, flow.generator.get_weights(), strict=True)]
+    assert any(changed) is moves
+
+
 def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
     batches = ring(6 * 64, 8)[:, :2].reshape(6, 64, 2)
     whole = Flow(TINY, Shape(2, 0, on_axis=False), seed=1)
