@@ -116,7 +116,7 @@ def origins(
         if reason and not few:
             raise InputError(
                 f"{name} cannot start from the bundle {bundle.name}: {reason}. Leave it out with --category, "
-                "or train with `shipgen train best`, which starts from a bundle what can"
+                "or use `shipgen train best`: it trains from nothing what cannot start from a bundle"
             )
         if reason:
             notes.append(
@@ -125,10 +125,9 @@ def origins(
             )
             continue
         if few:
-            learnt = size or "begun so"
             notes.append(
-                f"{name}: {learnt}, so its flows start from the bundle {bundle.name} (with --from none they "
-                "would not)"
+                f"{name}: {size or 'begun so'}, fewer than {FEW_MUONS:,} or {FEW_PROTONS:,}: its flows start "
+                f"from the bundle {bundle.name} (--from takes that of a more similar target, or none)"
             )
         folder = origin_folder(output, name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -232,8 +231,17 @@ def origin_sample(
     """
     stated = {"bundle": bundle.sha256, "seed": seed, "muons": MUONS, "energy_cut": sample.index["energy_cut"]}
     for other in sorted(folder.parent.parent.glob(f"*/prepared/{INDEX}")):
-        if PreparedSample.open(other.parent).index["sources"][0]["provenance"] != stated:
-            raise InputError(f"{other.parent} is of another bundle, cut or seed: choose another folder")
+        (source,) = PreparedSample.open(other.parent).index["sources"]
+        if source["provenance"] == stated:
+            continue
+        facts: Any = source
+        why = "with another seed or sample"
+        if facts["provenance"].get("bundle") != bundle.sha256:
+            why = f"from another bundle, {facts['name']}"
+        raise InputError(
+            f"{folder.parents[2]} was begun {why}: choose another folder (-o), or the --from and --seed that "
+            "it was begun with"
+        )
     if (folder / INDEX).is_file():
         return PreparedSample.open(folder)
     random = np.random.default_rng(np.random.SeedSequence((seed, category.number, _LATENT)))

@@ -155,10 +155,21 @@ class Origin:
 
     def weights(self, category: Category) -> list[Any]:
         """Return the weights of a category's flow."""
-        kind, folder = model_by_name(self.run.model), self.run.category(category)
-        generator = kind.build(kind.settings(**self.run.config(category)), self.map(category).shape)
-        folder.read_network(LAST, generator)
-        return list(generator.get_weights())
+        return _weights(self.run, category)
+
+    def notes(self, run: TrainingRun, category: Category) -> tuple[str, ...]:
+        """Say of a run that started from this one if it still has the same flow."""
+        pairs = zip(_weights(run, category), self.weights(category), strict=True)
+        if any((own != start).any() for own, start in pairs):
+            return ()
+        return ("the protons held out tell no better flow than the one that it started from, which is used",)
+
+
+def _weights(run: TrainingRun, category: Category) -> list[Any]:
+    kind, folder = model_by_name(run.model), run.category(category)
+    generator = kind.build(kind.settings(**run.config(category)), folder.read_map(category).shape)
+    folder.read_network(LAST, generator)
+    return list(generator.get_weights())
 
 
 def check_start(run: TrainingRun, category: Category, origin: Origin | None) -> None:
@@ -167,8 +178,11 @@ def check_start(run: TrainingRun, category: Category, origin: Origin | None) -> 
     if not folder.started:
         folder.write_state(replace(folder.state(), start=wanted))
     elif (had := run.start_of(category)) != wanted:
-        began = "nothing" if had is None else "another run"
-        raise InputError(f"{folder.path} started from {began}: choose another folder, or --from as it was")
+        began = "nothing" if had is None else "what another bundle makes" if wanted else "what a bundle makes"
+        raise InputError(
+            f"{folder.path} started from {began}, and cannot go on otherwise: choose another folder (-o), or "
+            "the --from that it was begun with"
+        )
 
 
 def check_flows(run: TrainingRun, categories: Sequence[Category], purpose: str) -> None:

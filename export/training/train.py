@@ -213,7 +213,8 @@ def train(
             idle = rows_since_best(read_table(folder.merits, state.steps), every)
         ended = patience if 0 < patience <= idle else 0
         found = () if muons.map is None else sample_notes(muons.map.facts)
-        notes = tuple(f"{category.name}: {note}" for note in found)
+        kept = origin.notes(run, category) if origin else ()
+        notes = tuple(f"{category.name}: {note}" for note in (*found, *kept))
         yield Trained(category, before, state.steps, state.seconds, merit, device, ended, notes)
 
 

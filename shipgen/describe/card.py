@@ -24,6 +24,9 @@ def card(bundle: Bundle, where: str) -> Iterator[str]:
     yield f"{bundle.name}: {bundle.label}"
     yield _row("is", f"{where}, sha256 {bundle.sha256}")
     yield _row("sample", _sample_line(sample, sources, made))
+    start = _dict(bundle.provenance.get("adapted_from"))
+    if names := ", ".join(map(str, _list(start.get("categories")))):
+        yield _row("start", f"{names}: what the bundle {start.get('name')} makes, corrected by the sample")
     yield _row("target", _one([_target(one) for one in made], "not stated"))
     if hadrons := _one([str(one["hadrons"]) for one in made if one.get("hadrons")], ""):
         yield _row("hadrons", hadrons)

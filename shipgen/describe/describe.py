@@ -102,6 +102,7 @@ def describe_bundle(bundle: Bundle) -> Iterator[str]:
     yield "  0.5 is none, 1 is all" + "; the hard one has more trees and derived features" * any(hard)
     yield from _proposals(bundle)
     yield from _uncertainty(bundle)
+    yield from _adapted(bundle)
     yield from _variations(bundle)
     for entry in bundle.entries:
         facts = entry.details.get("coordinates", {})
@@ -152,6 +153,16 @@ def _uncertainty(bundle: Bundle) -> Iterator[str]:
     yield head
     for name in names:
         yield f"  {name:26}" + "".join(f" {own_error(found.get(name)):>16}" for found in stated)
+
+
+def _adapted(bundle: Bundle) -> Iterator[str]:
+    """Yield which networks started from another bundle, and what their uncertainty lacks."""
+    stated = bundle.provenance.get("adapted_from")
+    if not isinstance(stated, dict) or not isinstance(stated.get("categories"), list):
+        return
+    names = ", ".join(str(name) for name in stated["categories"])
+    yield f"  {names}: started from the bundle {stated.get('name')} ({stated.get('label')});"
+    yield "  how far that is from the sample in how quantities depend on each other is not in the uncertainty"
 
 
 def _variations(bundle: Bundle) -> Iterator[str]:

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from helpers.quick_training import quick_training, train_quickly
 from helpers.synthetic import synthetic_sample
 from shipgen.commands.training import train
+from shipgen.describe.card import card
+from shipgen.describe.describe import describe_bundle
 from shipgen.errors import BundleError, InputError
 from shipgen.generate.generator import MuonGenerator
 from shipgen.muons.categories import CATEGORIES
@@ -67,6 +69,13 @@ def test_flows_start_from_what_learnt_the_bundle(tmp_path: Path, bundle: Bundle)
         "sha256": bundle.sha256,
         "categories": [CATEGORY.name],
     }
+    said = list(describe_bundle(adapted))
+    assert f"  {CATEGORY.name}: started from the bundle first ({bundle.label});" in said
+    assert not [line for line in describe_bundle(bundle) if "started from" in line]
+    (line,) = [
+        line for line in card(adapted, "here") if f"{CATEGORY.name}: what the bundle first makes" in line
+    ]
+    assert line.split()[0] == "start"
     (batch,) = MuonGenerator(adapted, n=500, seed=1)
     assert np.isfinite(batch.pz).all()
     folder = adapt.origin_folder(output, CATEGORY.name)
@@ -79,13 +88,16 @@ def test_flows_start_from_what_learnt_the_bundle(tmp_path: Path, bundle: Bundle)
         # A smaller learning rate, as the folder says, and the networks of what it started from.
         rates = [one.config(CATEGORY)["learning_rate"] for one in (started, origin.run)]
         assert rates[0] < rates[1]
+    # Three steps of so few muons are no better.
+    note = "the protons held out tell no better flow than the one that it started from, which is used"
+    assert f"{CATEGORY.name}: {note}" in lines
     # What is there is not done again; with another bundle it is another folder.
     again = [line for line in run(small, output, adapted=bundle)[:-1] if " steps (" in line]
     assert len(again) == 4
     assert all("finished before" in line for line in again)
-    with pytest.raises(InputError, match="started from another run"):
+    with pytest.raises(InputError, match="started from what a bundle makes, and cannot go on otherwise"):
         run(small, output)
-    with pytest.raises(InputError, match="is of another bundle, cut or seed"):
+    with pytest.raises(InputError, match="adapted was begun from another bundle, first: choose"):
         run(small, output, adapted=adapted)
 
 
@@ -103,8 +115,8 @@ def test_categories_of_few_protons_start_from_a_bundle(
     started, (line,) = few(bundle, small, tmp_path / "few", CATEGORY.name)
     assert started == [CATEGORY.name]
     assert re.match(
-        rf"{CATEGORY.name}: [0-9]+ effective muons of [0-9]+ effective protons to learn from, so its flows "
-        r"start from the bundle first",
+        rf"{CATEGORY.name}: [0-9]+ effective muons of [0-9]+ effective protons to learn from, fewer than "
+        r"100,000 or 10,000: its flows start from the bundle first",
         line,
     )
     assert few(None, small, tmp_path / "none", CATEGORY.name) == ([], [])
@@ -231,6 +243,9 @@ def test_the_command_starts_few_protons_from_a_bundle(
 
 
 def test_the_command_refuses_what_is_no_bundle(tmp_path: Path) -> None:
+    words = ["adapt", "prepared", "-o", "out", "--from", "none"]
+    done = CliRunner().invoke(train.command, words)
+    assert "shipgen train best --from none" in str(done.exception)
     words = ["best", "prepared", "-o", "out", "--from", str(tmp_path / "no")]
     done = CliRunner().invoke(train.command, words)
     assert isinstance(done.exception, BundleError)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from shipgen_export.models.settings import Setting
 
+#: What --from says for no bundle.
+NOTHING = "none"
+
 #: What every model takes; `_settings` adds the model's own.
 _COMMON: list[click.Parameter] = [
     click.Argument(["prepared"], type=PATH),
@@ -262,7 +265,8 @@ def _whole_way(command: Callable[..., None]) -> Callable[..., None]:
     default="default",
     show_default=True,
     metavar="BUNDLE",
-    help="Bundle that categories with few protons start from; none: all are trained from nothing.",
+    help="Name or folder of the bundle that categories with few protons start from where they can; none: "
+    "all are trained from nothing.",
 )
 def best(*, origin: str, **options: Any) -> None:
     """Train the four networks of the prepared sample PREPARED the project's own way, and export them.
@@ -272,12 +276,13 @@ def best(*, origin: str, **options: Any) -> None:
     network learns to make in one pass what they make on average; their spread is part of its uncertainty.
     The bundle is OUTPUT/bundle. An interrupted run goes on when the same command is run again.
 
-    With fewer than 10,000 effective protons or 100,000 effective muons a category starts from another bundle,
-    as of `shipgen train adapt`: how its coordinates depend on each other is better known from another target.
+    A category with fewer than 10,000 effective protons or 100,000 effective muons starts from another bundle,
+    where it can: flows learn what that makes and go on from there on the sample. So few protons tell worse
+    than a bundle of another target how the coordinates depend on each other.
     """
     from shipgen.bundle.bundle import Bundle
 
-    adapted = None if origin == "none" else Bundle.open(Path(origin))
+    adapted = None if origin == NOTHING else Bundle.open(Path(origin))
     _train_whole(**options, adapted=adapted, few=True)
 
 
@@ -301,6 +306,8 @@ def adapt(*, origin: Path, **options: Any) -> None:
     """
     from shipgen.bundle.bundle import Bundle
 
+    if str(origin) == NOTHING:
+        raise InputError("--from none starts from nothing: that is `shipgen train best --from none`")
     _train_whole(**options, adapted=Bundle.open(origin))
 
 
