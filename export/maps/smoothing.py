@@ -186,7 +186,8 @@ def _mean(parts: Sequence[tuple[float, Distribution]]) -> Distribution:
         low, high = one.below[[0, -1]]
         own = (np.interp(marks, one.values, one.below) - low) / (high - low)
         below += share * own
-    return Distribution(marks, below)
+    # Shares add up to 1 but for rounding, and a share above 1 has no normal number.
+    return Distribution(marks, np.clip(below / below[-1], 0.0, 1.0))
 
 
 def _model(

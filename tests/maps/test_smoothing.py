@@ -184,6 +184,15 @@ def test_a_mean_has_no_muons_beyond_the_ends_of_its_parts() -> None:
     assert np.diff(found.below)[-1] < 1e-3
 
 
+def test_a_mean_ends_at_all_of_the_weight_whatever_its_shares_round_to() -> None:
+    ends = Distribution(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    for seed in range(50):
+        shares = np.random.default_rng(seed).random(9)
+        below = _mean([(share, ends) for share in shares / shares.sum()]).below
+        assert below[0] == 0
+        assert below[-1] == 1
+
+
 @pytest.mark.parametrize(
     ("values", "of"),
     [
