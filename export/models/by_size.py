@@ -22,8 +22,8 @@ PASSES, FEWEST_STEPS = 60, 600
 PATIENCE_SHARE, PATIENCE_STEPS, WORSE = 0.25, 300, 1e-3
 
 #: With fewer effective protons, or muons, flows start from a bundle's: of samples of the project's simulation
-#: with up to 7,000 protons and 75,000 effective muons those that did were never worse than from nothing, and
-#: the largest off axis no better (docs/explanation/networks.md, "Small samples").
+#: with up to 7,000 protons and 75,000 effective muons those that did were never worse than from nothing by
+#: more than the error, and the largest off axis no better (docs/explanation/networks.md, "Small samples").
 FEW_PROTONS, FEW_MUONS = 10_000, 100_000
 
 #: A flow that goes on from another one starts with this share of the learning rate.

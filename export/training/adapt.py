@@ -109,8 +109,9 @@ def origins(
         return made, notes
     for name in names:
         category = category_by_name(name)
-        before, size = begun(teacher, category), of_few_protons(sample, category)
-        if few and (before is False or (before is None and size is None)):
+        before = begun(teacher, category)
+        size = of_few_protons(sample, category) if few and before is None else None
+        if few and not before and size is None:
             continue
         reason = None if before else unsuited(bundle, sample, category, seed)
         if reason and not few:
@@ -124,10 +125,12 @@ def origins(
                 f"be its start: {reason}"
             )
             continue
-        if few:
+        if few and before:
+            notes.append(f"{name}: its flows started from the bundle {bundle.name}, and go on so")
+        elif few:
             notes.append(
-                f"{name}: {size or 'begun so'}, fewer than {FEW_MUONS:,} or {FEW_PROTONS:,}: its flows start "
-                f"from the bundle {bundle.name} (--from takes that of a more similar target, or none)"
+                f"{name}: {size}, fewer than {FEW_MUONS:,} or {FEW_PROTONS:,}: its flows start from the "
+                f"bundle {bundle.name} (--from takes that of a more similar target, or none)"
             )
         folder = origin_folder(output, name)
         folder.mkdir(parents=True, exist_ok=True)

@@ -155,21 +155,22 @@ class Origin:
 
     def weights(self, category: Category) -> list[Any]:
         """Return the weights of a category's flow."""
-        return _weights(self.run, category)
+        return list(_generator(self.run, category).get_weights())
 
     def notes(self, run: TrainingRun, category: Category) -> tuple[str, ...]:
         """Say of a run that started from this one if it still has the same flow."""
-        pairs = zip(_weights(run, category), self.weights(category), strict=True)
+        pairs = zip(_generator(run, category).get_weights(), self.weights(category), strict=True)
         if any((own != start).any() for own, start in pairs):
             return ()
         return ("the protons held out tell no better flow than the one that it started from, which is used",)
 
 
-def _weights(run: TrainingRun, category: Category) -> list[Any]:
+def _generator(run: TrainingRun, category: Category) -> Any:
+    """Return a category's network at the end of its training."""
     kind, folder = model_by_name(run.model), run.category(category)
     generator = kind.build(kind.settings(**run.config(category)), folder.read_map(category).shape)
     folder.read_network(LAST, generator)
-    return list(generator.get_weights())
+    return generator
 
 
 def check_start(run: TrainingRun, category: Category, origin: Origin | None) -> None:
@@ -261,15 +262,7 @@ class Teachers:
 
     def networks(self, category: Category) -> list[Any]:
         """Return each teacher's generator of a category, at the end of its training."""
-        made = []
-        for run in self.runs:
-            kind = model_by_name(run.model)
-            folder = run.category(category)
-            shape = folder.read_map(category).shape
-            generator = kind.build(kind.settings(**run.config(category)), shape)
-            folder.read_network(LAST, generator)
-            made.append(generator)
-        return made
+        return [_generator(run, category) for run in self.runs]
 
     def mean(self, category: Category) -> Callable[[Any], Any]:
         """Return the mean of the teachers' networks: latents -> normal numbers, float32[n, d] both."""

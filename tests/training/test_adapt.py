@@ -149,6 +149,7 @@ def test_categories_that_start_from_a_bundle_and_others_share_a_folder(
     *lines, made = train_quickly(small, output, **both)
     steps = [line for line in lines if " steps (" in line]
     assert len(steps) == 7
+    assert f"{CATEGORY.name}: its flows started from the bundle first, and go on so" in lines
     assert all("finished before" in line for line in steps)
     *lines, made = train_quickly(small, output, adapted=None, categories=[other])
     assert all("finished before" in line for line in lines if " steps (" in line)
